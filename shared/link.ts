@@ -1,0 +1,28 @@
+/**
+ * One live pipe that carries a session's messages: order kept, messages whole, and it can die at any time. One file per
+ * transport in links/. Push style. Nothing here throws for what the peer did.
+ */
+export interface Link {
+  /** Who receives the events; set at once by whoever gets the link. */
+  handler: LinkHandler;
+  /** Takes a binary message. The bytes must not change until they are gone. Ignored once closed. */
+  send(message: Uint8Array): void;
+  /** Takes a text message (liveness). */
+  sendText(text: string): void;
+  /** Bytes taken that have not left for the network yet; 0 where the platform can't tell. */
+  readonly queued: number;
+  /** Closes in order (what was taken is still sent, within a short time), then `closed` follows. Idempotent. */
+  close(code: number, reason: string): void;
+  /** Drops the link now. `closed` follows. Idempotent. */
+  destroy(): void;
+}
+
+export interface LinkHandler {
+  /** A whole binary message, this handler's to keep. */
+  message(bytes: Uint8Array): void;
+  text(text: string): void;
+  /** Some of what was queued has gone: look at `queued` again. */
+  drained(): void;
+  /** Over; nothing comes after. Exactly once. `code` as in RFC 6455 section 7.4, 1006 when the pipe just broke. */
+  closed(code: number, reason: string): void;
+}

@@ -1,0 +1,28 @@
+/** The numbers of the protocol core, each with its unit in the name and its reason. PROTOCOL.md states those on the wire. */
+export const limits = {
+  /** Below 16 KiB the cost per message rules, above 64 KiB gains little and is unfair. */
+  maxMessageBytes: 65_536,
+  maxDatagramBytes: 65_507,
+  /** HELLO and WELCOME: nothing before them is trusted. */
+  maxHandshakeBytes: 16_384,
+  /** What a frame costs beside its bytes, so that empty ones are not free. */
+  frameCost: 64,
+  /** A bulk stream's share of a turn while others wait. */
+  turnBytes: 16_384,
+  maxHttpHeadBytes: 32_768,
+  maxReasonBytes: 1_024,
+  /** What a stream may hold before its writer is told to wait. */
+  streamQueueHighBytes: 131_072,
+  streamQueueLowBytes: 65_536,
+  initialWindowBytes: 131_072,
+  minWindowBytes: 16_384,
+  maxWindowBytes: 16_777_216,
+  maxStreams: 4_096,
+  ackDelayMs: 25,
+  ackEveryBytes: 65_536,
+  minFlightBytes: 262_144,
+  maxFlightBytes: 16_777_216,
+  /** Resets of streams that the peer itself opened. */
+  resetBurst: 20_000,
+  resetsPerSecond: 2_000,
+} as const;
