@@ -19,61 +19,252 @@ export interface CodeFacts {
 
 const table = {
   // Streams end with these (RESET).
-  "no-error": { wire: 0, fatal: false, meaning: "The exchange is complete; what is left of the other direction is not wanted." },
+  "no-error": {
+    wire: 0,
+    fatal: false,
+    meaning: "The exchange is complete; what is left of the other direction is not wanted.",
+  },
   cancelled: { wire: 1, fatal: false, meaning: "The visitor, or whoever opened the stream, went away." },
-  "origin-refused": { wire: 2, fatal: false, status: 502, meaning: "Nothing accepts connections at the origin's address. Start the service, or correct the port." },
-  "origin-closed": { wire: 3, fatal: false, status: 502, meaning: "The origin closed the connection before its answer was complete." },
-  "origin-invalid": { wire: 4, fatal: false, status: 502, meaning: "The origin answered with something that is not valid HTTP/1.1." },
-  "origin-timeout": { wire: 5, fatal: false, status: 504, meaning: "The origin did not accept, or did not answer, in time." },
-  "stream-state": { wire: 6, fatal: false, status: 502, meaning: "A frame came that the stream's state does not allow." },
-  "head-invalid": { wire: 7, fatal: false, status: 502, meaning: "A head could not be understood, or has a mandatory field that is unknown." },
+  "origin-refused": {
+    wire: 2,
+    fatal: false,
+    status: 502,
+    meaning: "Nothing accepts connections at the origin's address. Start the service, or correct the port.",
+  },
+  "origin-closed": {
+    wire: 3,
+    fatal: false,
+    status: 502,
+    meaning: "The origin closed the connection before its answer was complete.",
+  },
+  "origin-invalid": {
+    wire: 4,
+    fatal: false,
+    status: 502,
+    meaning: "The origin answered with something that is not valid HTTP/1.1.",
+  },
+  "origin-timeout": {
+    wire: 5,
+    fatal: false,
+    status: 504,
+    meaning: "The origin did not accept, or did not answer, in time.",
+  },
+  "stream-state": {
+    wire: 6,
+    fatal: false,
+    status: 502,
+    meaning: "A frame came that the stream's state does not allow.",
+  },
+  "head-invalid": {
+    wire: 7,
+    fatal: false,
+    status: 502,
+    meaning: "A head could not be understood, or has a mandatory field that is unknown.",
+  },
   "kind-unknown": { wire: 8, fatal: false, status: 502, meaning: "The stream's kind is not served here." },
-  "too-many-streams": { wire: 9, fatal: false, status: 503, meaning: "The session has as many open streams as were agreed." },
-  "frame-unknown": { wire: 10, fatal: false, status: 502, meaning: "A mandatory frame type that this side does not know." },
-  "link-lost": { wire: 11, fatal: false, status: 502, meaning: "The link to the agent was lost while the exchange was open." },
-  "stream-failed": { wire: 12, fatal: false, status: 502, meaning: "The exchange failed inside the tunnel; the log of that side says why." },
+  "too-many-streams": {
+    wire: 9,
+    fatal: false,
+    status: 503,
+    meaning: "The session has as many open streams as were agreed.",
+  },
+  "frame-unknown": {
+    wire: 10,
+    fatal: false,
+    status: 502,
+    meaning: "A mandatory frame type that this side does not know.",
+  },
+  "link-lost": {
+    wire: 11,
+    fatal: false,
+    status: 502,
+    meaning: "The link to the agent was lost while the exchange was open.",
+  },
+  "stream-failed": {
+    wire: 12,
+    fatal: false,
+    status: 502,
+    meaning: "The exchange failed inside the tunnel; the log of that side says why.",
+  },
   // Sessions end with these (GOAWAY, or the link's close).
   "protocol-error": { wire: 32, fatal: false, close: 1002, meaning: "The peer broke a rule of PROTOCOL.md." },
-  "flow-control-error": { wire: 33, fatal: false, close: 1002, meaning: "The peer sent more than its credit allows." },
-  "message-too-big": { wire: 34, fatal: false, close: 1009, meaning: "A message, a record or a head is larger than allowed." },
-  "record-unknown": { wire: 35, fatal: false, close: 1002, meaning: "A mandatory control record that this side does not know." },
-  "too-many-resets": { wire: 36, fatal: false, close: 1008, meaning: "Streams were opened and reset faster than allowed." },
-  "version-unsupported": { wire: 37, fatal: true, status: 426, close: 1002, exit: 1, meaning: "The relay and the agent share no protocol version. Update the older one." },
-  "handshake-timeout": { wire: 38, fatal: false, close: 1008, meaning: "The link's HELLO or WELCOME did not come in time." },
-  "going-away": { wire: 39, fatal: false, status: 503, close: 1001, meaning: "The relay is stopping or restarting. The agent dials again by itself." },
-  goodbye: { wire: 40, fatal: false, close: 1000, meaning: "The other side was asked to stop and says goodbye." },
-  superseded: { wire: 41, fatal: true, close: 1008, exit: 6, meaning: "A newer agent took over this name. Give --join to share it, or use another name." },
-  "token-expired": { wire: 42, fatal: true, close: 1008, exit: 3, meaning: "The session's token has expired. Make a new one with `relay token`." },
-  "internal-error": { wire: 43, fatal: false, status: 500, close: 1011, meaning: "A fault on this side; its log says more." },
-  "peer-silent": { wire: 44, fatal: false, close: 1001, meaning: "Nothing came from the other side for too long." },
+  "flow-control-error": {
+    wire: 33,
+    fatal: false,
+    close: 1002,
+    meaning: "The peer sent more than its credit allows.",
+  },
+  "message-too-big": {
+    wire: 34,
+    fatal: false,
+    close: 1009,
+    meaning: "A message, a record or a head is larger than allowed.",
+  },
+  "record-unknown": {
+    wire: 35,
+    fatal: false,
+    close: 1002,
+    meaning: "A mandatory control record that this side does not know.",
+  },
+  "too-many-resets": {
+    wire: 36,
+    fatal: false,
+    close: 1008,
+    meaning: "Streams were opened and reset faster than allowed.",
+  },
+  "version-unsupported": {
+    wire: 37,
+    fatal: true,
+    status: 426,
+    close: 1002,
+    exit: 1,
+    meaning: "The relay and the agent share no protocol version. Update the older one.",
+  },
+  "handshake-timeout": {
+    wire: 38,
+    fatal: false,
+    close: 1008,
+    meaning: "The link's HELLO or WELCOME did not come in time.",
+  },
+  "going-away": {
+    wire: 39,
+    fatal: false,
+    status: 503,
+    close: 1001,
+    meaning: "The relay is stopping or restarting. The agent dials again by itself.",
+  },
+  goodbye: {
+    wire: 40,
+    fatal: false,
+    close: 1000,
+    meaning: "The other side was asked to stop and says goodbye.",
+  },
+  superseded: {
+    wire: 41,
+    fatal: true,
+    close: 1008,
+    exit: 6,
+    meaning: "A newer agent took over this name. Give --join to share it, or use another name.",
+  },
+  "token-expired": {
+    wire: 42,
+    fatal: true,
+    close: 1008,
+    exit: 3,
+    meaning: "The session's token has expired. Make a new one with `relay token`.",
+  },
+  "internal-error": {
+    wire: 43,
+    fatal: false,
+    status: 500,
+    close: 1011,
+    meaning: "A fault on this side; its log says more.",
+  },
+  "peer-silent": {
+    wire: 44,
+    fatal: false,
+    close: 1001,
+    meaning: "Nothing came from the other side for too long.",
+  },
   // Refusals of a dial.
-  unauthorized: { fatal: true, status: 401, exit: 3, meaning: "The relay does not accept this token. Make one with `relay token --sub YOU` on the relay, and give it by --token-file." },
+  unauthorized: {
+    fatal: true,
+    status: 401,
+    exit: 3,
+    meaning:
+      "The relay does not accept this token. Make one with `relay token --sub YOU` on the relay, and give it by --token-file.",
+  },
   "name-forbidden": { fatal: true, status: 403, exit: 4, meaning: "The token does not allow this name." },
-  "kind-forbidden": { fatal: true, status: 403, exit: 4, meaning: "The token does not allow this kind of tunnel." },
-  "name-taken": { fatal: true, status: 409, exit: 4, meaning: "The name belongs to somebody else. Choose another --name, or none for a random one." },
-  "name-invalid": { fatal: true, status: 400, exit: 2, meaning: "A name is 1 to 63 of a-z, 0-9 and '-', and begins and ends with a letter or digit." },
-  "bad-request": { fatal: true, status: 400, exit: 1, meaning: "The request is not one that the relay understands." },
-  "too-many-links": { fatal: false, status: 503, meaning: "The relay serves as many links as it may. The agent tries again by itself." },
-  "not-a-relay": { fatal: true, exit: 1, meaning: "What answers at --relay is not an Underpass relay. Check the URL." },
+  "kind-forbidden": {
+    fatal: true,
+    status: 403,
+    exit: 4,
+    meaning: "The token does not allow this kind of tunnel.",
+  },
+  "name-taken": {
+    fatal: true,
+    status: 409,
+    exit: 4,
+    meaning: "The name belongs to somebody else. Choose another --name, or none for a random one.",
+  },
+  "name-invalid": {
+    fatal: true,
+    status: 400,
+    exit: 2,
+    meaning: "A name is 1 to 63 of a-z, 0-9 and '-', and begins and ends with a letter or digit.",
+  },
+  "bad-request": {
+    fatal: true,
+    status: 400,
+    exit: 1,
+    meaning: "The request is not one that the relay understands.",
+  },
+  "too-many-links": {
+    fatal: false,
+    status: 503,
+    meaning: "The relay serves as many links as it may. The agent tries again by itself.",
+  },
+  "not-a-relay": {
+    fatal: true,
+    exit: 1,
+    meaning: "What answers at --relay is not an Underpass relay. Check the URL.",
+  },
   "relay-unreachable": { fatal: false, exit: 5, meaning: "The relay could not be reached." },
-  "insecure-relay": { fatal: true, exit: 2, meaning: "A token is sent over plain http to this machine only. Use https, or give --insecure." },
-  "egress-denied": { fatal: true, status: 403, exit: 4, meaning: "The token grants no egress to that destination." },
+  "insecure-relay": {
+    fatal: true,
+    exit: 2,
+    meaning: "A token is sent over plain http to this machine only. Use https, or give --insecure.",
+  },
+  "egress-denied": {
+    fatal: true,
+    status: 403,
+    exit: 4,
+    meaning: "The token grants no egress to that destination.",
+  },
   usage: { fatal: true, exit: 2, meaning: "A command, switch or value is wrong. See --help." },
-  "port-in-use": { fatal: true, exit: 1, meaning: "The address to listen on is taken. Choose another --listen, or end what holds it." },
-  "data-unwritable": { fatal: true, exit: 1, meaning: "The data folder can't be read or written. Choose another --data." },
+  "port-in-use": {
+    fatal: true,
+    exit: 1,
+    meaning: "The address to listen on is taken. Choose another --listen, or end what holds it.",
+  },
+  "data-unwritable": {
+    fatal: true,
+    exit: 1,
+    meaning: "The data folder can't be read or written. Choose another --data.",
+  },
   "secret-invalid": { fatal: true, exit: 2, meaning: "The relay's secret must have at least 32 bytes." },
   // What a visitor gets.
   "unknown-tunnel": { fatal: false, status: 404, meaning: "No tunnel of that name is known here." },
   "unknown-host": { fatal: false, status: 421, meaning: "This relay does not serve that host." },
-  "agent-offline": { fatal: false, status: 503, meaning: "The tunnel is known, but its agent is not connected now." },
-  "agent-elsewhere": { fatal: false, status: 503, meaning: "The tunnel's agent is connected to another relay that can't be reached from here." },
+  "agent-offline": {
+    fatal: false,
+    status: 503,
+    meaning: "The tunnel is known, but its agent is not connected now.",
+  },
+  "agent-elsewhere": {
+    fatal: false,
+    status: 503,
+    meaning: "The tunnel's agent is connected to another relay that can't be reached from here.",
+  },
   "request-invalid": { fatal: false, status: 400, meaning: "The request is not valid HTTP/1.1." },
   "request-timeout": { fatal: false, status: 408, meaning: "The request's head did not come in time." },
-  "head-too-large": { fatal: false, status: 431, meaning: "The request's head is larger than the relay accepts." },
-  "body-too-large": { fatal: false, status: 413, meaning: "The request's body is larger than accepted here." },
+  "head-too-large": {
+    fatal: false,
+    status: 431,
+    meaning: "The request's head is larger than the relay accepts.",
+  },
+  "body-too-large": {
+    fatal: false,
+    status: 413,
+    meaning: "The request's body is larger than accepted here.",
+  },
   "method-refused": { fatal: false, status: 405, meaning: "The method is not carried by a tunnel." },
   "version-refused": { fatal: false, status: 505, meaning: "Only HTTP/1.0 and HTTP/1.1 are spoken here." },
-  "coding-refused": { fatal: false, status: 501, meaning: "The request's transfer coding is not one that is carried." },
+  "coding-refused": {
+    fatal: false,
+    status: 501,
+    meaning: "The request's transfer coding is not one that is carried.",
+  },
   "too-many-requests": { fatal: false, status: 429, meaning: "Too many at once. Try again shortly." },
   "not-found": { fatal: false, status: 404, meaning: "The relay has nothing at this path." },
 } as const satisfies Record<string, CodeFacts>;
@@ -93,9 +284,14 @@ export function wireNumber(code: Code): number {
   return codes[code].wire ?? table["stream-failed"].wire;
 }
 
-/** The code behind a number off the wire; an unknown number (from a newer peer) is `stream-failed`. */
-export function codeFromWire(wire: number): Code {
-  return byWire.get(wire) ?? "stream-failed";
+/** The code behind a RESET's number; one that is unknown (from a newer peer) is `stream-failed`. */
+export function resetCode(wire: number): Code {
+  return (wire < 32 && byWire.get(wire)) || "stream-failed";
+}
+
+/** The code behind a GOAWAY's number; one that is unknown is `internal-error`. */
+export function goawayCode(wire: number): Code {
+  return (wire >= 32 && byWire.get(wire)) || "internal-error";
 }
 
 /** An error with a stable code. `message` says what happened and what to do; `cause` keeps what lay beneath. */

@@ -10,14 +10,21 @@ export const limits = {
   /** A bulk stream's share of a turn while others wait. */
   turnBytes: 16_384,
   maxHttpHeadBytes: 32_768,
+  /** All head fields of a frame: they must fit the room that is there when nothing is held. */
+  maxHeadFieldsBytes: 40_960,
   maxReasonBytes: 1_024,
   /** What a stream may hold before its writer is told to wait. */
-  streamQueueHighBytes: 131_072,
-  streamQueueLowBytes: 65_536,
-  initialWindowBytes: 131_072,
-  minWindowBytes: 16_384,
+  streamQueueHighBytes: 98_304,
+  streamQueueLowBytes: 49_152,
+  /** Small, so that many streams fit under the memory cap; it doubles while a reader is quick. */
+  initialWindowBytes: 65_536,
+  /** The largest head must fit beside a quarter of the window that may be withheld. */
+  minWindowBytes: 65_536,
   maxWindowBytes: 16_777_216,
   maxStreams: 4_096,
+  /** Resets that wait for the link; more means that the peer opens without reading. */
+  maxPendingResets: 8_192,
+  maxPendingDatagramBytes: 1_048_576,
   ackDelayMs: 25,
   ackEveryBytes: 65_536,
   minFlightBytes: 262_144,

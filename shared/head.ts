@@ -1,0 +1,62 @@
+import { limits } from "./mux/limits.ts";
+
+/** What an OPEN or HEAD frame carries (PROTOCOL.md section 7). */
+export interface HeadFields {
+  /** HTTP/1.1 head: start line and field lines, each with CRLF, no empty line. */
+  readonly http?: Uint8Array;
+  /** Field lines, each with CRLF. */
+  readonly trailers?: Uint8Array;
+  /** `address:port` of the visitor. */
+  readonly visitor?: string;
+}
+
+const tags = { http: 0x01, trailers: 0x02, visitor: 0x81 } as const;
+const optionalTag = 0x80;
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** Throws RangeError when the fields are larger than a frame may carry. */
+export function encodeHead(head: HeadFields): Uint8Array {
+  const visitor = head.visitor === undefined ? undefined : encoder.encode(head.visitor);
+  const parts: readonly (readonly [number, Uint8Array | undefined])[] = [
+    [tags.http, head.http],
+    [tags.trailers, head.trailers],
+    [tags.visitor, visitor],
+  ];
+  let size = 0;
+  for (const [, value] of parts) if (value !== undefined) size += 3 + value.length;
+  if (size > limits.maxHeadFieldsBytes) throw new RangeError("head fields are too large for a frame");
+  const fields = new Uint8Array(size);
+  let at = 0;
+  for (const [tag, value] of parts) {
+    if (value === undefined) continue;
+    fields[at] = tag;
+    fields[at + 1] = value.length >>> 8;
+    fields[at + 2] = value.length;
+    fields.set(value, at + 3);
+    at += 3 + value.length;
+  }
+  return fields;
+}
+
+/** undefined: not valid (RESET `head-invalid`). */
+export function decodeHead(fields: Uint8Array): HeadFields | undefined {
+  const head: { http?: Uint8Array; trailers?: Uint8Array; visitor?: string } = {};
+  let seen: Set<number> | undefined;
+  for (let at = 0; at < fields.length; ) {
+    const tag = fields[at] ?? 0;
+    const from = at + 3;
+    const to = from + (((fields[at + 1] ?? 0) << 8) | (fields[at + 2] ?? 0));
+    if (from > fields.length || to > fields.length) return undefined;
+    // Most heads have one field; a second one is what needs the look back.
+    if (at > 0 && (seen ??= new Set([fields[0] ?? 0])).has(tag)) return undefined;
+    seen?.add(tag);
+    const value = fields.subarray(from, to);
+    if (tag === tags.http) head.http = value;
+    else if (tag === tags.trailers) head.trailers = value;
+    else if (tag === tags.visitor) head.visitor = decoder.decode(value);
+    else if ((tag & optionalTag) === 0) return undefined;
+    at = to;
+  }
+  return head.http !== undefined && head.http.length > limits.maxHttpHeadBytes ? undefined : head;
+}

@@ -1,0 +1,86 @@
+import { fieldValue, isNamed } from "./head.ts";
+
+/** Fields that concern one hop alone, whether Connection names them or not (RFC 9110 section 7.6.1 and older habits). */
+const hopByHop = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-connection",
+  "proxy-authorization",
+  "proxy-authenticate",
+  "te",
+  "upgrade",
+]);
+
+/** `Connection: NAME` must not remove what routing, framing, or the origin's own checks rest on. */
+const protectedNames = new Set([
+  "host",
+  "content-length",
+  "transfer-encoding",
+  "trailer",
+  "content-type",
+  "content-encoding",
+  "content-range",
+  "range",
+  "authorization",
+  "cookie",
+  "set-cookie",
+  "cache-control",
+  "date",
+  "expect",
+  "location",
+  "origin",
+  "forwarded",
+  "via",
+  "sec-websocket-key",
+  "sec-websocket-accept",
+  "sec-websocket-version",
+  "sec-websocket-protocol",
+]);
+
+/**
+ * The fields less those of this hop. Transfer-Encoding stays: framing has made sure that it is `chunked`, and it tells
+ * the next hop how the body is announced. With `keepUpgrade` an upgrade goes on as `Connection: upgrade` + Upgrade.
+ * Returns the same array when there is nothing to remove.
+ */
+export function withoutHopByHop(fields: string[], options: { readonly keepUpgrade: boolean }): string[] {
+  let found = false;
+  for (let i = 0; i < fields.length && !found; i += 2) found = mayBeHopByHop(fields[i] ?? "");
+  if (!found) return fields;
+  const named = namedByConnection(fields);
+  const upgrade = options.keepUpgrade && named.has("upgrade") ? fieldValue(fields, "upgrade") : undefined;
+  const kept: string[] = [];
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i] ?? "";
+    const lower = name.toLowerCase();
+    if (hopByHop.has(lower)) continue;
+    if (named.has(lower) && !protectedNames.has(lower) && !lower.startsWith("x-forwarded-")) continue;
+    kept.push(name, fields[i + 1] ?? "");
+  }
+  if (upgrade !== undefined && upgrade !== "") kept.push("Connection", "upgrade", "Upgrade", upgrade);
+  return kept;
+}
+
+/** The lower-case names in all Connection fields: options (`close`, `keep-alive`, `upgrade`) and fields of this hop. */
+export function namedByConnection(fields: readonly string[]): Set<string> {
+  const names = new Set<string>();
+  for (let i = 0; i < fields.length; i += 2) {
+    if (!isNamed(fields[i], "connection")) continue;
+    for (const name of (fields[i + 1] ?? "").split(",")) names.add(name.trim().toLowerCase());
+  }
+  return names;
+}
+
+/** A quick look by length first: most fields of most heads are none. */
+function mayBeHopByHop(name: string): boolean {
+  switch (name.length) {
+    case 2:
+    case 7:
+    case 10:
+    case 16:
+    case 18:
+    case 19:
+      return hopByHop.has(name.toLowerCase());
+    default:
+      return false;
+  }
+}

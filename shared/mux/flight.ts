@@ -1,0 +1,63 @@
+import { limits } from "./limits.ts";
+
+/** The largest (or smallest) sample of the last one to two spans, in constant memory. */
+class Extreme {
+  private current: number;
+  private previous: number;
+  private spanEndsMs = 0;
+  constructor(
+    private readonly worst: number,
+    private readonly better: (a: number, b: number) => number,
+  ) {
+    this.current = worst;
+    this.previous = worst;
+  }
+  get value(): number {
+    return this.better(this.current, this.previous);
+  }
+  add(sample: number, nowMs: number, spanMs: number): void {
+    if (nowMs >= this.spanEndsMs) {
+      this.previous = nowMs >= this.spanEndsMs + spanMs ? this.worst : this.current;
+      this.current = this.worst;
+      this.spanEndsMs = nowMs + spanMs;
+    }
+    this.current = this.better(this.current, sample);
+  }
+}
+
+/**
+ * How much may be unacknowledged: about twice the measured rate times the smallest round trip (PROTOCOL.md section 5),
+ * so that buffers stay short and a small request does not wait behind a bulk one.
+ */
+export class Flight {
+  private readonly rates = new Extreme(0, Math.max);
+  private readonly trips = new Extreme(Number.POSITIVE_INFINITY, Math.min);
+  private acknowledgedBytes = 0;
+  /** Smoothed round trip in ms (RFC 6298 weights); 0 until measured. */
+  smoothedTripMs = 0;
+  unacknowledgedBytes = 0;
+  budgetBytes: number = limits.minFlightBytes;
+
+  get full(): boolean {
+    return this.unacknowledgedBytes >= this.budgetBytes;
+  }
+
+  /** A counted message leaves. Returns the mark to be given back with its acknowledgement. */
+  sent(bytes: number): number {
+    this.unacknowledgedBytes += bytes;
+    return this.acknowledgedBytes;
+  }
+
+  /** `bytes` were acknowledged by one ACK; the newest of them left at `sentMs` with `mark`. */
+  acknowledged(bytes: number, mark: number, sentMs: number, nowMs: number): void {
+    this.unacknowledgedBytes -= bytes;
+    this.acknowledgedBytes += bytes;
+    const tripMs = Math.max(nowMs - sentMs, 0.01);
+    this.smoothedTripMs = this.smoothedTripMs === 0 ? tripMs : this.smoothedTripMs * 0.875 + tripMs * 0.125;
+    this.trips.add(tripMs, nowMs, 10_000);
+    const smallestMs = this.trips.value;
+    this.rates.add((this.acknowledgedBytes - mark) / tripMs, nowMs, Math.max(10 * smallestMs, 50));
+    const wanted = 2 * this.rates.value * smallestMs;
+    this.budgetBytes = Math.min(limits.maxFlightBytes, Math.max(limits.minFlightBytes, wanted));
+  }
+}

@@ -1,0 +1,79 @@
+import type { Code } from "../errors.ts";
+import { Flight } from "./flight.ts";
+import { limits } from "./limits.ts";
+import { Queue } from "./queue.ts";
+
+interface Kept {
+  readonly bytes: Uint8Array;
+  readonly sentMs: number;
+  readonly mark: number;
+}
+
+/** Counted messages, both ways: ours are kept until acknowledged, the peer's are acknowledged on receipt. */
+export class Ledger {
+  readonly flight = new Flight();
+  /** When an ACK must leave at the latest; undefined: none is owed. */
+  ackDueMs: number | undefined;
+  private readonly kept = new Queue<Kept>();
+  private sentCount = 0;
+  private ackedCount = 0;
+  private receivedCount = 0;
+  private toldCount = 0;
+  private untoldBytes = 0;
+
+  /** Nothing is unacknowledged either way. */
+  get settled(): boolean {
+    return this.kept.length === 0 && this.receivedCount === this.toldCount;
+  }
+
+  /** A counted message is handed to the link. It must not change after. */
+  keep(bytes: Uint8Array, nowMs: number): void {
+    this.sentCount++;
+    this.kept.push({ bytes, sentMs: nowMs, mark: this.flight.sent(bytes.length) });
+  }
+
+  /** An ACK came. */
+  acknowledged(count: number, nowMs: number): Code | undefined {
+    if (count > this.sentCount) return "protocol-error";
+    let bytes = 0;
+    let newest: Kept | undefined;
+    for (; this.ackedCount < count; this.ackedCount++) {
+      newest = this.kept.shift();
+      bytes += newest?.bytes.length ?? 0;
+    }
+    if (newest !== undefined) this.flight.acknowledged(bytes, newest.mark, newest.sentMs, nowMs);
+    return undefined;
+  }
+
+  /** A counted message of `bytes` came. `idle`: no stream is open, so nothing else will carry the ACK. */
+  received(bytes: number, nowMs: number, idle: boolean): void {
+    this.receivedCount++;
+    this.untoldBytes += bytes;
+    if (idle || this.untoldBytes >= limits.ackEveryBytes) this.ackDueMs = nowMs;
+    else this.ackDueMs ??= nowMs + limits.ackDelayMs;
+  }
+
+  /** The last stream has closed: what is owed goes at once. */
+  hurry(nowMs: number): void {
+    if (this.ackDueMs !== undefined) this.ackDueMs = nowMs;
+  }
+
+  ackIsDue(nowMs: number): boolean {
+    return this.ackDueMs !== undefined && this.ackDueMs <= nowMs;
+  }
+
+  /** The count for an ACK that goes now; undefined when the peer knows it already. */
+  tell(): number | undefined {
+    this.ackDueMs = undefined;
+    this.untoldBytes = 0;
+    if (this.receivedCount === this.toldCount) return undefined;
+    this.toldCount = this.receivedCount;
+    return this.receivedCount;
+  }
+
+  /** Forgets all, at the session's end. */
+  clear(): void {
+    this.kept.clear();
+    this.ackDueMs = undefined;
+  }
+}

@@ -1,0 +1,35 @@
+/**
+ * The one cap a process has for what its streams may hold. A stream's window is reserved here before the peer may use
+ * it, so the sum of all that peers can make us hold stays under the cap. First windows get half; growth gets the rest.
+ */
+export class Memory {
+  private first = 0;
+  private grown = 0;
+
+  /** `capBytes`: the whole cap. */
+  constructor(readonly capBytes: number) {}
+
+  get reservedBytes(): number {
+    return this.first + this.grown;
+  }
+
+  /** Room for a new stream's first window. false: refuse the stream. */
+  admit(bytes: number): boolean {
+    if (this.first + bytes > this.capBytes / 2) return false;
+    this.first += bytes;
+    return true;
+  }
+
+  /** Room to grow a window by `bytes`. false: leave it as it is. */
+  grow(bytes: number): boolean {
+    if (this.first + this.grown + bytes > this.capBytes) return false;
+    this.grown += bytes;
+    return true;
+  }
+
+  /** Gives back what a stream had. */
+  release(firstBytes: number, grownBytes: number): void {
+    this.first -= firstBytes;
+    this.grown -= grownBytes;
+  }
+}

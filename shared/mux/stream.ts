@@ -1,0 +1,304 @@
+import type { Code } from "../errors.ts";
+import { frameHeaderBytes, type MessageWriter, RecordType } from "./frame.ts";
+import { limits } from "./limits.ts";
+import { Queue } from "./queue.ts";
+
+/** Who receives what a stream brings. Nothing is called after `reset`, or after one's own `reset()`. */
+export interface StreamHandler {
+  /** A HEAD frame's head fields, still encoded (shared/head.ts). */
+  head(fields: Uint8Array): void;
+  /** DATA. The bytes are the handler's; `stream.held(n)` tells when they have left. */
+  data(bytes: Uint8Array): void;
+  /** The peer's direction is complete. */
+  end(): void;
+  /** Both directions are over. `no-error` after an `end`: the peer's answer stands, it wants no more of ours. */
+  reset(code: Code): void;
+  /** The queue has fallen below its low mark after `write` had returned false. */
+  writable(): void;
+}
+
+/** What a stream needs of its session. */
+export interface StreamHost {
+  /** The stream has something to send. */
+  ready(stream: Stream): void;
+  /** The stream wants to raise the peer's limit. */
+  credit(stream: Stream): void;
+  /** Frees the stream; with a code, a RESET is sent for it if its OPEN has left. */
+  close(stream: Stream, resetWith?: Code): void;
+}
+
+interface Item {
+  readonly type: number;
+  bytes: Uint8Array;
+}
+
+const nothing = new Uint8Array(0);
+/** A piece of DATA is no smaller, unless it is all there is: crumbs would eat credit. */
+const minPieceBytes = 1_024;
+const maxPayloadBytes = limits.maxMessageBytes - frameHeaderBytes;
+
+/** One visitor exchange inside a session, both ways. Made by Session only. */
+export class Stream {
+  handler: StreamHandler;
+  /** No event comes after this is true, and nothing more is sent but what `end` and `reset` promised. */
+  closed = false;
+  /** DATA bytes that wait to be sent. */
+  queued = 0;
+
+  /** In the session's turn queue. Session's own. */
+  inTurn = false;
+  /** Waits for a CREDIT record. Session's own. */
+  creditWaits = false;
+  /** The OPEN has left (or came from the peer). Session's own. */
+  announced: boolean;
+
+  private readonly items = new Queue<Item>();
+  private offset = 0;
+  private limit: number;
+  private full = false;
+  private ending = false;
+  private endSent = false;
+  private endReceived = false;
+  private resetAfterEnd = false;
+
+  private received = 0;
+  private granted: number;
+  private heldBytes = 0;
+  private heldCost = 0;
+  private released = 0;
+  private epochMs: number;
+  private epochReleased = 0;
+
+  /**
+   * `opening`: kind and head fields when this side opens it. `sendWindow`: the peer's first window; `window`: ours,
+   * which is already reserved.
+   */
+  constructor(
+    private readonly host: StreamHost,
+    readonly id: number,
+    readonly kind: number,
+    handler: StreamHandler,
+    sendWindow: number,
+    public window: number,
+    nowMs: number,
+    opening?: Uint8Array,
+  ) {
+    this.handler = handler;
+    this.limit = sendWindow;
+    this.granted = window;
+    this.epochMs = nowMs;
+    this.announced = opening === undefined;
+    if (opening !== undefined) this.items.push({ type: RecordType.open, bytes: opening });
+  }
+
+  /** Queues a HEAD frame (at most the head limit). */
+  head(fields: Uint8Array): void {
+    if (this.closed || this.ending) return;
+    this.items.push({ type: RecordType.head, bytes: fields });
+    this.host.ready(this);
+  }
+
+  /** Queues DATA, which must not change after. false: above the high mark; stop the source until `writable`. */
+  write(bytes: Uint8Array): boolean {
+    if (this.closed || this.ending) return true;
+    if (bytes.length > 0) {
+      this.items.push({ type: RecordType.data, bytes });
+      this.queued += bytes.length;
+      this.host.ready(this);
+    }
+    if (this.queued > limits.streamQueueHighBytes) this.full = true;
+    return !this.full;
+  }
+
+  /** END after what is queued. Idempotent. */
+  end(): void {
+    if (this.closed || this.ending) return;
+    this.ending = true;
+    this.items.push({ type: RecordType.end, bytes: nothing });
+    this.host.ready(this);
+  }
+
+  /** Ends both directions; queued data is dropped. `no-error` after `end()` waits until all of that has been sent. */
+  reset(code: Code): void {
+    if (this.closed) return;
+    if (code === "no-error" && this.ending && !this.endSent) {
+      this.resetAfterEnd = true;
+      this.handler = silent;
+      return;
+    }
+    this.host.close(this, code);
+  }
+
+  /** How many delivered DATA bytes are still in the handler's hands. What has left becomes credit for the peer. */
+  held(bytes: number): void {
+    this.heldBytes = bytes;
+    if (bytes === 0) {
+      this.heldCost = 0;
+      this.released = this.received;
+    } else {
+      this.released = Math.max(this.released, this.received - bytes - this.heldCost);
+    }
+    if (!this.creditWaits && !this.endReceived && !this.closed && this.creditDue) this.host.credit(this);
+  }
+
+  // What follows is called by the session.
+
+  /** Enough has been released since the last grant to be worth a CREDIT entry. */
+  get creditDue(): boolean {
+    return this.released + this.window - this.granted >= this.window >> 2;
+  }
+
+  /** The new limit for the peer. `grow` asks for memory when the reader drains windows faster than round trips. */
+  grant(nowMs: number, tripMs: number, grow: (bytes: number) => boolean): number {
+    const share = (this.released - this.epochReleased) / this.window;
+    if (share >= 0.5) {
+      const quick = nowMs - this.epochMs < 4 * tripMs * share;
+      if (quick && this.window * 2 <= limits.maxWindowBytes && grow(this.window)) this.window *= 2;
+      this.epochMs = nowMs;
+      this.epochReleased = this.released;
+    }
+    this.granted = Math.max(this.granted, this.released + this.window);
+    return this.granted;
+  }
+
+  /** A CREDIT entry came. */
+  raise(limit: number): void {
+    if (limit <= this.limit) return;
+    this.limit = limit;
+    if (this.sendable) this.host.ready(this);
+  }
+
+  get sendable(): boolean {
+    const item = this.items.peek();
+    if (item === undefined) return false;
+    const room = this.limit - this.offset - limits.frameCost;
+    if (item.type === RecordType.end) return true;
+    return (
+      room >= (item.type === RecordType.data ? Math.min(item.bytes.length, minPieceBytes) : item.bytes.length)
+    );
+  }
+
+  /** What the writer needs for all that waits here, at most a message. */
+  get waitingBytes(): number {
+    const heads = this.items.length * frameHeaderBytes * 2;
+    const first = this.items.peek();
+    return (
+      this.queued + heads + (first !== undefined && first.type !== RecordType.data ? first.bytes.length : 0)
+    );
+  }
+
+  /**
+   * Writes at most `turnBytes` of this stream's frames. false: the message is full, and the turn is not used up.
+   * Frames other than DATA are never split.
+   */
+  fill(writer: MessageWriter, turnBytes: number): boolean {
+    let left = turnBytes;
+    while (left > 0 && this.sendable) {
+      const item = this.items.peek();
+      if (item === undefined) break;
+      if (item.type === RecordType.data) {
+        const room = Math.min(
+          writer.room - frameHeaderBytes,
+          this.limit - this.offset - limits.frameCost,
+          left,
+          maxPayloadBytes,
+        );
+        if (room < Math.min(item.bytes.length, minPieceBytes, left)) return false;
+        left -= this.sendData(item, room, writer);
+        continue;
+      }
+      if (writer.room < item.bytes.length + frameHeaderBytes + 8) return false;
+      this.items.shift();
+      left -= item.bytes.length + limits.frameCost;
+      this.sendWhole(item, writer);
+      if (this.closed) return true;
+    }
+    if (this.full && this.queued < limits.streamQueueLowBytes) {
+      this.full = false;
+      this.handler.writable();
+    }
+    return true;
+  }
+
+  private sendData(item: Item, room: number, writer: MessageWriter): number {
+    const piece = item.bytes.length <= room ? item.bytes : item.bytes.subarray(0, room);
+    if (piece === item.bytes) this.items.shift();
+    else item.bytes = item.bytes.subarray(room);
+    this.offset += piece.length + limits.frameCost;
+    this.queued -= piece.length;
+    writer.frame(RecordType.data, this.id, piece);
+    return piece.length;
+  }
+
+  private sendWhole(item: Item, writer: MessageWriter): void {
+    if (item.type === RecordType.end) {
+      writer.frame(RecordType.end, this.id);
+      this.endSent = true;
+      if (this.resetAfterEnd && !this.endReceived) this.host.close(this, "no-error");
+      else if (this.endReceived) this.host.close(this);
+      return;
+    }
+    this.offset += item.bytes.length + limits.frameCost;
+    if (item.type === RecordType.open) {
+      writer.open(this.id, this.kind, item.bytes);
+      this.announced = true;
+    } else {
+      writer.frame(item.type, this.id, item.bytes);
+    }
+  }
+
+  get peerEnded(): boolean {
+    return this.endReceived;
+  }
+
+  /** A HEAD, DATA or END came, in a direction that has not ended. Returns a session error. */
+  receive(type: number, payload: Uint8Array): Code | undefined {
+    if (type === RecordType.end) {
+      this.endReceived = true;
+      this.handler.end();
+      if (!this.closed && this.endSent) this.host.close(this);
+      return undefined;
+    }
+    const fault = this.charge(payload.length);
+    if (fault !== undefined) return fault;
+    if (type === RecordType.head) {
+      if (this.heldBytes > 0) this.heldCost += payload.length + limits.frameCost;
+      else this.released = this.received;
+      this.handler.head(payload);
+    } else {
+      this.heldBytes += payload.length;
+      this.heldCost += limits.frameCost;
+      this.handler.data(payload);
+    }
+    return undefined;
+  }
+
+  /** Counts a frame of `length` bytes against what the peer may send. */
+  charge(length: number): Code | undefined {
+    this.received += length + limits.frameCost;
+    return this.received > this.granted ? "flow-control-error" : undefined;
+  }
+
+  /** The OPEN's head has been handed over. */
+  opened(): void {
+    this.released = this.received;
+  }
+
+  /** Resets for the peer's fault, and says so to the handler. */
+  fail(code: Code): void {
+    const { handler } = this;
+    this.host.close(this, code);
+    handler.reset(code);
+  }
+
+  /** The session frees it. */
+  drop(): void {
+    this.closed = true;
+    this.items.clear();
+    this.queued = 0;
+    this.handler = silent;
+  }
+}
+
+/** Takes the place of a handler that is to hear nothing more. */
+const silent: StreamHandler = { head() {}, data() {}, end() {}, reset() {}, writable() {} };

@@ -1,0 +1,175 @@
+import net from "node:net";
+import tls from "node:tls";
+import { UnderpassError } from "../errors.ts";
+import type { Dial, Listen, Socket, SocketHandler } from "../socket.ts";
+import { dialFailure, remoteText } from "./socket-facts.ts";
+
+/** A peer that opened a TLS socket and then says nothing must not hold it. */
+const acceptHandshakeTimeoutMs = 10_000;
+
+const deaf: SocketHandler = { data() {}, drained() {}, ended() {}, closed() {} };
+
+/**
+ * `Socket` over `node:net` and `node:tls`, for Deno (and, slower than bun-sockets.ts, Bun). Node keeps what the system
+ * does not accept and tells how much by `writableLength`.
+ */
+class NodeSocket implements Socket {
+  handler: SocketHandler = deaf;
+  readonly remote: string;
+  readonly #raw: net.Socket;
+  #wasQueued = false;
+  #ending = false;
+  #finished = false;
+  #peerEnded = false;
+  #destroyed = false;
+  #broken = false;
+
+  constructor(raw: net.Socket) {
+    this.#raw = raw;
+    raw.setNoDelay(true);
+    this.remote = remoteText(raw.remoteAddress, raw.remotePort);
+    raw.on("data", (bytes: Uint8Array) => {
+      if (!this.#destroyed) this.handler.data(bytes);
+    });
+    raw.on("end", () => {
+      this.#peerEnded = true;
+      if (!this.#destroyed) this.handler.ended();
+    });
+    raw.on("finish", () => {
+      this.#finished = true;
+    });
+    raw.on("error", () => {
+      this.#broken = true;
+    });
+    raw.on("close", () => {
+      const orderly = this.#finished && this.#peerEnded && !this.#broken;
+      this.handler.closed({ reset: !this.#destroyed && !orderly });
+    });
+  }
+
+  get queued(): number {
+    return this.#raw.writableLength;
+  }
+
+  /** Called by Node when one write has wholly gone to the system. */
+  readonly #gone = (): void => {
+    if (this.#wasQueued && !this.#destroyed && !this.#broken) {
+      this.#wasQueued = this.#raw.writableLength > 0;
+      this.handler.drained();
+    }
+  };
+
+  write(bytes: Uint8Array): number {
+    if (this.#ending || this.#broken || bytes.length === 0) return this.#raw.writableLength;
+    this.#raw.write(bytes, this.#gone);
+    const queued = this.#raw.writableLength;
+    if (queued > 0) this.#wasQueued = true;
+    return queued;
+  }
+
+  end(): void {
+    if (this.#ending) return;
+    this.#ending = true;
+    this.#raw.end();
+  }
+
+  destroy(): void {
+    if (this.#destroyed) return;
+    this.#destroyed = true;
+    this.#ending = true;
+    // TLS has no RST of its own in Node's interface.
+    if (this.#raw instanceof tls.TLSSocket) this.#raw.destroy();
+    else this.#raw.resetAndDestroy();
+  }
+
+  pause(): void {
+    this.#raw.pause();
+  }
+
+  resume(): void {
+    this.#raw.resume();
+  }
+}
+
+/** `localhost` is loopback in both families (RFC 6761 section 6.3), whatever the hosts file says. */
+const lookupLocalhost: net.LookupFunction = (_host, _options, found) => {
+  found(null, [
+    { address: "127.0.0.1", family: 4 },
+    { address: "::1", family: 6 },
+  ]);
+};
+
+/** Opens sockets by `net.connect` and `tls.connect`. */
+export const dial: Dial = (target, timeoutMs, handler) => {
+  let over = false;
+  const settle = (): boolean => {
+    if (over) return false;
+    over = true;
+    clearTimeout(timer);
+    return true;
+  };
+  const { host = "", port = 0, unix } = target;
+  const local = host === "localhost" ? { lookup: lookupLocalhost } : {};
+  const place =
+    unix === undefined ? { host, port, autoSelectFamily: true, ...local } : { path: unix, ...local };
+  const raw: net.Socket = target.tls
+    ? tls.connect({
+        ...(place as tls.ConnectionOptions),
+        allowHalfOpen: true,
+        rejectUnauthorized: !target.tls.insecure,
+        // An address is no server name (RFC 6066 section 3), but it is what the certificate is checked against.
+        ...(net.isIP(target.tls.serverName) === 0 && { servername: target.tls.serverName }),
+      })
+    : net.connect({ ...(place as net.NetConnectOpts), allowHalfOpen: true });
+  const early = (error: Error): void => {
+    // An error of TLS itself has no code of the system's; after the TCP socket is open, all are TLS's.
+    const known = dialFailure(error);
+    const reason = target.tls && (known === "failed" || raw.remoteAddress !== undefined) ? "tls" : known;
+    raw.destroy();
+    if (settle()) handler.failed(reason, error.message);
+  };
+  const closed = (): void => {
+    if (settle()) handler.failed(target.tls ? "tls" : "failed", "Closed by the far end during the opening.");
+  };
+  raw.once(target.tls ? "secureConnect" : "connect", () => {
+    if (!settle()) return;
+    raw.off("error", early);
+    raw.off("close", closed);
+    handler.opened(new NodeSocket(raw));
+  });
+  raw.on("error", early);
+  raw.on("close", closed);
+  const timer = setTimeout(() => {
+    if (settle()) handler.failed("timeout", `No answer within ${timeoutMs} ms.`);
+    raw.destroy();
+  }, timeoutMs);
+  return () => {
+    if (settle()) raw.destroy();
+  };
+};
+
+/** Accepts sockets by `net.createServer` and `tls.createServer`. */
+export const listen: Listen = (options, accept) =>
+  new Promise((resolve, reject) => {
+    const taken = (raw: net.Socket): void => accept(new NodeSocket(raw));
+    const listener = options.tls
+      ? tls.createServer(
+          { allowHalfOpen: true, handshakeTimeout: acceptHandshakeTimeoutMs, ...options.tls },
+          taken,
+        )
+      : net.createServer({ allowHalfOpen: true, noDelay: true }, taken);
+    // Failed handshakes of strangers; nobody was told of them yet.
+    listener.on("tlsClientError", () => {});
+    listener.once("error", (cause) => {
+      reject(new UnderpassError("port-in-use", `Can't listen on ${options.host}:${options.port}.`, { cause }));
+    });
+    const { host, port, reusePort } = options;
+    listener.listen({ host, port, ...(reusePort === true && { reusePort: true }) }, () => {
+      listener.on("error", () => {
+        // Out of descriptors, say: one socket was not accepted; the listener goes on.
+      });
+      const address = listener.address();
+      const bound = typeof address === "object" && address !== null ? address.port : port;
+      resolve({ host, port: bound, close: () => void listener.close() });
+    });
+  });

@@ -1,0 +1,31 @@
+import type { DialFailure } from "../socket.ts";
+
+const failures: Readonly<Record<string, DialFailure>> = {
+  ECONNREFUSED: "refused",
+  // A unix socket that is not there: nothing listens.
+  ENOENT: "refused",
+  ENOTFOUND: "not-found",
+  EAI_AGAIN: "not-found",
+  EAI_NONAME: "not-found",
+  EAI_NODATA: "not-found",
+  DNS_ENOTFOUND: "not-found",
+  ETIMEDOUT: "timeout",
+  EHOSTUNREACH: "unreachable",
+  ENETUNREACH: "unreachable",
+  EADDRNOTAVAIL: "unreachable",
+};
+
+/** Which failure a system's error of dialling stands for, by its `code`. */
+export function dialFailure(error: unknown): DialFailure {
+  if (typeof error !== "object" || error === null || !("code" in error)) return "failed";
+  return (typeof error.code === "string" && failures[error.code]) || "failed";
+}
+
+/** `address:port`, IPv6 in brackets, an IPv4 address that came over an IPv6 socket as plain IPv4; "" for unix sockets. */
+export function remoteText(address: string | undefined, port: number | undefined): string {
+  if (address === undefined || address === "" || port === undefined) return "";
+  if (!address.includes(":")) return `${address}:${port}`;
+  return address.startsWith("::ffff:") && address.includes(".")
+    ? `${address.slice(7)}:${port}`
+    : `[${address}]:${port}`;
+}
