@@ -27,6 +27,8 @@ export interface DriverHandler {
   goaway(kind: GoawayKind, code: Code, graceMs: number, reason: string): void;
   /** The session is over (its streams were reset) and the link is closing or gone. Exactly once. */
   over(code: Code): void;
+  /** The link is gone. After `over`. */
+  closed(): void;
 }
 
 /** Pumps a session over a link with real time: what one turn of the loop brings leaves together. */
@@ -63,7 +65,10 @@ export class Driver {
       },
       text: (text) => this.handleText(text),
       drained: () => this.schedule(),
-      closed: () => session.lost("link-lost"),
+      closed: () => {
+        session.lost("link-lost");
+        handler.closed();
+      },
     };
     this.watch();
     this.schedule();

@@ -41,6 +41,7 @@ export function encodeHead(head: HeadFields): Uint8Array {
 
 /** undefined: not valid (RESET `head-invalid`). */
 export function decodeHead(fields: Uint8Array): HeadFields | undefined {
+  if (fields.length > limits.maxHeadFieldsBytes) return undefined;
   const head: { http?: Uint8Array; trailers?: Uint8Array; visitor?: string } = {};
   let seen: Set<number> | undefined;
   for (let at = 0; at < fields.length; ) {

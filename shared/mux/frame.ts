@@ -13,6 +13,7 @@ export const RecordType = {
   data: 0x43,
   end: 0x44,
   reset: 0x45,
+  left: 0xc6,
 } as const;
 
 /** The type bit of records that belong to a stream. */

@@ -17,14 +17,16 @@ export interface MessageHandler {
   ): Code | undefined;
   datagram(id: number, payload: Uint8Array): Code | undefined;
   open(id: number, kind: number, fields: Uint8Array): Code | undefined;
-  /** HEAD, DATA and END. `payload` is what follows the stream id. */
+  /** HEAD, DATA, END and LEFT. `payload` is what follows the stream id. */
   frame(type: number, id: number, payload: Uint8Array): Code | undefined;
   reset(id: number, wireCode: number): Code | undefined;
-  /** A mandatory frame of a type that is not known. */
-  unknownFrame(id: number): Code | undefined;
+  /** A frame of a type that is not known. */
+  unknownFrame(id: number, optional: boolean): Code | undefined;
+  /** The session has ended, be it by a record of this very message: no more is read. */
+  readonly over: boolean;
 }
 
-const { ack, credit, goaway, datagram, open, head, data, end, reset } = RecordType;
+const { ack, credit, goaway, datagram, open, head, data, end, reset, left } = RecordType;
 
 /** Reads a binary message after the handshake (PROTOCOL.md section 2). Never throws; returns the session error if any. */
 export function readMessage(bytes: Uint8Array, handler: MessageHandler): Code | undefined {
@@ -33,7 +35,7 @@ export function readMessage(bytes: Uint8Array, handler: MessageHandler): Code | 
   if (size === 0) return "protocol-error";
   let at = 0;
   let frames = false;
-  while (at < size) {
+  while (at < size && !handler.over) {
     if (size - at < 4) return "protocol-error";
     const type = bytes[at] ?? 0;
     const from = at + 4;
@@ -74,11 +76,12 @@ function readFrame(
         ? "protocol-error"
         : handler.open(id, bytes[rest] ?? 0, bytes.subarray(rest + 1, to));
     case end:
+    case left:
       return handler.frame(type, id, bytes.subarray(to, to));
     case reset:
       return to - rest < 2 ? "protocol-error" : handler.reset(id, readU16(bytes, rest));
     default:
-      return (type & optionalBit) !== 0 ? undefined : handler.unknownFrame(id);
+      return handler.unknownFrame(id, (type & optionalBit) !== 0);
   }
 }
 

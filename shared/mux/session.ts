@@ -1,6 +1,6 @@
 import { type Code, goawayCode, resetCode, wireNumber } from "../errors.ts";
 import { Allowance } from "./allowance.ts";
-import { MessageWriter } from "./frame.ts";
+import { MessageWriter, RecordType } from "./frame.ts";
 import { Ledger } from "./ledger.ts";
 import { limits } from "./limits.ts";
 import type { Memory } from "./memory.ts";
@@ -72,14 +72,18 @@ export class Session implements StreamHost {
   ) {
     this.nextId = options.side === "agent" ? 1 : 2;
     this.peerResetsAllowed = new Allowance(limits.resetBurst, limits.resetsPerSecond, nowMs);
+    const isOver = () => this.ended;
     this.reader = {
+      get over() {
+        return isOver();
+      },
       counted: () => {
         this.counted = true;
       },
       ack: (count) => this.acknowledge(count),
       credit: (id, limit) => {
         const stream = this.streams.get(id);
-        if (stream !== undefined) stream.raise(limit);
+        if (stream?.announced === true) stream.raise(limit);
         return this.mayMention(id) ? undefined : "protocol-error";
       },
       goaway: (kind, wire, lastId, graceMs, reason) => this.peerLeaves(kind, wire, lastId, graceMs, reason),
@@ -92,12 +96,17 @@ export class Session implements StreamHost {
       frame: (type, id, payload) => {
         const stream = this.streams.get(id);
         if (stream === undefined) return this.everOpened(id) ? undefined : "protocol-error";
-        return stream.peerEnded ? this.failed(stream, "stream-state") : stream.receive(type, payload);
+        // Our OPEN is still waiting here, so the peer can't know the stream.
+        if (!stream.announced) return "protocol-error";
+        if (type === RecordType.left) stream.receiveLeft();
+        else if (stream.peerEnded) return this.failed(stream, "stream-state");
+        else return stream.receive(type, payload);
+        return undefined;
       },
       reset: (id, wire) => this.peerResets(id, wire),
-      unknownFrame: (id) => {
+      unknownFrame: (id, optional) => {
         const stream = this.streams.get(id);
-        if (stream !== undefined) return this.failed(stream, "frame-unknown");
+        if (stream !== undefined && !optional) return this.failed(stream, "frame-unknown");
         return this.everOpened(id) ? undefined : "protocol-error";
       },
     };
@@ -146,7 +155,11 @@ export class Session implements StreamHost {
       this.ownOpen >= options.peerStreams
     )
       return undefined;
-    if (this.nextId > 0xffff_ffff || !options.memory.admit(options.window)) return undefined;
+    if (this.nextId > 0xffff_ffff) {
+      this.goaway("drain", "going-away", 0, "");
+      return undefined;
+    }
+    if (!options.memory.admit(options.window)) return undefined;
     const stream = new Stream(
       this,
       this.nextId,
@@ -206,6 +219,7 @@ export class Session implements StreamHost {
     this.awake = false;
     const { ledger } = this;
     const ackDue = ledger.ackIsDue(nowMs);
+    while (this.turns.peek()?.closed === true) this.turns.shift();
     const framesGo = !this.ended && !ledger.flight.full && (this.turns.length > 0 || this.resets.length > 0);
     if (
       !ackDue &&
@@ -247,6 +261,7 @@ export class Session implements StreamHost {
       this.wake();
     }
     this.forget(stream);
+    if (this.resets.length > limits.maxPendingResets) this.goaway("error", "too-many-resets", 0, "");
   }
 
   // Receiving
@@ -287,8 +302,11 @@ export class Session implements StreamHost {
     this.streams.set(id, stream);
     stream.charge(fields.length);
     const handler = this.handler?.opened(stream, fields);
-    if (handler === undefined) stream.reset("kind-unknown");
-    else if (!stream.closed) stream.handler = handler;
+    if (handler === undefined) {
+      stream.reset("kind-unknown");
+      return this.blame();
+    }
+    if (!stream.closed) stream.handler = handler;
     stream.opened();
     return undefined;
   }
@@ -457,4 +475,4 @@ export class Session implements StreamHost {
 }
 
 /** Until the owner has said who handles a new stream. */
-const unhandled: StreamHandler = { head() {}, data() {}, end() {}, reset() {}, writable() {} };
+const unhandled: StreamHandler = { head() {}, data() {}, end() {}, left() {}, reset() {}, writable() {} };

@@ -7,10 +7,12 @@ import { Queue } from "./queue.ts";
 export interface StreamHandler {
   /** A HEAD frame's head fields, still encoded (shared/head.ts). */
   head(fields: Uint8Array): void;
-  /** DATA. The bytes are the handler's; `stream.held(n)` tells when they have left. */
+  /** DATA, a view into its message; `stream.held(n)` tells when it has left. Who keeps a small piece long copies it. */
   data(bytes: Uint8Array): void;
   /** The peer's direction is complete. */
   end(): void;
+  /** After `end`: whoever opened the stream has closed his sending side too, and may be gone. At most once. */
+  left(): void;
   /** Both directions are over. `no-error` after an `end`: the peer's answer stands, it wants no more of ours. */
   reset(code: Code): void;
   /** The queue has fallen below its low mark after `write` had returned false. */
@@ -58,6 +60,8 @@ export class Stream {
   private full = false;
   private ending = false;
   private endSent = false;
+  private leaving = false;
+  private peerLeft = false;
   private endReceived = false;
   private resetAfterEnd = false;
 
@@ -118,6 +122,14 @@ export class Stream {
     this.host.ready(this);
   }
 
+  /** After `end`: the visitor has closed his sending side. He may be gone, or wait for his answer: the origin decides. */
+  left(): void {
+    if (this.closed || !this.ending || this.leaving) return;
+    this.leaving = true;
+    this.items.push({ type: RecordType.left, bytes: nothing });
+    this.host.ready(this);
+  }
+
   /** Ends both directions; queued data is dropped. `no-error` after `end()` waits until all of that has been sent. */
   reset(code: Code): void {
     if (this.closed) return;
@@ -131,13 +143,14 @@ export class Stream {
 
   /** How many delivered DATA bytes are still in the handler's hands. What has left becomes credit for the peer. */
   held(bytes: number): void {
+    // Which frames the rest belongs to is not known, so their cost goes in proportion.
+    this.heldCost = bytes === 0 ? 0 : Math.ceil((this.heldCost * bytes) / Math.max(this.heldBytes, bytes));
     this.heldBytes = bytes;
-    if (bytes === 0) {
-      this.heldCost = 0;
-      this.released = this.received;
-    } else {
-      this.released = Math.max(this.released, this.received - bytes - this.heldCost);
-    }
+    this.release(this.received - bytes - this.heldCost);
+  }
+
+  private release(offset: number): void {
+    if (offset > this.released) this.released = offset;
     if (!this.creditWaits && !this.endReceived && !this.closed && this.creditDue) this.host.credit(this);
   }
 
@@ -172,7 +185,7 @@ export class Stream {
     const item = this.items.peek();
     if (item === undefined) return false;
     const room = this.limit - this.offset - limits.frameCost;
-    if (item.type === RecordType.end) return true;
+    if (item.type === RecordType.end || item.type === RecordType.left) return true;
     return (
       room >= (item.type === RecordType.data ? Math.min(item.bytes.length, minPieceBytes) : item.bytes.length)
     );
@@ -238,6 +251,10 @@ export class Stream {
       else if (this.endReceived) this.host.close(this);
       return;
     }
+    if (item.type === RecordType.left) {
+      writer.frame(RecordType.left, this.id);
+      return;
+    }
     this.offset += item.bytes.length + limits.frameCost;
     if (item.type === RecordType.open) {
       writer.open(this.id, this.kind, item.bytes);
@@ -262,8 +279,7 @@ export class Stream {
     const fault = this.charge(payload.length);
     if (fault !== undefined) return fault;
     if (type === RecordType.head) {
-      if (this.heldBytes > 0) this.heldCost += payload.length + limits.frameCost;
-      else this.released = this.received;
+      this.release(this.received - this.heldBytes - this.heldCost);
       this.handler.head(payload);
     } else {
       this.heldBytes += payload.length;
@@ -271,6 +287,13 @@ export class Stream {
       this.handler.data(payload);
     }
     return undefined;
+  }
+
+  /** A LEFT came. Before the END, or again, it says nothing. */
+  receiveLeft(): void {
+    if (!this.endReceived || this.peerLeft) return;
+    this.peerLeft = true;
+    this.handler.left();
   }
 
   /** Counts a frame of `length` bytes against what the peer may send. */
@@ -281,7 +304,7 @@ export class Stream {
 
   /** The OPEN's head has been handed over. */
   opened(): void {
-    this.released = this.received;
+    this.release(this.received);
   }
 
   /** Resets for the peer's fault, and says so to the handler. */
@@ -301,4 +324,4 @@ export class Stream {
 }
 
 /** Takes the place of a handler that is to hear nothing more. */
-const silent: StreamHandler = { head() {}, data() {}, end() {}, reset() {}, writable() {} };
+const silent: StreamHandler = { head() {}, data() {}, end() {}, left() {}, reset() {}, writable() {} };
