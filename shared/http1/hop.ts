@@ -39,7 +39,7 @@ const protectedNames = new Set([
 
 /**
  * The fields less those of this hop. Transfer-Encoding stays: framing has made sure that it is `chunked`, and it tells
- * the next hop how the body is announced. With `keepUpgrade` an upgrade goes on as `Connection: upgrade` + Upgrade.
+ * the next hop how the body is announced. With `keepUpgrade` an upgrade goes on as `Connection: upgrade` and the first Upgrade.
  * Returns the same array when there is nothing to remove.
  */
 export function withoutHopByHop(fields: string[], options: { readonly keepUpgrade: boolean }): string[] {
@@ -47,16 +47,23 @@ export function withoutHopByHop(fields: string[], options: { readonly keepUpgrad
   for (let i = 0; i < fields.length && !found; i += 2) found = mayBeHopByHop(fields[i] ?? "");
   if (!found) return fields;
   const named = namedByConnection(fields);
-  const upgrade = options.keepUpgrade && named.has("upgrade") ? fieldValue(fields, "upgrade") : undefined;
+  let upgrade = options.keepUpgrade && named.has("upgrade") && fieldValue(fields, "upgrade") !== undefined;
+  let upgradeOption = upgrade;
   const kept: string[] = [];
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] ?? "";
     const lower = name.toLowerCase();
+    if (upgradeOption && lower === "connection") {
+      kept.push(name, "upgrade");
+      upgradeOption = false;
+    } else if (upgrade && lower === "upgrade") {
+      kept.push(name, fields[i + 1] ?? "");
+      upgrade = false;
+    }
     if (hopByHop.has(lower)) continue;
     if (named.has(lower) && !protectedNames.has(lower) && !lower.startsWith("x-forwarded-")) continue;
     kept.push(name, fields[i + 1] ?? "");
   }
-  if (upgrade !== undefined && upgrade !== "") kept.push("Connection", "upgrade", "Upgrade", upgrade);
   return kept;
 }
 

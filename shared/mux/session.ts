@@ -1,11 +1,11 @@
-import { type Code, goawayCode, resetCode, wireNumber } from "../errors.ts";
+import { type Code, goawayCode, resetCode } from "../errors.ts";
 import { Allowance } from "./allowance.ts";
-import { MessageWriter, RecordType } from "./frame.ts";
+import { RecordType } from "./frame.ts";
 import { Ledger } from "./ledger.ts";
 import { limits } from "./limits.ts";
 import type { Memory } from "./memory.ts";
 import { type MessageHandler, readMessage } from "./message.ts";
-import { Queue } from "./queue.ts";
+import { Outbox } from "./outbox.ts";
 import { Stream, type StreamHandler, type StreamHost } from "./stream.ts";
 
 export type GoawayKind = "drain" | "bye" | "error";
@@ -36,7 +36,7 @@ export interface SessionOptions {
   readonly memory: Memory;
 }
 
-const text = { encoder: new TextEncoder(), decoder: new TextDecoder() };
+const decoder = new TextDecoder();
 
 /**
  * One multiplexed conversation, after the handshake: streams, credit, turns, counting, acknowledgement, GOAWAY. Pure:
@@ -46,20 +46,15 @@ export class Session implements StreamHost {
   /** Set before the first message. */
   handler: SessionHandler | undefined;
   private readonly streams = new Map<number, Stream>();
-  private readonly turns = new Queue<Stream>();
-  private readonly credits = new Queue<Stream>();
-  private readonly resets = new Queue<{ readonly id: number; readonly code: Code }>();
-  private readonly datagrams = new Queue<{ readonly id: number; readonly payload: Uint8Array }>();
-  private datagramBytes = 0;
   private readonly ledger = new Ledger();
+  private readonly outbox: Outbox;
   private counted = false;
   private nextId: number;
   private ownOpen = 0;
   private peerOpen = 0;
   private highestPeerId = 0;
   private readonly peerResetsAllowed: Allowance;
-  private goawayToSend: { kind: number; code: Code; graceMs: number; reason: string } | undefined;
-  /** The last stream id of our GOAWAY, once sent. */
+  /** The last stream id of our GOAWAY, once said. */
   private lastAccepted: number | undefined;
   private peerGoaway = false;
   private ended = false;
@@ -70,6 +65,7 @@ export class Session implements StreamHost {
     private readonly options: SessionOptions,
     private nowMs: number,
   ) {
+    this.outbox = new Outbox(this.ledger, (bytes) => options.memory.grow(bytes));
     this.nextId = options.side === "agent" ? 1 : 2;
     this.peerResetsAllowed = new Allowance(limits.resetBurst, limits.resetsPerSecond, nowMs);
     const isOver = () => this.ended;
@@ -132,7 +128,7 @@ export class Session implements StreamHost {
   }
   /** At rest: no streams, nothing to send, nothing unacknowledged either way. */
   get resting(): boolean {
-    return this.streams.size === 0 && this.resets.length === 0 && this.ledger.settled;
+    return this.streams.size === 0 && this.outbox.pendingResets === 0 && this.ledger.settled;
   }
   /** When `poll` must be called at the latest; undefined: not before something happens. */
   get deadlineMs(): number | undefined {
@@ -145,13 +141,12 @@ export class Session implements StreamHost {
    */
   open(kind: number, fields: Uint8Array, handler: StreamHandler): Stream | undefined {
     const { options } = this;
-    if (fields.length + limits.frameCost > limits.minWindowBytes * 0.75)
-      throw new RangeError("head fields are too large for a stream");
+    if (fields.length > limits.maxHeadFieldsBytes)
+      throw new RangeError("head fields are too large for a frame");
     if (
       this.ended ||
       this.peerGoaway ||
       this.lastAccepted !== undefined ||
-      this.goawayToSend !== undefined ||
       this.ownOpen >= options.peerStreams
     )
       return undefined;
@@ -180,24 +175,28 @@ export class Session implements StreamHost {
   /** Queues a datagram; the oldest are dropped when too much waits. */
   sendDatagram(stream: Stream, payload: Uint8Array): void {
     if (this.ended || stream.closed || payload.length > limits.maxDatagramBytes) return;
-    this.datagrams.push({ id: stream.id, payload });
-    this.datagramBytes += payload.length;
-    while (this.datagramBytes > limits.maxPendingDatagramBytes)
-      this.datagramBytes -= this.datagrams.shift()?.payload.length ?? 0;
+    this.outbox.addDatagram(stream.id, payload);
     this.wake();
   }
 
   /** Says GOAWAY: no new streams from the peer. `error` ends the session at once. */
   goaway(kind: GoawayKind, code: Code, graceMs: number, reason: string): void {
     if (this.ended) return;
-    this.goawayToSend = { kind: goawayKinds.indexOf(kind), code, graceMs, reason };
+    this.lastAccepted ??= this.highestPeerId;
+    this.outbox.setGoaway({
+      kind: goawayKinds.indexOf(kind),
+      code,
+      lastId: this.lastAccepted,
+      graceMs,
+      reason,
+    });
     if (kind === "error") this.finish(code);
     this.wake();
   }
 
   /** The link is gone and nothing will resume it. */
   lost(code: Code): void {
-    this.goawayToSend = undefined;
+    this.outbox.setGoaway(undefined);
     this.finish(code);
   }
 
@@ -218,50 +217,32 @@ export class Session implements StreamHost {
     this.nowMs = nowMs;
     this.awake = false;
     const { ledger } = this;
-    const ackDue = ledger.ackIsDue(nowMs);
-    while (this.turns.peek()?.closed === true) this.turns.shift();
-    const framesGo = !this.ended && !ledger.flight.full && (this.turns.length > 0 || this.resets.length > 0);
-    if (
-      !ackDue &&
-      !framesGo &&
-      this.credits.length === 0 &&
-      this.goawayToSend === undefined &&
-      this.datagrams.length === 0
-    )
-      return undefined;
-    const writer = new MessageWriter(this.expectedBytes(framesGo));
-    this.writeControl(writer, nowMs);
-    const controlBytes = writer.length;
-    if (framesGo) this.writeFrames(writer);
-    if (writer.length === 0) return undefined;
-    const message = writer.finish();
-    if (writer.length > controlBytes) ledger.keep(message, nowMs);
-    return message;
+    const frames = !this.ended && !ledger.flight.full && this.outbox.hasFrames;
+    if (!frames && !this.outbox.hasControl && !ledger.ackIsDue(nowMs)) return undefined;
+    return this.outbox.compose(nowMs, { frames, acks: !this.ended });
   }
 
   // StreamHost
 
   ready(stream: Stream): void {
     if (stream.inTurn || !stream.sendable) return;
-    stream.inTurn = true;
-    this.turns.push(stream);
+    this.outbox.addTurn(stream);
     this.wake();
   }
 
   credit(stream: Stream): void {
-    stream.creditWaits = true;
-    this.credits.push(stream);
+    this.outbox.addCredit(stream);
     this.wake();
   }
 
   close(stream: Stream, resetWith?: Code): void {
     if (stream.closed) return;
     if (resetWith !== undefined && stream.announced) {
-      this.resets.push({ id: stream.id, code: resetWith });
+      this.outbox.addReset(stream.id, resetWith);
       this.wake();
     }
     this.forget(stream);
-    if (this.resets.length > limits.maxPendingResets) this.goaway("error", "too-many-resets", 0, "");
+    if (this.outbox.pendingResets > limits.maxPendingResets) this.goaway("error", "too-many-resets", 0, "");
   }
 
   // Receiving
@@ -282,7 +263,7 @@ export class Session implements StreamHost {
 
   private acknowledge(count: number): Code | undefined {
     const fault = this.ledger.acknowledged(count, this.nowMs);
-    if (fault === undefined && (this.turns.length > 0 || this.resets.length > 0)) this.wake();
+    if (fault === undefined && this.outbox.hasFrames) this.wake();
     return fault;
   }
 
@@ -293,7 +274,7 @@ export class Session implements StreamHost {
     if (this.lastAccepted !== undefined) return undefined;
     if (fields.length + limits.frameCost > options.window) return "flow-control-error";
     if (this.peerOpen >= options.streams || !options.memory.admit(options.window)) {
-      this.resets.push({ id, code: "too-many-streams" });
+      this.outbox.addReset(id, "too-many-streams");
       this.wake();
       return this.blame();
     }
@@ -329,7 +310,7 @@ export class Session implements StreamHost {
 
   /** One more stream of the peer's ended in a RESET through its own doing. */
   private blame(): Code | undefined {
-    return this.resets.length > limits.maxPendingResets || !this.peerResetsAllowed.take(this.nowMs)
+    return this.outbox.pendingResets > limits.maxPendingResets || !this.peerResetsAllowed.take(this.nowMs)
       ? "too-many-resets"
       : undefined;
   }
@@ -344,12 +325,7 @@ export class Session implements StreamHost {
     const name = goawayKinds[kind] ?? "error";
     const code = goawayCode(wire);
     this.peerGoaway = true;
-    this.handler?.goaway(
-      name,
-      code === "stream-failed" ? "internal-error" : code,
-      graceMs,
-      text.decoder.decode(reason),
-    );
+    this.handler?.goaway(name, code, graceMs, decoder.decode(reason));
     if (name === "error") {
       this.finish(code);
       return undefined;
@@ -361,84 +337,6 @@ export class Session implements StreamHost {
       handler.reset("going-away");
     }
     return undefined;
-  }
-
-  // Sending
-
-  private expectedBytes(framesGo: boolean): number {
-    let bytes = 64 + this.credits.length * 12 + this.resets.length * 10;
-    if (this.goawayToSend !== undefined) bytes += limits.maxReasonBytes + 16;
-    const datagram = this.datagrams.peek();
-    if (datagram !== undefined) bytes += datagram.payload.length + 8;
-    // One or two streams are measured; more than that fill a message more often than not.
-    const first = framesGo ? this.turns.peek() : undefined;
-    if (first !== undefined)
-      bytes += this.turns.length > 1 ? this.turns.length * 512 + first.waitingBytes : first.waitingBytes;
-    return bytes;
-  }
-
-  private writeControl(writer: MessageWriter, nowMs: number): void {
-    const received = this.ended ? undefined : this.ledger.tell();
-    if (received !== undefined) writer.ack(received);
-    this.writeCredits(writer, nowMs);
-    const { goawayToSend } = this;
-    if (goawayToSend !== undefined) {
-      const { kind, code, graceMs } = goawayToSend;
-      const reason = text.encoder.encode(goawayToSend.reason).subarray(0, limits.maxReasonBytes);
-      if (writer.room < reason.length + 16) return;
-      this.lastAccepted ??= this.highestPeerId;
-      writer.goaway(kind, wireNumber(code), this.lastAccepted, graceMs, reason);
-      this.goawayToSend = undefined;
-    }
-    let datagram = this.datagrams.peek();
-    while (datagram !== undefined && writer.room >= datagram.payload.length + 8) {
-      writer.datagram(datagram.id, datagram.payload);
-      this.datagramBytes -= datagram.payload.length;
-      this.datagrams.shift();
-      datagram = this.datagrams.peek();
-    }
-  }
-
-  private writeCredits(writer: MessageWriter, nowMs: number): void {
-    const open: Stream[] = [];
-    for (let room = Math.floor((writer.room - 4) / 12); room > 0 && this.credits.length > 0; ) {
-      const stream = this.credits.shift();
-      if (stream === undefined) break;
-      stream.creditWaits = false;
-      if (stream.closed) continue;
-      open.push(stream);
-      room--;
-    }
-    if (open.length === 0) return;
-    const grow = (bytes: number) => this.options.memory.grow(bytes);
-    writer.credit(open.length);
-    for (const stream of open) writer.creditEntry(stream.id, stream.grant(nowMs, this.tripMs, grow));
-  }
-
-  private writeFrames(writer: MessageWriter): void {
-    this.writeResets(writer);
-    while (this.turns.length > 0) {
-      const stream = this.turns.shift();
-      if (stream === undefined) break;
-      if (stream.closed) continue;
-      if (!stream.fill(writer, this.turns.length > 0 ? limits.turnBytes : limits.maxMessageBytes)) {
-        this.turns.unshift(stream);
-        return;
-      }
-      stream.inTurn = false;
-      this.ready(stream);
-      if (writer.room < 64) break;
-    }
-    // A stream that ended with RESET behind its END wants it in the same message where it fits.
-    this.writeResets(writer);
-  }
-
-  private writeResets(writer: MessageWriter): void {
-    while (writer.room >= 10) {
-      const reset = this.resets.shift();
-      if (reset === undefined) return;
-      writer.reset(reset.id, wireNumber(reset.code));
-    }
   }
 
   // Ending
@@ -457,7 +355,7 @@ export class Session implements StreamHost {
   private finish(code: Code): void {
     if (this.ended) return;
     this.ended = true;
-    for (const queue of [this.turns, this.credits, this.resets, this.datagrams]) queue.clear();
+    this.outbox.clear();
     for (const stream of [...this.streams.values()]) {
       const { handler } = stream;
       this.forget(stream);

@@ -159,7 +159,10 @@ class BunSocket implements Socket {
     const birth = this.#birth;
     if (birth !== undefined) {
       this.#birth = undefined;
-      birth.failed(birth.tls ? "tls" : "failed", error?.message ?? "Closed by the far end during the opening.");
+      birth.failed(
+        birth.tls ? "tls" : "failed",
+        error?.message ?? "Closed by the far end during the opening.",
+      );
       return;
     }
     const orderly = error === undefined && this.#finished;

@@ -7,6 +7,9 @@ import { dialFailure, remoteText } from "./socket-facts.ts";
 /** A peer that opened a TLS socket and then says nothing must not hold it. */
 const acceptHandshakeTimeoutMs = 10_000;
 
+/** Node knows this for TLS too; its types don't. */
+const halfOpen: object = { allowHalfOpen: true };
+
 const deaf: SocketHandler = { data() {}, drained() {}, ended() {}, closed() {} };
 
 /**
@@ -110,12 +113,11 @@ export const dial: Dial = (target, timeoutMs, handler) => {
   };
   const { host = "", port = 0, unix } = target;
   const local = host === "localhost" ? { lookup: lookupLocalhost } : {};
-  const place =
-    unix === undefined ? { host, port, autoSelectFamily: true, ...local } : { path: unix, ...local };
+  const place = unix === undefined ? { host, port, autoSelectFamily: true, ...local } : { path: unix };
   const raw: net.Socket = target.tls
     ? tls.connect({
-        ...(place as tls.ConnectionOptions),
-        allowHalfOpen: true,
+        ...place,
+        ...halfOpen,
         rejectUnauthorized: !target.tls.insecure,
         // An address is no server name (RFC 6066 section 3), but it is what the certificate is checked against.
         ...(net.isIP(target.tls.serverName) === 0 && { servername: target.tls.serverName }),
@@ -153,15 +155,14 @@ export const listen: Listen = (options, accept) =>
   new Promise((resolve, reject) => {
     const taken = (raw: net.Socket): void => accept(new NodeSocket(raw));
     const listener = options.tls
-      ? tls.createServer(
-          { allowHalfOpen: true, handshakeTimeout: acceptHandshakeTimeoutMs, ...options.tls },
-          taken,
-        )
+      ? tls.createServer({ ...options.tls, ...halfOpen, handshakeTimeout: acceptHandshakeTimeoutMs }, taken)
       : net.createServer({ allowHalfOpen: true, noDelay: true }, taken);
     // Failed handshakes of strangers; nobody was told of them yet.
     listener.on("tlsClientError", () => {});
     listener.once("error", (cause) => {
-      reject(new UnderpassError("port-in-use", `Can't listen on ${options.host}:${options.port}.`, { cause }));
+      reject(
+        new UnderpassError("port-in-use", `Can't listen on ${options.host}:${options.port}.`, { cause }),
+      );
     });
     const { host, port, reusePort } = options;
     listener.listen({ host, port, ...(reusePort === true && { reusePort: true }) }, () => {

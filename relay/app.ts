@@ -1,0 +1,144 @@
+import { LimitedBytesTransformStream, toText } from "@std/streams";
+import { Hono } from "hono";
+import * as v from "valibot";
+import { type Code, codes, UnderpassError } from "../shared/errors.ts";
+import { kinds } from "../shared/kind.ts";
+import { type AnswerContext, answer } from "./answers.ts";
+import type { Claims } from "./auth/claims.ts";
+import type { Tokens } from "./auth/tokens.ts";
+import { grantName } from "./grant.ts";
+import type { Metrics } from "./metrics.ts";
+import type { Names } from "./names.ts";
+import { landingPage } from "./pages.ts";
+
+/** What the control plane needs of the relay around it. */
+export interface ControlDeps {
+  readonly tokens: Tokens;
+  readonly names: Names;
+  readonly metrics: Metrics;
+  readonly state: () => "starting" | "ready" | "draining";
+  /** Milliseconds that only rise, as `Names` counts; and milliseconds since 1970, for tokens. */
+  readonly now: () => number;
+  readonly date: () => number;
+  /** A proxy stands before the relay: then a loopback address is the proxy's, and proves nothing. */
+  readonly behindProxy?: boolean;
+  /** An error that is a fault of ours, for the log. */
+  readonly fault?: (error: Error) => void;
+  /** Sets the gauges that are read off only when somebody looks. */
+  readonly beforeMetrics?: () => void;
+}
+
+/** Passed beside each request: `app.fetch(request, { remote })`. `address:port` of who asks, "" when not known. */
+export interface ControlEnv {
+  Bindings: { readonly remote: string };
+}
+
+const maxBodyBytes = 4_096;
+const problem = "application/problem+json";
+const nameRequest = v.object({ kind: v.picklist(kinds), name: v.optional(v.string()) });
+
+/** The relay's own host: health, metrics, names for agents, a page for people. Everything else there is 404. */
+export function controlPlane(deps: ControlDeps): Hono<ControlEnv> {
+  const app = new Hono<ControlEnv>();
+  const refuse = (code: Code, context: AnswerContext) => {
+    deps.metrics.refused(code);
+    return toResponse(answer(code, context));
+  };
+
+  app.get("/", () => {
+    const headers = {
+      "Content-Type": "text/html; charset=utf-8",
+      "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+      "Cache-Control": "no-cache",
+    };
+    return new Response(landingPage(), { headers });
+  });
+
+  app.get("/healthz", (c) => c.text("ok\n"));
+  app.get("/readyz", (c) => c.text(`${deps.state()}\n`, deps.state() === "ready" ? 200 : 503));
+
+  app.get("/metrics", async (c) => {
+    if (deps.behindProxy || !isLocal(c.req.raw.headers, c.env.remote)) {
+      const claims = await bearer(c.req.header("authorization"), deps);
+      if (claims.admin !== true) throw new UnderpassError("unauthorized", "Metrics need an admin token.");
+    }
+    deps.beforeMetrics?.();
+    return c.text(deps.metrics.text(), 200, { "Content-Type": "text/plain; version=0.0.4; charset=utf-8" });
+  });
+
+  app.post("/_underpass/names", async (c) => {
+    const claims = await bearer(c.req.header("authorization"), deps);
+    const wanted = v.safeParse(nameRequest, await boundedJson(c.req.raw));
+    if (!wanted.success) {
+      throw new UnderpassError(
+        "bad-request",
+        'The body is not JSON of the form {"kind":"http","name":"blue"}.',
+      );
+    }
+    if (deps.state() === "draining") throw new UnderpassError("going-away");
+    return c.json({ name: grantName(deps.names, claims, wanted.output, deps.now()) }, 201, {
+      "Cache-Control": "no-store",
+    });
+  });
+
+  app.notFound((c) => refuse("not-found", contextOf(c.req.raw)));
+  app.onError((error, c) => {
+    const context = contextOf(c.req.raw);
+    if (error instanceof UnderpassError && codes[error.code].status !== undefined) {
+      return refuse(error.code, { ...context, detail: error.message });
+    }
+    deps.fault?.(error);
+    return refuse("internal-error", context);
+  });
+  return app;
+}
+
+/** Agents read problem details, whatever their Accept; so does whoever speaks to /_underpass/. */
+function contextOf(request: Request): AnswerContext {
+  const { host, pathname } = new URL(request.url);
+  const accept = pathname.startsWith("/_underpass/") ? problem : (request.headers.get("accept") ?? "");
+  return { accept, host };
+}
+
+/** From this machine, and not passed on by something on it. */
+function isLocal(headers: Headers, remote: string): boolean {
+  for (const trace of ["forwarded", "x-forwarded-for", "x-real-ip", "via", "cf-connecting-ip"]) {
+    if (headers.has(trace)) return false;
+  }
+  return /^(?:127(?:\.\d{1,3}){3}|\[::1\]|\[::ffff:127(?:\.\d{1,3}){3}\]):\d+$/.test(remote);
+}
+
+async function bearer(authorization: string | undefined, deps: ControlDeps): Promise<Claims> {
+  const jwt = /^bearer +([^ ]+)$/i.exec(authorization ?? "")?.[1];
+  if (jwt === undefined)
+    throw new UnderpassError("unauthorized", "A token is needed: Authorization: Bearer JWT.");
+  return deps.tokens.verify(jwt, deps.date());
+}
+
+/** Undefined for what is not JSON. Throws `body-too-large` as soon as the bound is passed, whatever was announced. */
+async function boundedJson(request: Request): Promise<unknown> {
+  if (!request.body) return undefined;
+  let text: string;
+  try {
+    text = await toText(
+      request.body.pipeThrough(new LimitedBytesTransformStream(maxBodyBytes, { error: true })),
+    );
+  } catch (error) {
+    // The only RangeError here is the bound's; anything else is the visitor's abort.
+    if (error instanceof RangeError) throw new UnderpassError("body-too-large", "The body is over 4 KiB.");
+    throw new UnderpassError("bad-request", "The body broke off.", { cause: error });
+  }
+  try {
+    return JSON.parse(text);
+  } catch {
+    // The visitor's mistake, told as such by the caller.
+    return undefined;
+  }
+}
+
+function toResponse(from: ReturnType<typeof answer>): Response {
+  const headers = new Headers();
+  for (let i = 0; i + 1 < from.fields.length; i += 2)
+    headers.append(from.fields[i] ?? "", from.fields[i + 1] ?? "");
+  return new Response(from.body, { status: from.status, headers });
+}

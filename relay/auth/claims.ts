@@ -1,0 +1,129 @@
+import * as v from "valibot";
+import { UnderpassError } from "../../shared/errors.ts";
+import { type Kind, kinds } from "../../shared/kind.ts";
+import { isName } from "../../shared/name.ts";
+
+export type { Kind };
+
+/** What a token grants, checked. Only `claimsFromPayload` makes one, so whoever holds it need not look again. */
+export interface Claims {
+  readonly issuer: string;
+  readonly subject: string;
+  /** Globs over names; absent: any name. Empty: none. */
+  readonly names?: readonly string[];
+  readonly kinds: readonly Kind[];
+  /** Names of private tunnels that may be reached. */
+  readonly connect: readonly string[];
+  /** `HOST-GLOB:PORTS` or `CIDR:PORTS`, each a destination that may be reached through the relay. */
+  readonly egress: readonly string[];
+  /** Milliseconds since 1970. The session gets GOAWAY `token-expired` then. */
+  readonly expiresAtMs: number;
+  /** May read /metrics from anywhere. */
+  readonly admin?: boolean;
+}
+
+/** Lists are bounded because each stream is checked against them. */
+const maxEntries = 256;
+const maxSubjectChars = 256;
+const maxEgressChars = 320;
+/** The end of the year 9999, in seconds: beyond it a date can't be printed. */
+const maxExpirySeconds = 253_402_300_799;
+
+const subjectText = v.pipe(
+  v.string(),
+  v.trim(),
+  v.minLength(1, "is empty"),
+  v.maxLength(maxSubjectChars, "is too long"),
+  v.regex(/^[^\p{Cc}\p{Cs}]*$/u, "has control characters"),
+);
+
+const list = <const S extends v.GenericSchema>(entry: S) =>
+  v.pipe(v.array(entry), v.maxLength(maxEntries, `has more than ${maxEntries} entries`));
+
+const payloadSchema = v.object({
+  iss: subjectText,
+  sub: subjectText,
+  iat: v.pipe(v.number(), v.finite()),
+  exp: v.pipe(v.number(), v.finite(), v.minValue(0), v.maxValue(maxExpirySeconds)),
+  names: v.optional(
+    list(v.pipe(v.string(), v.regex(/^[a-z0-9*?-]{1,63}$/, "is not a glob over a-z, 0-9, '-', '*', '?'"))),
+  ),
+  kinds: v.optional(list(v.picklist(kinds))),
+  connect: v.optional(list(v.pipe(v.string(), v.check(isName, "is not a name")))),
+  egress: v.optional(list(v.pipe(v.string(), v.maxLength(maxEgressChars), v.regex(/^[!-~]+:[0-9,-]+$/)))),
+  admin: v.optional(v.boolean()),
+});
+
+/**
+ * Checks a JWT's payload, whose signature and times were verified before. Throws UnderpassError `unauthorized` that
+ * names the claim at fault, never its value.
+ */
+export function claimsFromPayload(payload: unknown): Claims {
+  const checked = v.safeParse(payloadSchema, payload, { abortEarly: true });
+  if (!checked.success) {
+    const [issue] = checked.issues;
+    const claim = v.getDotPath(issue)?.split(".")[0] ?? "payload";
+    throw new UnderpassError(
+      "unauthorized",
+      `The token's claim '${claim}' is missing or not of the right form.`,
+    );
+  }
+  const { iss, sub, exp, names, admin } = checked.output;
+  return {
+    issuer: iss,
+    subject: sub,
+    ...(names === undefined ? {} : { names }),
+    kinds: checked.output.kinds ?? kinds,
+    connect: checked.output.connect ?? [],
+    egress: checked.output.egress ?? [],
+    expiresAtMs: exp * 1000,
+    ...(admin === undefined ? {} : { admin }),
+  };
+}
+
+export function allowsName(claims: Claims, name: string): boolean {
+  if (!isName(name)) return false;
+  return claims.names === undefined || claims.names.some((glob) => globMatches(glob, name));
+}
+
+export function allowsKind(claims: Claims, kind: Kind): boolean {
+  return claims.kinds.includes(kind);
+}
+
+/**
+ * Who owns a name: issuer and subject in a form in which no two pairs meet. Throws `unauthorized` when either is
+ * empty, because an empty owner would equal another empty one (zrok CVE-2026-40304).
+ */
+export function ownerOf(claims: Pick<Claims, "issuer" | "subject">): string {
+  if (!claims.issuer || !claims.subject)
+    throw new UnderpassError("unauthorized", "The token has no subject.");
+  return JSON.stringify([claims.issuer, claims.subject]);
+}
+
+/**
+ * `*` any run, `?` any one character. Not by RegExp: a glob like `*a*a*a*b` would take exponential time there. On a
+ * mismatch only the last `*` is widened, so the work is at most glob length x name length, both at most 63.
+ */
+function globMatches(glob: string, name: string): boolean {
+  let g = 0;
+  let n = 0;
+  let star = -1;
+  let starName = 0;
+  while (n < name.length) {
+    const want = glob[g];
+    if (want === "*") {
+      star = g++;
+      starName = n;
+    } else if (want !== undefined && (want === "?" || want === name[n])) {
+      g++;
+      n++;
+    } else if (star >= 0) {
+      g = star + 1;
+      n = ++starName;
+    } else {
+      return false;
+    }
+  }
+  while (glob[g] === "*") g++;
+  return g === glob.length;
+}

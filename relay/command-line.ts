@@ -1,0 +1,217 @@
+import { Command, CommanderError } from "commander";
+import { UnderpassError } from "../shared/errors.ts";
+import { kinds } from "../shared/kind.ts";
+import { parseListenAddress } from "../shared/listen-address.ts";
+import { parseDuration, parseSize } from "../shared/units.ts";
+import type { RelayCommand, RelayOptions, SecretSource, TokenOptions } from "./options.ts";
+import { serveExamples, serveSwitches, tokenExamples, tokenSwitches, variableOf } from "./switches.ts";
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Of the contract, but of a later version. Silence would be worse: someone relies on them. */
+const laterSwitches = [
+  "--tcp-ports",
+  "--udp-ports",
+  "--tls-listen",
+  "--tls-cert",
+  "--tls-key",
+  "--jwks",
+  "--issuer",
+  "--audience",
+];
+/** Below this the relay can't carry one stream each way at full credit for a handful of visitors. */
+const minMemoryBytes = 16 * 2 ** 20;
+
+/**
+ * The relay's switches (`argv` without program and script) and their environment variables, as one checked shape. A
+ * switch beats its variable; an empty variable is none. Throws `usage`, with what is wrong in its message.
+ */
+export function parseRelayCommand(argv: readonly string[], env: Environment, version: string): RelayCommand {
+  for (const later of laterSwitches) {
+    const given = argv.some((arg) => arg === later || arg.startsWith(`${later}=`));
+    if (given || env[variableOf(later)]) {
+      const name = given ? later : variableOf(later);
+      throw new UnderpassError("usage", `${name} is not in this version (${version}) yet.`);
+    }
+  }
+  let result: RelayCommand | undefined;
+  let text = "";
+  const settle = (command: Command) => {
+    command
+      .exitOverride()
+      .showHelpAfterError(false)
+      .configureOutput({ writeOut: (out) => (text += out), writeErr: () => {} });
+    return command;
+  };
+  const program = settle(new Command("relay"))
+    .description("The public side of Underpass: takes visitors, and the agents that serve them.")
+    .version(version, "-V, --version", "print the version")
+    .helpCommand("help [command]", "show the help of a command");
+  const serve = settle(program.command("serve", { isDefault: true }))
+    .description("Run the relay (the default command).")
+    .allowExcessArguments(false);
+  for (const option of serveSwitches()) serve.addOption(option);
+  serve.addHelpText("after", serveExamples);
+  serve.action(() => {
+    result = { command: "serve", options: serveShape(valuesOf(serve, env)) };
+  });
+  const token = settle(program.command("token"))
+    .description("Print a token for an agent: one JWT on stdout and nothing else.")
+    .allowExcessArguments(false);
+  for (const option of tokenSwitches()) token.addOption(option);
+  token.addHelpText("after", tokenExamples);
+  token.action(() => {
+    result = { command: "token", options: tokenShape(valuesOf(token, env)) };
+  });
+  // `relay --help` shows what runs by default, so that no switch is hidden behind `serve --help`.
+  program.addHelpText("after", () => `\n${serve.helpInformation()}${serveExamples}`);
+  try {
+    program.parse([...argv], { from: "user" });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode === 0 || error.code === "commander.help") return { command: "text", text };
+    throw new UnderpassError("usage", error.message.replace(/^error: /, ""));
+  }
+  return result ?? { command: "text", text };
+}
+
+interface Values {
+  /** UNDERPASS_SECRET: the one variable without a switch. */
+  readonly secretText: string | undefined;
+  text(name: string): string | undefined;
+  list(name: string): string[] | undefined;
+  flag(name: string): boolean;
+}
+
+/** What each switch of `command` was set to, by the switch or else by its variable. Lists in variables have commas. */
+function valuesOf(command: Command, env: Environment): Values {
+  const find = (name: string): unknown => {
+    const option = command.options.find((known) => known.long === name);
+    const given: unknown = option && command.getOptionValue(option.attributeName());
+    // `--data "$UNSET"` is a slip, and would mean something else than what was wanted.
+    if (given === "" || (Array.isArray(given) && given.includes(""))) {
+      throw new UnderpassError("usage", `${name}: the value is empty.`);
+    }
+    return given ?? (env[variableOf(name)] || undefined);
+  };
+  const text = (name: string) => {
+    const value = find(name);
+    return typeof value === "string" ? value : undefined;
+  };
+  const list = (name: string) => {
+    const value = find(name);
+    return Array.isArray(value)
+      ? value.map(String)
+      : text(name)
+          ?.split(",")
+          .map((part) => part.trim());
+  };
+  const flag = (name: string) => {
+    const value = find(name);
+    if (value === undefined || value === "0" || value === "false") return false;
+    if (value === true || value === "1" || value === "true") return true;
+    throw new UnderpassError("usage", `${variableOf(name)} is 1 or 0, not '${value}'.`);
+  };
+  return { secretText: env["UNDERPASS_SECRET"] || undefined, text, list, flag };
+}
+
+function secretShape(values: Values): SecretSource {
+  const secretFile = values.text("--secret-file");
+  const { secretText } = values;
+  if (secretFile !== undefined && secretText !== undefined) {
+    throw new UnderpassError("usage", "Give --secret-file or UNDERPASS_SECRET, not both.");
+  }
+  return {
+    ...(secretFile !== undefined && { secretFile }),
+    ...(secretText !== undefined && { secretText }),
+    data: values.text("--data") ?? ".underpass",
+  };
+}
+
+function serveShape(values: Values): RelayOptions {
+  const publicUrl = values.text("--public-url");
+  const memoryBytes = within("--memory", () => parseSize(values.text("--memory") ?? "512MiB"));
+  if (memoryBytes < minMemoryBytes) throw new UnderpassError("usage", "--memory: the least is 16MiB.");
+  return {
+    ...secretShape(values),
+    listen: within("--listen", () => parseListenAddress(values.text("--listen") ?? "127.0.0.1:8787")),
+    domains: [...new Set((values.list("--domain") ?? [defaultDomain(publicUrl)]).map(checkedDomain))],
+    ...(publicUrl !== undefined && { publicUrl: checkedPublicUrl(publicUrl) }),
+    routing: checkedRouting(values.text("--routing") ?? "both"),
+    nameTtlMs: within("--name-ttl", () => parseDuration(values.text("--name-ttl") ?? "24h")),
+    memoryBytes,
+    graceMs: within("--grace", () => parseDuration(values.text("--grace") ?? "30s")),
+    json: values.flag("--json"),
+  };
+}
+
+function tokenShape(values: Values): TokenOptions {
+  const subject = values.text("--sub");
+  if (subject === undefined) throw new UnderpassError("usage", "--sub is needed: who is the token for?");
+  const ttlMs = within("--ttl", () => parseDuration(values.text("--ttl") ?? "30d"));
+  if (ttlMs < 1000) throw new UnderpassError("usage", "--ttl: the least is 1s.");
+  const [names, connect, egress] = [values.list("--name"), values.list("--connect"), values.list("--egress")];
+  const asked = values.list("--kind")?.map((text) => {
+    const kind = kinds.find((known) => known === text);
+    if (kind === undefined)
+      throw new UnderpassError("usage", `--kind: '${text}' is none of ${kinds.join(", ")}.`);
+    return kind;
+  });
+  return {
+    ...secretShape(values),
+    subject,
+    ...(names && { names }),
+    ...(asked && { kinds: asked }),
+    ...(connect && { connect }),
+    ...(egress && { egress }),
+    ...(values.flag("--admin") && { admin: true }),
+    ttlMs,
+  };
+}
+
+/** Puts the switch's name before what its parser says. */
+function within<T>(name: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    if (!(error instanceof UnderpassError)) throw error;
+    throw new UnderpassError("usage", `${name}: ${error.message}`, { cause: error });
+  }
+}
+
+/** What the outside calls the relay, unless that is an address, before which no name can stand. */
+function defaultDomain(publicUrl: string | undefined): string {
+  const host = publicUrl === undefined ? "localhost" : new URL(checkedPublicUrl(publicUrl)).hostname;
+  return /^[\d.]+$|^\[/.test(host) ? "localhost" : host;
+}
+
+function checkedRouting(text: string): RelayOptions["routing"] {
+  if (text === "host" || text === "path" || text === "both") return text;
+  throw new UnderpassError("usage", `--routing: '${text}' is none of host, path, both.`);
+}
+
+function checkedDomain(text: string): string {
+  const domain = text.toLowerCase().replace(/\.$/, "");
+  const labels = domain.split(".");
+  const valid = labels.every((label) => /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/.test(label));
+  // A last label of digits is an IPv4 address (WHATWG URL): nothing can stand before one.
+  if (!valid || domain.length > 189 || /^\d+$/.test(labels.at(-1) ?? "")) {
+    throw new UnderpassError(
+      "usage",
+      `--domain: '${text}' is not a domain like tunnels.example, without port or scheme.`,
+    );
+  }
+  return domain;
+}
+
+function checkedPublicUrl(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const bare = url && url.pathname === "/" && !url.search && !url.hash && !url.username && !url.password;
+  if (!bare || (url.protocol !== "https:" && url.protocol !== "http:")) {
+    throw new UnderpassError(
+      "usage",
+      `--public-url: '${text}' is not like https://relay.example, without path.`,
+    );
+  }
+  return url.origin;
+}

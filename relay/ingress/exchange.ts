@@ -1,0 +1,256 @@
+import type { Code } from "../../shared/errors.ts";
+import { decodeHead, encodeHead } from "../../shared/head.ts";
+import { lastChunk } from "../../shared/http1/chunked.ts";
+import { HttpFault } from "../../shared/http1/fault.ts";
+import { type Framing, responseFraming } from "../../shared/http1/framing.ts";
+import {
+  fieldValue,
+  isNamed,
+  parseResponseHead,
+  parseTrailers,
+  type RequestHead,
+  type ResponseHead,
+  writeFields,
+  writeRequestHead,
+  writeResponseHead,
+} from "../../shared/http1/head.ts";
+import { namedByConnection, withoutHopByHop } from "../../shared/http1/hop.ts";
+import { encodeLatin1 } from "../../shared/http1/latin1.ts";
+import { limits } from "../../shared/mux/limits.ts";
+import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
+import { forwardRequest } from "../forwarded.ts";
+import { rewriteResponse } from "../prefix.ts";
+
+/** What an exchange needs of the visitor's socket. */
+export interface VisitorSide {
+  readonly remote: string;
+  /** Bytes written that have not left. */
+  readonly queued: number;
+  write(bytes: Uint8Array): void;
+  /** The upload may go on. */
+  resume(): void;
+  /** The answer is through. */
+  done(exchange: Exchange, options: { readonly keepAlive: boolean }): void;
+  /** No answer came from the origin: give one for `code`. */
+  refuse(exchange: Exchange, code: Code): void;
+  /** The answer broke off: end so that the visitor can tell. */
+  abort(exchange: Exchange): void;
+  /** From here on the socket's bytes are the new protocol's; what has come of it already is handed to `requestBody`. */
+  switchProtocols(exchange: Exchange): void;
+  /** FIN, after what is queued. */
+  halfClose(): void;
+}
+
+export interface ExchangeOptions {
+  readonly name: string;
+  readonly head: RequestHead;
+  readonly framing: Framing;
+  /** The target as the origin shall see it. */
+  readonly target: string;
+  readonly prefix: string | undefined;
+  readonly scheme: "http" | "https";
+  readonly startedMs: number;
+}
+
+const crlf = encodeLatin1("\r\n");
+
+/** One request of a visitor through a tunnel, and its answer. `StreamHandler`: what comes from the agent. */
+export class Exchange implements StreamHandler {
+  bytesIn = 0;
+  bytesOut = 0;
+  /** The answer's status, once known. */
+  status = 0;
+  private stream: Stream | undefined;
+  private state: "waiting" | "body" | "raw" | "over" = "waiting";
+  /** Body bytes of the answer still to come; infinite where it does not say. */
+  private expected = Number.POSITIVE_INFINITY;
+  private chunks = false;
+  private keepAlive: boolean;
+  private trailers: readonly string[] = [];
+  private requestComplete = false;
+  private readonly upgrade: boolean;
+
+  constructor(
+    private readonly visitor: VisitorSide,
+    readonly options: ExchangeOptions,
+  ) {
+    const { head, framing } = options;
+    this.upgrade =
+      framing.kind === "none" && head.minor === 1 && fieldValue(head.fields, "upgrade") !== undefined;
+    const named =
+      fieldValue(head.fields, "connection") === undefined ? undefined : namedByConnection(head.fields);
+    this.keepAlive = head.minor === 1 ? named?.has("close") !== true : named?.has("keep-alive") === true;
+  }
+
+  /** Opens the stream by `open`, which gives undefined when nobody takes it. Returns the code of a refusal. */
+  start(open: (fields: Uint8Array, handler: StreamHandler) => Stream | undefined): Code | undefined {
+    const { head, target, scheme, prefix } = this.options;
+    const { remote } = this.visitor;
+    const clean = withoutHopByHop(head.fields, { keepUpgrade: this.upgrade });
+    const fields = forwardRequest({ fields: clean }, { remote, scheme, prefix });
+    const http = encodeLatin1(writeRequestHead({ method: head.method, target, minor: 1, fields }));
+    if (http.length > limits.maxHttpHeadBytes) return "head-too-large";
+    this.stream = open(encodeHead({ http, visitor: remote }), this);
+    return this.stream === undefined ? "agent-offline" : undefined;
+  }
+
+  // What comes from the visitor.
+
+  /** false: no more until `visitor.resume`. */
+  requestBody(bytes: Uint8Array): boolean {
+    this.bytesIn += bytes.length;
+    return this.stream?.write(bytes) ?? true;
+  }
+
+  requestTrailers(fields: string[]): void {
+    this.stream?.head(encodeHead({ trailers: encodeLatin1(writeFields(fields)) }));
+  }
+
+  requestEnd(): void {
+    this.requestComplete = true;
+    // Until the origin has answered an upgrade, nobody knows what the bytes to come are.
+    if (!this.upgrade) this.stream?.end();
+  }
+
+  /** FIN from the visitor. */
+  visitorLeft(): void {
+    if (!this.requestComplete) return this.visitorGone();
+    this.stream?.end();
+    if (this.state !== "raw") this.stream?.left();
+  }
+
+  visitorGone(): void {
+    this.state = "over";
+    this.stream?.reset("cancelled");
+  }
+
+  visitorDrained(): void {
+    this.stream?.held(this.visitor.queued);
+  }
+
+  // What comes from the agent.
+
+  head(fields: Uint8Array): void {
+    const found = decodeHead(fields);
+    if (found === undefined) return this.fault();
+    if (found.trailers !== undefined) return this.takeTrailers(found.trailers);
+    if (found.http === undefined || this.state !== "waiting") return this.fault();
+    const head = parseResponseHead(found.http);
+    if (head instanceof HttpFault) return this.fault();
+    const framing = responseFraming(head, this.options.head.method);
+    if (framing instanceof HttpFault) return this.fault();
+    if (head.status === 101) this.switchProtocols(head);
+    else if (head.status < 200) this.interim(head);
+    else this.final(head, framing);
+  }
+
+  data(bytes: Uint8Array): void {
+    const { visitor } = this;
+    this.expected -= bytes.length;
+    if (this.expected < 0 || this.state === "waiting") return this.fault();
+    if (this.state === "over") return;
+    this.bytesOut += bytes.length;
+    visitor.write(this.chunks ? chunk(bytes) : bytes);
+    this.stream?.held(visitor.queued);
+  }
+
+  end(): void {
+    const { visitor } = this;
+    if (this.state === "raw") {
+      visitor.halfClose();
+      return;
+    }
+    if (this.state === "waiting" || (Number.isFinite(this.expected) && this.expected > 0))
+      return this.fault();
+    if (this.state === "over") return;
+    if (this.chunks) visitor.write(encodeLatin1(lastChunk(this.trailers)));
+    this.state = "over";
+    if (this.upgrade) this.stream?.end();
+    visitor.done(this, { keepAlive: this.keepAlive && this.requestComplete });
+  }
+
+  left(): void {}
+
+  reset(code: Code): void {
+    this.fail(code);
+  }
+
+  writable(): void {
+    this.visitor.resume();
+  }
+
+  private takeTrailers(bytes: Uint8Array): void {
+    const fields = parseTrailers(bytes, "origin-invalid");
+    if (this.state !== "body" || this.trailers.length > 0 || fields instanceof HttpFault) return this.fault();
+    this.trailers = fields;
+  }
+
+  private switchProtocols(head: ResponseHead): void {
+    if (!this.upgrade) return this.fault();
+    this.status = 101;
+    this.state = "raw";
+    this.writeHead({ ...head, fields: withoutHopByHop(head.fields, { keepUpgrade: true }) });
+    this.visitor.switchProtocols(this);
+  }
+
+  private interim(head: ResponseHead): void {
+    if (this.options.head.minor === 0) return;
+    this.writeHead({ ...head, fields: withoutHopByHop(head.fields, { keepUpgrade: false }) });
+  }
+
+  private final(head: ResponseHead, framing: Framing): void {
+    const { head: request, prefix } = this.options;
+    this.status = head.status;
+    this.state = "body";
+    let fields = withoutHopByHop(head.fields, { keepUpgrade: false });
+    if (prefix !== undefined)
+      fields = rewriteResponse(fields, prefix, fieldValue(request.fields, "host") ?? "");
+    fields = fields.slice();
+    if (framing.kind === "none") this.expected = 0;
+    else if (framing.kind === "length") this.expected = framing.bytes;
+    else if (request.minor === 0) {
+      this.keepAlive = false;
+      dropTransferEncoding(fields);
+    } else {
+      this.chunks = true;
+      if (framing.kind === "until-close") fields.push("Transfer-Encoding", "chunked");
+    }
+    // An upload that is still going on would have to be read to its end first.
+    if (!this.keepAlive) fields.push("Connection", "close");
+    else if (request.minor === 0) fields.push("Connection", "keep-alive");
+    this.writeHead({ ...head, fields });
+    if (this.upgrade) this.stream?.end();
+  }
+
+  private writeHead(head: ResponseHead): void {
+    this.visitor.write(encodeLatin1(`${writeResponseHead({ ...head, minor: 1 })}\r\n`));
+  }
+
+  /** The agent broke a rule of PROTOCOL.md section 7. */
+  private fault(): void {
+    if (this.state === "over") return;
+    this.stream?.reset("head-invalid");
+    this.fail("origin-invalid");
+  }
+
+  private fail(code: Code): void {
+    const { state } = this;
+    this.state = "over";
+    if (state === "waiting") this.visitor.refuse(this, code);
+    else if (state !== "over") this.visitor.abort(this);
+  }
+}
+
+function chunk(bytes: Uint8Array): Uint8Array {
+  const size = encodeLatin1(`${bytes.length.toString(16)}\r\n`);
+  const framed = new Uint8Array(size.length + bytes.length + 2);
+  framed.set(size);
+  framed.set(bytes, size.length);
+  framed.set(crlf, size.length + bytes.length);
+  return framed;
+}
+
+function dropTransferEncoding(fields: string[]): void {
+  for (let i = fields.length - 2; i >= 0; i -= 2)
+    if (isNamed(fields[i], "transfer-encoding")) fields.splice(i, 2);
+}

@@ -1,0 +1,25 @@
+/** What the relay tells its operator. Request lines hold no query and no fields: secrets live there. */
+export type RelayEvent =
+  | { readonly event: "listening"; readonly url: string }
+  | {
+      readonly event: "agent";
+      readonly name: string;
+      readonly state: "here" | "gone";
+      readonly subject?: string;
+      readonly code?: string;
+    }
+  | {
+      readonly event: "request";
+      readonly name: string;
+      readonly method: string;
+      readonly path: string;
+      readonly status: number;
+      readonly ms: number;
+      readonly bytesIn: number;
+      readonly bytesOut: number;
+    }
+  | { readonly event: "fault"; readonly message: string };
+
+export interface RelayLog {
+  write(event: RelayEvent): void;
+}

@@ -1,0 +1,41 @@
+import type { Kind } from "../shared/kind.ts";
+import type { ListenAddress } from "../shared/listen-address.ts";
+
+/** Where the HS256 key comes from; the first that is given counts: text, file, one made in `data`. */
+export interface SecretSource {
+  /** UNDERPASS_SECRET; never a switch, because argv can be read by others. */
+  readonly secretText?: string;
+  readonly secretFile?: string;
+  readonly data: string;
+}
+
+/** `relay serve`, checked. */
+export interface RelayOptions extends SecretSource {
+  readonly listen: ListenAddress;
+  /** Lower case, without port; at least one. */
+  readonly domains: readonly string[];
+  /** An origin (`https://relay.example`), without a slash at its end. */
+  readonly publicUrl?: string;
+  readonly routing: "host" | "path" | "both";
+  readonly nameTtlMs: number;
+  readonly memoryBytes: number;
+  readonly graceMs: number;
+  readonly json: boolean;
+}
+
+/** `relay token`, checked. */
+export interface TokenOptions extends SecretSource {
+  readonly subject: string;
+  readonly names?: readonly string[];
+  readonly kinds?: readonly Kind[];
+  readonly connect?: readonly string[];
+  readonly egress?: readonly string[];
+  readonly admin?: boolean;
+  readonly ttlMs: number;
+}
+
+/** What the command line asks for. `text`: print it on stdout and exit 0 (help, version). */
+export type RelayCommand =
+  | { readonly command: "serve"; readonly options: RelayOptions }
+  | { readonly command: "token"; readonly options: TokenOptions }
+  | { readonly command: "text"; readonly text: string };

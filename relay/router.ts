@@ -1,0 +1,62 @@
+import { isName } from "../shared/name.ts";
+
+export type Routing = "host" | "path" | "both";
+
+/** Where a request belongs. */
+export type Route =
+  | { readonly kind: "tunnel"; readonly name: string; readonly target: string; readonly prefix?: string }
+  /** The relay's own pages. */
+  | { readonly kind: "own" }
+  | { readonly kind: "redirect"; readonly location: string }
+  /** A host that is not served here. */
+  | { readonly kind: "unknown" };
+
+export interface RouterOptions {
+  /** Lower case, no port. The first is the one that addresses are made of. */
+  readonly domains: readonly string[];
+  readonly routing: Routing;
+  /** The host name of --public-url, where that is given. */
+  readonly publicHost?: string | undefined;
+}
+
+/** Host and path to tunnel: the one place that decides, so that routing and checks never read different values. */
+export class Router {
+  constructor(private readonly options: RouterOptions) {}
+
+  /** `host` as in the Host field; `target` in origin form. */
+  route(host: string, target: string): Route {
+    const { domains, routing, publicHost } = this.options;
+    const bare = hostName(host);
+    if (bare === undefined) return { kind: "unknown" };
+    if (bare === publicHost || domains.includes(bare) || isAddress(bare)) return this.own(target);
+    const dot = bare.indexOf(".");
+    const name = bare.slice(0, Math.max(dot, 0));
+    if (routing === "path" || !isName(name) || !domains.includes(bare.slice(dot + 1)))
+      return { kind: "unknown" };
+    return { kind: "tunnel", name, target };
+  }
+
+  private own(target: string): Route {
+    if (this.options.routing === "host" || !target.startsWith("/~")) return { kind: "own" };
+    let to = 2;
+    while (to < target.length && target[to] !== "/" && target[to] !== "?") to++;
+    const name = target.slice(2, to);
+    if (!isName(name)) return { kind: "own" };
+    const prefix = `/~${name}`;
+    const rest = target.slice(to);
+    // Without the slash a page's relative links would leave the tunnel.
+    if (!rest.startsWith("/")) return { kind: "redirect", location: `${prefix}/${rest}` };
+    return { kind: "tunnel", name, target: rest, prefix };
+  }
+}
+
+/** The Host field less its port, in lower case; undefined when it is malformed (RFC 9110 section 7.2). */
+export function hostName(host: string): string | undefined {
+  const match = /^(\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9._-]+)(?::\d{0,5})?$/.exec(host);
+  const bare = match?.[1]?.toLowerCase();
+  return bare?.endsWith(".") === true ? bare.slice(0, -1) : bare;
+}
+
+function isAddress(host: string): boolean {
+  return host.startsWith("[") || /^\d{1,3}(?:\.\d{1,3}){3}$/.test(host);
+}

@@ -1,0 +1,78 @@
+import { randomBytes } from "node:crypto";
+import { link, mkdir, open, readFile, rm, writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { UnderpassError } from "../../shared/errors.ts";
+import { secretFromText } from "../auth/secret.ts";
+import type { SecretSource } from "../options.ts";
+import type { LoadedSecret } from "../token.ts";
+
+const secretName = "secret";
+
+/**
+ * The relay's key from the source that was given, or made in the data folder. Bun and Deno. Throws `secret-invalid`
+ * when it is too short, `usage` when the --secret-file can't be read, `data-unwritable` when none can be made.
+ */
+export async function loadSecret(from: SecretSource): Promise<LoadedSecret> {
+  if (from.secretText !== undefined) {
+    return { secret: secretFromText(from.secretText), source: "UNDERPASS_SECRET" };
+  }
+  if (from.secretFile !== undefined) {
+    const path = resolve(from.secretFile);
+    const text = await readFile(path, "utf8").catch((cause: unknown) => {
+      throw new UnderpassError("usage", `--secret-file: ${path} can't be read.`, { cause });
+    });
+    return { secret: secretFromText(text), source: `the key file ${path}` };
+  }
+  const path = join(resolve(from.data), secretName);
+  try {
+    await makeDataFolder(from.data);
+    const text = (await readIfThere(path)) ?? (await makeSecret(path));
+    return { secret: secretFromText(text), source: `the key file ${path}` };
+  } catch (cause) {
+    if (cause instanceof UnderpassError) throw cause;
+    const message = `The data folder ${resolve(from.data)} can't be read or written. Choose another --data.`;
+    throw new UnderpassError("data-unwritable", message, { cause });
+  }
+}
+
+/** Only this user may look into it, and git does not. A folder that was there is left as it is. */
+export async function makeDataFolder(path: string): Promise<void> {
+  const made = await mkdir(path, { recursive: true, mode: 0o700 });
+  if (made !== undefined) await writeFile(join(path, ".gitignore"), "*\n", { mode: 0o600 });
+}
+
+/**
+ * Two relays may start at once, and one may die in the middle: so the key is written whole beside its place, and then
+ * linked there, which fails when another was quicker. Whoever lost uses the winner's.
+ */
+async function makeSecret(path: string): Promise<string> {
+  const draft = `${path}.${randomBytes(6).toString("hex")}`;
+  const file = await open(draft, "wx", 0o600);
+  try {
+    await file.writeFile(`${randomBytes(32).toString("base64url")}\n`);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  try {
+    await link(draft, path);
+  } catch (error) {
+    if (!isCode(error, "EEXIST")) throw error;
+  } finally {
+    await rm(draft, { force: true });
+  }
+  return readFile(path, "utf8");
+}
+
+async function readIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if (isCode(error, "ENOENT")) return undefined;
+    throw error;
+  }
+}
+
+function isCode(error: unknown, code: string): boolean {
+  return error instanceof Error && "code" in error && error.code === code;
+}

@@ -1,0 +1,64 @@
+import process from "node:process";
+import manifest from "../../package.json" with { type: "json" };
+import { codes, UnderpassError } from "../../shared/errors.ts";
+import { systemClock } from "../../shared/runtimes/system-clock.ts";
+import type { Listen } from "../../shared/socket.ts";
+import { parseRelayCommand } from "../command-line.ts";
+import type { RelayOptions } from "../options.ts";
+import { startRelay } from "../relay.ts";
+import { mintToken } from "../token.ts";
+import { loadSecret } from "./files.ts";
+import { StreamLog } from "./stream-log.ts";
+
+/** `relay.ts` as a program, on Bun and on Deno: `listen` is the runtime's. Resolves with the exit code. */
+export async function runRelay(listen: Listen): Promise<number> {
+  try {
+    const command = parseRelayCommand(process.argv.slice(2), process.env, manifest.version);
+    if (command.command === "text") {
+      process.stdout.write(command.text);
+      return 0;
+    }
+    if (command.command === "token") {
+      const { stdout, stderr } = await mintToken(
+        command.options,
+        await loadSecret(command.options),
+        systemClock.date(),
+      );
+      process.stderr.write(stderr);
+      process.stdout.write(stdout);
+      return 0;
+    }
+    return await serve(command.options, listen);
+  } catch (error) {
+    const known = error instanceof UnderpassError ? error : undefined;
+    process.stderr.write(`relay: ${known?.message ?? String(error)}\n`);
+    return known === undefined ? 1 : (codes[known.code].exit ?? 1);
+  }
+}
+
+async function serve(options: RelayOptions, listen: Listen): Promise<number> {
+  const { secret, source } = await loadSecret(options);
+  const log = new StreamLog({ json: options.json });
+  const stopped = Promise.withResolvers<void>();
+  let signals = 0;
+  const relay = await startRelay({
+    ...options,
+    accept: listen,
+    clock: systemClock,
+    random: (bytes) => crypto.getRandomValues(bytes),
+    secret,
+    log,
+  });
+  const stop = (): void => {
+    if (++signals > 1) process.exit(0);
+    log.note("Stopping: no new visitors; what is open may finish. Again to end at once.");
+    relay.stop(options.graceMs).then(stopped.resolve, stopped.reject);
+  };
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, stop);
+  log.note(
+    `Relay at ${relay.url}, tunnels at http://NAME.${options.domains[0]}:${relay.port}. Tokens are checked with ${source}.`,
+  );
+  await stopped.promise;
+  log.flush();
+  return 0;
+}

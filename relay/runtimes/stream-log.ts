@@ -1,0 +1,57 @@
+import process from "node:process";
+import { systemClock } from "../../shared/runtimes/system-clock.ts";
+import type { RelayEvent, RelayLog } from "../log.ts";
+
+/** Lines are gathered so long, or up to so many characters: a write for each request would cost more than the request. */
+const gatherMs = 100;
+const gatherChars = 16_384;
+
+/** Log lines on stderr; with `json`, `listening` and what follows as JSON on stdout, and notes on stderr. */
+export class StreamLog implements RelayLog {
+  private text = "";
+  private waiting = false;
+
+  constructor(private readonly options: { readonly json: boolean }) {
+    process.on("exit", () => this.flush());
+  }
+
+  write(event: RelayEvent): void {
+    if (event.event === "listening") {
+      if (this.options.json) process.stdout.write(`${JSON.stringify(event)}\n`);
+      return;
+    }
+    this.text += `${new Date(systemClock.date()).toISOString()} ${line(event)}\n`;
+    if (this.text.length > gatherChars) this.flush();
+    else if (!this.waiting) {
+      this.waiting = true;
+      systemClock.at(systemClock.now() + gatherMs, () => this.flush());
+    }
+  }
+
+  /** A line for the person who started it. */
+  note(text: string): void {
+    this.flush();
+    process.stderr.write(`${text}\n`);
+  }
+
+  flush(): void {
+    this.waiting = false;
+    if (this.text === "") return;
+    const { text } = this;
+    this.text = "";
+    process.stderr.write(text);
+  }
+}
+
+function line(event: RelayEvent): string {
+  switch (event.event) {
+    case "request":
+      return `request ${event.name} ${event.method} ${JSON.stringify(event.path)} ${event.status} ${event.ms.toFixed(1)}ms in=${event.bytesIn} out=${event.bytesOut}`;
+    case "agent":
+      return `agent ${event.name} ${event.state}${event.subject === undefined ? "" : ` sub=${JSON.stringify(event.subject)}`}${event.code === undefined ? "" : ` code=${event.code}`}`;
+    case "fault":
+      return `fault ${JSON.stringify(event.message)}`;
+    case "listening":
+      return `listening ${event.url}`;
+  }
+}

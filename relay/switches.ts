@@ -1,0 +1,81 @@
+import { Option } from "commander";
+import { kinds } from "../shared/kind.ts";
+
+export function serveSwitches(): Option[] {
+  return [
+    switchOf(
+      "--listen <host:port>",
+      "where visitors and agents arrive; port 0 takes a free one",
+      "127.0.0.1:8787",
+    ),
+    switchOf("--domain <domain...>", "a tunnel 'blue' is at blue.<domain>; may be repeated", "localhost"),
+    switchOf("--public-url <url>", "what the outside calls this relay when a proxy stands before it"),
+    switchOf("--routing <how>", "host (blue.<domain>), path (/~blue/), or both", "both"),
+    ...secretSwitches(),
+    switchOf("--name-ttl <duration>", "how long a name stays its owner's after the last agent left", "24h"),
+    switchOf("--memory <size>", "cap for buffers", "512MiB"),
+    switchOf("--grace <duration>", "time that open streams get to finish on SIGTERM", "30s"),
+    switchOf("--json", "one JSON object a line on stdout; logs to stderr"),
+  ];
+}
+
+export function tokenSwitches(): Option[] {
+  return [
+    switchOf("--sub <subject>", "who it is for; names belong to the subject"),
+    switchOf("--name <glob...>", "a name it may use, with * and ?; may be repeated (none: any name)"),
+    switchOf("--kind <kind...>", `${kinds.join(", ")}; may be repeated (none: all of them)`),
+    switchOf("--connect <name...>", "a private tunnel it may reach; may be repeated"),
+    switchOf("--egress <pattern...>", "HOST-GLOB:PORTS or CIDR:PORTS it may reach; may be repeated"),
+    switchOf("--admin", "it may read /metrics from anywhere"),
+    switchOf("--ttl <duration>", "how long it is valid", "30d"),
+    ...secretSwitches(),
+  ];
+}
+
+function secretSwitches(): Option[] {
+  return [
+    switchOf(
+      "--secret-file <file>",
+      "the key of all tokens, at least 32 bytes (or UNDERPASS_SECRET); none: one is made",
+    ),
+    switchOf("--data <folder>", "what must outlive the process", ".underpass"),
+  ];
+}
+
+/** The default is only shown: commander must not fill it in, because the variable stands between the two. */
+function switchOf(flags: string, description: string, fallback?: string): Option {
+  const name = /--[a-z-]+/.exec(flags)?.[0] ?? "";
+  const shown = fallback === undefined ? "" : `default ${fallback}, `;
+  const made = new Option(flags, `${description} (${shown}${variableOf(name)})`);
+  // `--domain a --domain b`, but never `--domain a b`: a stray word is an error, not a second domain.
+  if (flags.includes("...>")) {
+    made.variadic = false;
+    made.argParser((value: string, before: string[] | undefined) => [...(before ?? []), value]);
+  }
+  return made;
+}
+
+/** The environment variable of a switch: `--name-ttl` has UNDERPASS_NAME_TTL. */
+export function variableOf(name: string): string {
+  return `UNDERPASS_${name.slice(2).replaceAll("-", "_").toUpperCase()}`;
+}
+
+export const serveExamples = `
+Examples:
+  relay                                                  for this machine, on 127.0.0.1:8787
+  relay --listen 0.0.0.0:80 --domain tunnels.example     tunnels at http://NAME.tunnels.example
+  relay --public-url https://relay.example --routing path   behind a proxy that speaks TLS, without wildcard DNS
+  relay --domain a.example --domain b.example            two domains
+  relay --secret-file /run/secrets/underpass             a key of your own
+  relay --data /var/lib/underpass --name-ttl 7d          where things are kept, and names for longer
+  relay --memory 1GiB --grace 10s --json                 for a supervisor that reads JSON lines
+`;
+export const tokenExamples = `
+Examples:
+  relay token --sub alice > token.txt                    any name, all kinds, 30 days
+  relay token --sub ci --name 'pr-*' --kind http --ttl 12h
+  relay token --sub bob --connect db --egress '10.0.0.0/8:443'
+  relay token --sub prometheus --admin                   for /metrics
+  relay token --sub alice --secret-file key.txt          with the key in a file
+  relay token --sub alice --data /var/lib/underpass      with the key of the relay whose data is there
+`;

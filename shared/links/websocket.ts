@@ -1,0 +1,175 @@
+import type { Clock } from "../clock.ts";
+import type { Link, LinkHandler } from "../link.ts";
+import type { Socket } from "../socket.ts";
+import { closePayload, encodeFrame, type Opcode, opcodes } from "../websocket/frame.ts";
+import { FrameReader } from "../websocket/frame-reader.ts";
+
+export interface WebSocketLinkOptions {
+  /** The agent dialled, so its frames are masked (RFC 6455 section 5.3); the relay's are not. */
+  readonly role: "agent" | "relay";
+  readonly clock: Clock;
+  /** What came behind the opening handshake already. */
+  readonly early?: Uint8Array;
+  /** Fills an array with random bits; for tests. */
+  readonly random?: (into: Uint32Array<ArrayBuffer>) => void;
+}
+
+const limits = {
+  /** PROTOCOL.md section 2. */
+  maxMessageBytes: 65_536,
+  /** Liveness texts are far shorter. */
+  maxTextBytes: 1_024,
+  /** A peer that neither answers a close nor reads what is queued is dropped after this. */
+  closeTimeoutMs: 2_000,
+  /** A peer that pings and does not read gets no more pongs above this. */
+  maxQueuedForPongBytes: 65_536,
+} as const;
+
+const deaf: LinkHandler = { message() {}, text() {}, drained() {}, closed() {} };
+
+/** A link over a WebSocket whose opening handshake is done. */
+export class WebSocketLink implements Link {
+  handler: LinkHandler = deaf;
+  readonly #socket: Socket;
+  readonly #clock: Clock;
+  readonly #reader: FrameReader;
+  readonly #keys: MaskingKeys | undefined;
+  readonly #encoder = new TextEncoder();
+  #early: Uint8Array | undefined;
+  #cancelTimeout: (() => void) | undefined;
+  #state: "open" | "closing" | "closed" = "open";
+  /** What `closed` will say. */
+  #code = 1006;
+  #reason = "";
+
+  constructor(socket: Socket, options: WebSocketLinkOptions) {
+    this.#socket = socket;
+    this.#clock = options.clock;
+    const masks = options.role === "agent";
+    this.#keys = masks ? new MaskingKeys(options.random ?? fillRandom) : undefined;
+    this.#reader = new FrameReader(
+      { masked: !masks, maxMessageBytes: limits.maxMessageBytes, maxTextBytes: limits.maxTextBytes },
+      {
+        message: (bytes) => this.#state === "open" && this.handler.message(bytes),
+        text: (text) => this.#state === "open" && this.handler.text(text),
+        ping: (payload) => this.#pong(payload),
+        pong: () => {},
+        closeFrame: (code, reason) => this.#closeFrame(code, reason),
+        failed: (code, reason) => this.#failed(code, reason),
+      },
+    );
+    socket.handler = {
+      data: (bytes) => {
+        if (this.#early !== undefined) this.#pushEarly();
+        this.#reader.push(bytes);
+      },
+      drained: () => this.#state === "open" && this.handler.drained(),
+      ended: () => this.#ended(),
+      closed: () => this.#closed(),
+    };
+    if (options.early !== undefined && options.early.length > 0) {
+      this.#early = options.early;
+      options.clock.soon(() => this.#pushEarly());
+    }
+  }
+
+  get queued(): number {
+    return this.#socket.queued;
+  }
+
+  send(message: Uint8Array): void {
+    if (this.#state === "open") this.#write(opcodes.binary, message);
+  }
+
+  sendText(text: string): void {
+    if (this.#state === "open") this.#write(opcodes.text, this.#encoder.encode(text));
+  }
+
+  close(code: number, reason: string): void {
+    if (this.#state === "open") this.#startClosing(code, reason);
+  }
+
+  destroy(): void {
+    if (this.#state === "closed") return;
+    this.#state = "closing";
+    this.#reader.stop();
+    this.#early = undefined;
+    this.#socket.destroy();
+  }
+
+  /**
+   * Header and payload leave as one piece on both sides. Two writes would save the relay one copy, which costs less
+   * than a system call does (see bench notes in docs/performance.md).
+   */
+  #write(opcode: Opcode, payload: Uint8Array): void {
+    this.#socket.write(encodeFrame(opcode, payload, this.#keys?.next()));
+  }
+
+  #pong(payload: Uint8Array): void {
+    if (this.#state === "open" && this.#socket.queued <= limits.maxQueuedForPongBytes)
+      this.#write(opcodes.pong, payload);
+  }
+
+  /** The peer closes, or answers our close. */
+  #closeFrame(code: number, reason: string): void {
+    this.#code = code;
+    this.#reason = reason;
+    if (this.#state === "open") this.#startClosing(code, "");
+    this.#socket.end();
+  }
+
+  #failed(code: number, reason: string): void {
+    this.#code = code;
+    this.#reason = reason;
+    if (this.#state === "open") this.#startClosing(code, reason);
+    this.#socket.end();
+  }
+
+  #startClosing(code: number, reason: string): void {
+    this.#state = "closing";
+    this.#write(opcodes.close, closePayload(code, reason));
+    this.#cancelTimeout = this.#clock.at(this.#clock.now() + limits.closeTimeoutMs, () => this.destroy());
+  }
+
+  #ended(): void {
+    if (this.#early !== undefined) this.#pushEarly();
+    // Without a close frame of either side before it, the pipe broke.
+    if (this.#state === "open") this.destroy();
+    else this.#socket.end();
+  }
+
+  #closed(): void {
+    if (this.#early !== undefined) this.#pushEarly();
+    this.#state = "closed";
+    this.#reader.stop();
+    this.#cancelTimeout?.();
+    this.handler.closed(this.#code, this.#reason);
+  }
+
+  #pushEarly(): void {
+    const early = this.#early;
+    this.#early = undefined;
+    if (early !== undefined) this.#reader.push(early);
+  }
+}
+
+function fillRandom(into: Uint32Array<ArrayBuffer>): void {
+  crypto.getRandomValues(into);
+}
+
+/** Fresh, unpredictable masking keys (RFC 6455 section 10.3), drawn many at a time: a call costs as much as 256 keys. */
+class MaskingKeys {
+  readonly #fill: (into: Uint32Array<ArrayBuffer>) => void;
+  readonly #keys = new Uint32Array(256);
+  #next = 256;
+  constructor(fill: (into: Uint32Array<ArrayBuffer>) => void) {
+    this.#fill = fill;
+  }
+  next(): number {
+    if (this.#next === this.#keys.length) {
+      this.#fill(this.#keys);
+      this.#next = 0;
+    }
+    return this.#keys[this.#next++] ?? 0;
+  }
+}

@@ -1,0 +1,174 @@
+import { type Code, wireNumber } from "../errors.ts";
+import { MessageWriter } from "./frame.ts";
+import type { Ledger } from "./ledger.ts";
+import { limits } from "./limits.ts";
+import { Queue } from "./queue.ts";
+import type { Stream } from "./stream.ts";
+
+export interface Goaway {
+  /** As on the wire: 0 drain, 1 bye, 2 error. */
+  readonly kind: number;
+  readonly code: Code;
+  readonly lastId: number;
+  readonly graceMs: number;
+  readonly reason: string;
+}
+
+const encoder = new TextEncoder();
+const recordBytes = { ack: 12, resetFrame: 10, creditEntry: 12, goaway: 16, datagram: 8 } as const;
+
+/** All that waits to be sent, and the making of messages out of it: control records first, then streams in turn. */
+export class Outbox {
+  private readonly turns = new Queue<Stream>();
+  private readonly credits = new Queue<Stream>();
+  private readonly resets = new Queue<{ readonly id: number; readonly code: Code }>();
+  private readonly datagrams = new Queue<{ readonly id: number; readonly payload: Uint8Array }>();
+  private datagramBytes = 0;
+  private goaway: Goaway | undefined;
+
+  /** `grow`: asks for memory to grow a stream's window by. */
+  constructor(
+    private readonly ledger: Ledger,
+    private readonly grow: (bytes: number) => boolean,
+  ) {}
+
+  get pendingResets(): number {
+    return this.resets.length;
+  }
+
+  get hasFrames(): boolean {
+    while (this.turns.peek()?.closed === true) this.turns.shift();
+    return this.turns.length > 0 || this.resets.length > 0;
+  }
+
+  get hasControl(): boolean {
+    return this.credits.length > 0 || this.goaway !== undefined || this.datagrams.length > 0;
+  }
+
+  /** The stream takes its turns until it has nothing sendable. */
+  addTurn(stream: Stream): void {
+    stream.inTurn = true;
+    this.turns.push(stream);
+  }
+
+  addCredit(stream: Stream): void {
+    stream.creditWaits = true;
+    this.credits.push(stream);
+  }
+
+  addReset(id: number, code: Code): void {
+    this.resets.push({ id, code });
+  }
+
+  /** The oldest are dropped when too much waits. */
+  addDatagram(id: number, payload: Uint8Array): void {
+    this.datagrams.push({ id, payload });
+    this.datagramBytes += payload.length;
+    while (this.datagramBytes > limits.maxPendingDatagramBytes)
+      this.datagramBytes -= this.datagrams.shift()?.payload.length ?? 0;
+  }
+
+  /** A later one replaces one that has not left. */
+  setGoaway(goaway: Goaway | undefined): void {
+    this.goaway = goaway;
+  }
+
+  /** The next message; `frames`: those may go too. undefined: there is nothing. */
+  compose(
+    nowMs: number,
+    options: { readonly frames: boolean; readonly acks: boolean },
+  ): Uint8Array | undefined {
+    const writer = new MessageWriter(this.expectedBytes(options.frames));
+    const received = options.acks ? this.ledger.tell() : undefined;
+    if (received !== undefined) writer.ack(received);
+    this.writeCredits(writer, nowMs);
+    this.writeGoaway(writer);
+    this.writeDatagrams(writer);
+    const controlBytes = writer.length;
+    if (options.frames) this.writeFrames(writer);
+    if (writer.length === 0) return undefined;
+    const message = writer.finish();
+    if (writer.length > controlBytes) this.ledger.keep(message, nowMs);
+    return message;
+  }
+
+  clear(): void {
+    for (const queue of [this.turns, this.credits, this.resets, this.datagrams]) queue.clear();
+    this.datagramBytes = 0;
+  }
+
+  private expectedBytes(frames: boolean): number {
+    let bytes =
+      recordBytes.ack +
+      4 +
+      this.credits.length * recordBytes.creditEntry +
+      this.resets.length * recordBytes.resetFrame;
+    if (this.goaway !== undefined) bytes += limits.maxReasonBytes + recordBytes.goaway;
+    const datagram = this.datagrams.peek();
+    if (datagram !== undefined) bytes += datagram.payload.length + recordBytes.datagram;
+    // The first stream is measured, so that it always gets on; the others are guessed.
+    const first = frames ? this.turns.peek() : undefined;
+    if (first !== undefined)
+      bytes += first.waitingBytes + (this.turns.length - 1) * 512 + recordBytes.resetFrame;
+    return bytes;
+  }
+
+  private writeCredits(writer: MessageWriter, nowMs: number): void {
+    const open: Stream[] = [];
+    for (let room = Math.floor((writer.room - 4) / recordBytes.creditEntry); room > 0; ) {
+      const stream = this.credits.shift();
+      if (stream === undefined) break;
+      stream.creditWaits = false;
+      if (stream.closed) continue;
+      open.push(stream);
+      room--;
+    }
+    if (open.length === 0) return;
+    const tripMs = this.ledger.flight.smoothedTripMs;
+    writer.credit(open.length);
+    for (const stream of open) writer.creditEntry(stream.id, stream.grant(nowMs, tripMs, this.grow));
+  }
+
+  private writeGoaway(writer: MessageWriter): void {
+    const { goaway } = this;
+    if (goaway === undefined) return;
+    const reason = encoder.encode(goaway.reason).subarray(0, limits.maxReasonBytes);
+    if (writer.room < reason.length + recordBytes.goaway) return;
+    writer.goaway(goaway.kind, wireNumber(goaway.code), goaway.lastId, goaway.graceMs, reason);
+    this.goaway = undefined;
+  }
+
+  private writeDatagrams(writer: MessageWriter): void {
+    let datagram = this.datagrams.peek();
+    while (datagram !== undefined && writer.room >= datagram.payload.length + recordBytes.datagram) {
+      writer.datagram(datagram.id, datagram.payload);
+      this.datagramBytes -= datagram.payload.length;
+      this.datagrams.shift();
+      datagram = this.datagrams.peek();
+    }
+  }
+
+  private writeFrames(writer: MessageWriter): void {
+    this.writeResets(writer);
+    for (let stream = this.turns.shift(); stream !== undefined; stream = this.turns.shift()) {
+      if (stream.closed) continue;
+      if (!stream.fill(writer, this.turns.length > 0 ? limits.turnBytes : limits.maxMessageBytes)) {
+        this.turns.unshift(stream);
+        return;
+      }
+      stream.inTurn = false;
+      if (!stream.closed && stream.sendable) this.addTurn(stream);
+      if (writer.room < 64) break;
+    }
+    // A stream that ended with RESET behind its END wants it in the same message where it fits.
+    this.writeResets(writer);
+  }
+
+  private writeResets(writer: MessageWriter): void {
+    while (writer.room >= recordBytes.resetFrame) {
+      const reset = this.resets.shift();
+      if (reset === undefined) return;
+      writer.reset(reset.id, wireNumber(reset.code));
+    }
+  }
+}
