@@ -1,0 +1,360 @@
+import { Cork } from "../../shared/cork.ts";
+import { type Code, codes } from "../../shared/errors.ts";
+import type { HttpFault } from "../../shared/http1/fault.ts";
+import type { Framing } from "../../shared/http1/framing.ts";
+import { fieldValue, isNamed, type RequestHead, writeResponseHead } from "../../shared/http1/head.ts";
+import { encodeLatin1 } from "../../shared/http1/latin1.ts";
+import { HttpReader } from "../../shared/http1/reader.ts";
+import { reasonPhrase } from "../../shared/http1/reasons.ts";
+import { streamKinds } from "../../shared/kind.ts";
+import type { Socket, SocketHandler } from "../../shared/socket.ts";
+import { type AnswerContext, answer } from "../answers.ts";
+import { Exchange, type VisitorSide } from "./exchange.ts";
+import type { HttpIngress } from "./http.ts";
+import { ingressLimits } from "./limits.ts";
+import { originForm } from "./request-target.ts";
+
+/** One socket of a visitor: its requests, one after the other. */
+export class HttpVisitor implements SocketHandler, VisitorSide {
+  /** When it has waited too long; infinite while a request is under way. */
+  deadlineMs: number;
+  private readonly reader: HttpReader<"request">;
+  private readonly cork: Cork;
+  private exchange: Exchange | undefined;
+  /** A request on the relay's own host is being answered. */
+  private own = false;
+  private ownBody: ((bytes: Uint8Array | undefined) => void) | undefined;
+  private mode: "http" | "raw" | "lingering" | "handed-on" = "http";
+  private lingered = 0;
+  private halfClosed = false;
+
+  constructor(
+    private readonly socket: Socket,
+    private readonly ingress: HttpIngress,
+  ) {
+    this.reader = new HttpReader("request", {
+      head: (head, framing) => this.requestHead(head, framing),
+      body: (bytes) => this.requestBody(bytes),
+      trailers: (fields) => this.exchange?.requestTrailers(fields),
+      end: () => this.requestEnd(),
+      fault: (fault) => this.requestFault(fault),
+    });
+    this.cork = new Cork(socket, () => this.exchange?.visitorDrained());
+    this.deadlineMs = ingress.deps.clock.now() + ingressLimits.headWithinMs;
+    socket.handler = this;
+  }
+
+  get busy(): boolean {
+    return this.exchange !== undefined || this.own;
+  }
+  get remote(): string {
+    return this.socket.remote;
+  }
+  get queued(): number {
+    return this.cork.queued;
+  }
+
+  // SocketHandler
+
+  data(bytes: Uint8Array): void {
+    switch (this.mode) {
+      case "http": {
+        const { reader } = this;
+        // The clock of a head starts with its first byte.
+        if (reader.between && !this.busy)
+          this.deadlineMs = this.ingress.deps.clock.now() + ingressLimits.headWithinMs;
+        reader.push(bytes);
+        if (reader.heldBytes > ingressLimits.maxHeldBytes) this.socket.pause();
+        return;
+      }
+      case "raw":
+        this.requestBody(bytes);
+        return;
+      case "lingering":
+        this.lingered += bytes.length;
+        if (this.lingered > ingressLimits.maxLingerBytes) this.socket.destroy();
+    }
+  }
+
+  drained(): void {
+    this.exchange?.visitorDrained();
+  }
+
+  ended(): void {
+    this.halfClosed = true;
+    if (this.mode === "http") this.reader.finish();
+    if (this.exchange !== undefined) this.exchange.visitorLeft();
+    else if (this.mode !== "handed-on" && !this.own) this.halfClose();
+  }
+
+  closed(): void {
+    this.ingress.forget(this);
+    this.ownBody?.(undefined);
+    const { exchange } = this;
+    if (exchange === undefined) return;
+    exchange.visitorGone();
+    this.report(exchange);
+  }
+
+  // VisitorSide
+
+  write(bytes: Uint8Array): void {
+    this.cork.write(bytes);
+  }
+
+  resume(): void {
+    this.socket.resume();
+  }
+
+  done(exchange: Exchange, options: { readonly keepAlive: boolean }): void {
+    this.report(exchange);
+    if (!options.keepAlive || this.halfClosed || this.ingress.deps.ownHost.draining()) this.linger();
+    else this.nextRequest();
+  }
+
+  refuse(exchange: Exchange, code: Code): void {
+    const { options } = exchange;
+    const keepAlive = this.giveAnswer(code, options.head, options.framing, { name: options.name });
+    exchange.status = codes[code].status ?? 500;
+    this.report(exchange);
+    if (keepAlive) this.nextRequest();
+    else this.linger();
+  }
+
+  abort(exchange: Exchange): void {
+    this.report(exchange);
+    this.cork.flush();
+    this.socket.destroy();
+  }
+
+  switchProtocols(exchange: Exchange): void {
+    this.mode = "raw";
+    const early = this.reader.detach();
+    if (early.length > 0 && !exchange.requestBody(early)) this.socket.pause();
+    else this.socket.resume();
+    if (this.halfClosed) exchange.visitorLeft();
+  }
+
+  halfClose(): void {
+    this.cork.flush();
+    this.socket.end();
+  }
+
+  // What the ingress does.
+
+  timeOut(): void {
+    if (this.reader.between || this.mode !== "http") {
+      this.socket.destroy();
+      return;
+    }
+    this.giveAnswer("request-timeout", undefined, undefined, {});
+    this.linger();
+  }
+
+  destroy(): void {
+    this.socket.destroy();
+  }
+
+  // HttpReader's handler
+
+  private requestHead(head: RequestHead, framing: Framing): void {
+    const { deps } = this.ingress;
+    this.deadlineMs = Number.POSITIVE_INFINITY;
+    const host = fieldValue(head.fields, "host") ?? "";
+    const target = originForm(head, host);
+    if (target === undefined)
+      return this.refuseRequest(
+        head.method === "CONNECT" ? "method-refused" : "request-invalid",
+        head,
+        framing,
+        {},
+      );
+    const route = deps.router.route(host, target);
+    switch (route.kind) {
+      case "own":
+        return this.toOwnHost(head, framing, target);
+      case "unknown":
+        return this.refuseRequest("unknown-host", head, framing, {});
+      case "redirect":
+        return this.redirect(route.location, head, framing);
+    }
+    const { name } = route;
+    const tunnel = deps.tunnels.find(name);
+    if (tunnel === undefined) {
+      const code = deps.names.lookup(name) === undefined ? "unknown-tunnel" : "agent-offline";
+      return this.refuseRequest(code, head, framing, { name });
+    }
+    const exchange = new Exchange(this, {
+      name,
+      head,
+      framing,
+      target: route.target,
+      prefix: route.prefix,
+      scheme: deps.scheme,
+      startedMs: deps.clock.now(),
+    });
+    const refusal = exchange.start((fields, handler) => tunnel.open(streamKinds.http, fields, handler));
+    if (refusal !== undefined) return this.refuseRequest(refusal, head, framing, { name });
+    deps.metrics.streams++;
+    deps.metrics.streamsOpen++;
+    this.exchange = exchange;
+  }
+
+  private requestBody(bytes: Uint8Array): void {
+    if (this.ownBody !== undefined) this.ownBody(bytes);
+    else if (this.exchange?.requestBody(bytes) === false) this.socket.pause();
+  }
+
+  private requestEnd(): void {
+    const body = this.ownBody;
+    this.ownBody = undefined;
+    if (body !== undefined) body(undefined);
+    else if (this.exchange !== undefined) this.exchange.requestEnd();
+    else if (this.mode === "http" && !this.own) this.nextRequest();
+  }
+
+  private requestFault(fault: HttpFault): void {
+    const { exchange } = this;
+    if (exchange !== undefined) {
+      exchange.visitorGone();
+      this.report(exchange);
+      this.socket.destroy();
+      return;
+    }
+    this.ownBody?.(undefined);
+    this.giveAnswer(fault.code, undefined, undefined, { detail: fault.message });
+    this.linger();
+  }
+
+  // Answers of the relay itself
+
+  private toOwnHost(head: RequestHead, framing: Framing, target: string): void {
+    const { ownHost } = this.ingress.deps;
+    this.own = true;
+    const answered = (bytes: Uint8Array, options: { readonly keepAlive: boolean }) => {
+      this.own = false;
+      this.ownBody = undefined;
+      this.write(bytes);
+      if (options.keepAlive && !this.halfClosed) this.nextRequest();
+      else this.linger();
+    };
+    if (isNamed(fieldValue(head.fields, "upgrade"), "websocket")) {
+      ownHost.link(head, target, {
+        refused: answered,
+        opened: (bytes) => {
+          this.mode = "handed-on";
+          this.ingress.forget(this);
+          this.write(bytes);
+          this.cork.flush();
+          return { socket: this.socket, early: this.reader.detach() };
+        },
+      });
+      return;
+    }
+    this.ownBody = ownHost.request(head, framing, target, this.remote, answered);
+  }
+
+  private redirect(location: string, head: RequestHead, framing: Framing): void {
+    const keepAlive = staysOpen(head, framing);
+    const fields = [
+      "Location",
+      location,
+      "Content-Length",
+      "0",
+      ...(keepAlive ? [] : ["Connection", "close"]),
+    ];
+    this.write(
+      encodeLatin1(`${writeResponseHead({ status: 308, reason: reasonPhrase(308), minor: 1, fields })}\r\n`),
+    );
+    if (!keepAlive) this.linger();
+  }
+
+  private refuseRequest(code: Code, head: RequestHead, framing: Framing, context: AnswerContext): void {
+    // The reader goes on to the end of a request that has no body; then the next one is read.
+    if (!this.giveAnswer(code, head, framing, context)) this.linger();
+  }
+
+  /** Writes the answer for `code`. Returns whether the socket can take another request. */
+  private giveAnswer(
+    code: Code,
+    head: RequestHead | undefined,
+    framing: Framing | undefined,
+    context: AnswerContext,
+  ): boolean {
+    const { metrics, ownHost } = this.ingress.deps;
+    const status = codes[code].status ?? 500;
+    const keepAlive =
+      head !== undefined && framing !== undefined && staysOpen(head, framing) && !ownHost.draining();
+    const fields = head?.fields ?? [];
+    const accept = fieldValue(fields, "accept");
+    const host = fieldValue(fields, "host");
+    const { fields: made, body } = answer(code, {
+      ...(accept !== undefined && { accept }),
+      ...(host !== undefined && { host }),
+      ...(status === 503 && { retryAfterSeconds: ingressLimits.retryAfterSeconds }),
+      ...context,
+    });
+    if (!keepAlive) made.push("Connection", "close");
+    this.write(
+      encodeLatin1(
+        `${writeResponseHead({ status, reason: reasonPhrase(status), minor: 1, fields: made })}\r\n`,
+      ),
+    );
+    if (head?.method !== "HEAD") this.write(body);
+    metrics.refused(code);
+    return keepAlive;
+  }
+
+  /** Ready for another request, which may have come already. */
+  private nextRequest(): void {
+    this.deadlineMs = this.ingress.deps.clock.now() + ingressLimits.idleMs;
+    this.socket.resume();
+    this.reader.next();
+    if (this.halfClosed && !this.busy) this.halfClose();
+  }
+
+  /** No more requests: FIN, and what the visitor still sends is dropped for a while, so that he gets to read the answer. */
+  private linger(): void {
+    this.mode = "lingering";
+    this.reader.detach();
+    this.deadlineMs = this.ingress.deps.clock.now() + ingressLimits.lingerMs;
+    this.socket.resume();
+    this.halfClose();
+  }
+
+  private report(exchange: Exchange): void {
+    if (this.exchange !== exchange) return;
+    this.exchange = undefined;
+    const { metrics, log, clock } = this.ingress.deps;
+    const { options, bytesIn, bytesOut, status } = exchange;
+    const ms = clock.now() - options.startedMs;
+    metrics.streamsOpen--;
+    metrics.bytesIn += bytesIn;
+    metrics.bytesOut += bytesOut;
+    metrics.answered(status, ms);
+    const query = options.target.indexOf("?");
+    const path = query < 0 ? options.target : options.target.slice(0, query);
+    log.write({
+      event: "request",
+      name: options.name,
+      method: options.head.method,
+      path,
+      status,
+      ms,
+      bytesIn,
+      bytesOut,
+    });
+  }
+}
+
+/** Whether the socket can be used again after a request that is refused: its body would have to be read first. */
+function staysOpen(head: RequestHead, framing: Framing): boolean {
+  const bodiless = framing.kind === "none" || (framing.kind === "length" && framing.bytes === 0);
+  const connection = fieldValue(head.fields, "connection")?.toLowerCase();
+  return (
+    head.minor === 1 &&
+    bodiless &&
+    connection?.includes("close") !== true &&
+    fieldValue(head.fields, "upgrade") === undefined
+  );
+}
