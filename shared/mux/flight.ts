@@ -48,6 +48,11 @@ export class Flight {
     return this.acknowledgedBytes;
   }
 
+  /** Nothing is in flight any more. */
+  clear(): void {
+    this.unacknowledgedBytes = 0;
+  }
+
   /** `bytes` were acknowledged by one ACK; the newest of them left at `sentMs` with `mark`. */
   acknowledged(bytes: number, mark: number, sentMs: number, nowMs: number): void {
     this.unacknowledgedBytes -= bytes;

@@ -74,6 +74,7 @@ export class Ledger {
   /** Forgets all, at the session's end. */
   clear(): void {
     this.kept.clear();
+    this.flight.clear();
     this.ackDueMs = undefined;
   }
 }

@@ -107,8 +107,7 @@ function readControl(
       }
       return undefined;
     case goaway:
-      if (length < 12 || (bytes[from] ?? 0) > 2 || length > 12 + limits.maxReasonBytes)
-        return "protocol-error";
+      if (length < 12) return "protocol-error";
       return handler.goaway(
         bytes[from] ?? 0,
         readU16(bytes, from + 2),

@@ -53,6 +53,8 @@ export class Session implements StreamHost {
   private ownOpen = 0;
   private peerOpen = 0;
   private highestPeerId = 0;
+  /** Of the OPENs that were written. */
+  private highestOwnId = 0;
   private readonly peerResetsAllowed: Allowance;
   /** The last stream id of our GOAWAY, once said. */
   private lastAccepted: number | undefined;
@@ -230,6 +232,10 @@ export class Session implements StreamHost {
     this.wake();
   }
 
+  announced(stream: Stream): void {
+    this.highestOwnId = stream.id;
+  }
+
   credit(stream: Stream): void {
     this.outbox.addCredit(stream);
     this.wake();
@@ -249,12 +255,12 @@ export class Session implements StreamHost {
 
   private everOpened(id: number): boolean {
     if (id === 0) return false;
-    return this.isOwn(id) ? id < this.nextId : id <= this.highestPeerId;
+    return id <= (this.isOwn(id) ? this.highestOwnId : this.highestPeerId);
   }
 
   /** Control records run ahead of frames, so the peer's own next ids may be named early. */
   private mayMention(id: number): boolean {
-    return id !== 0 && (!this.isOwn(id) || id < this.nextId);
+    return id !== 0 && (!this.isOwn(id) || id <= this.highestOwnId);
   }
 
   private isOwn(id: number): boolean {
@@ -294,7 +300,7 @@ export class Session implements StreamHost {
 
   private peerResets(id: number, wire: number): Code | undefined {
     const stream = this.streams.get(id);
-    if (stream === undefined) return this.everOpened(id) ? undefined : "protocol-error";
+    if (stream?.announced !== true) return this.everOpened(id) ? undefined : "protocol-error";
     const { handler } = stream;
     const code = resetCode(wire);
     this.forget(stream);

@@ -23,6 +23,8 @@ export interface StreamHandler {
 export interface StreamHost {
   /** The stream has something to send. */
   ready(stream: Stream): void;
+  /** The stream's OPEN has been written. */
+  announced(stream: Stream): void;
   /** The stream wants to raise the peer's limit. */
   credit(stream: Stream): void;
   /** Frees the stream; with a code, a RESET is sent for it if its OPEN has left. */
@@ -95,8 +97,10 @@ export class Stream {
     if (opening !== undefined) this.items.push({ type: RecordType.open, bytes: opening });
   }
 
-  /** Queues a HEAD frame (at most the head limit). */
+  /** Queues a HEAD frame. Throws RangeError when the fields are larger than a frame may carry. */
   head(fields: Uint8Array): void {
+    if (fields.length > limits.maxHeadFieldsBytes)
+      throw new RangeError("head fields are too large for a frame");
     if (this.closed || this.ending) return;
     this.items.push({ type: RecordType.head, bytes: fields });
     this.host.ready(this);
@@ -135,7 +139,9 @@ export class Stream {
     if (this.closed) return;
     if (code === "no-error" && this.ending && !this.endSent) {
       this.resetAfterEnd = true;
-      this.handler = silent;
+      // The peer may need credit to reach its own end, so what comes is let go, and not just left alone.
+      this.handler = { ...silent, data: () => this.held(0) };
+      this.held(0);
       return;
     }
     this.host.close(this, code);
@@ -259,6 +265,7 @@ export class Stream {
     if (item.type === RecordType.open) {
       writer.open(this.id, this.kind, item.bytes);
       this.announced = true;
+      this.host.announced(this);
     } else {
       writer.frame(item.type, this.id, item.bytes);
     }
