@@ -1,0 +1,229 @@
+import type { Clock } from "../shared/clock.ts";
+import { codes, UnderpassError } from "../shared/errors.ts";
+import type { Welcome } from "../shared/handshake.ts";
+import type { Link } from "../shared/link.ts";
+import { Memory } from "../shared/mux/memory.ts";
+import type { Stream, StreamHandler } from "../shared/mux/stream.ts";
+import type { AgentEvent } from "./events.ts";
+import { RelayRefusal } from "./relay-refusal.ts";
+import { Slot, type SlotOptions, type SlotOwner } from "./slot.ts";
+
+/** Whoever serves the streams: an origin on the network, or a function in this process. */
+export interface Origin {
+  open(stream: Stream, fields: Uint8Array): StreamHandler;
+  /** Closes what it keeps open between exchanges. */
+  close?(): void;
+}
+
+/** The relay as an agent reaches it. Each calls `done` exactly once, never from inside, and returns what gives up. */
+export interface RelayDoor {
+  openLink(
+    name: string,
+    token: string | undefined,
+    done: (result: Link | UnderpassError) => void,
+  ): () => void;
+  requestName(token: string | undefined, done: (result: string | UnderpassError) => void): () => void;
+}
+
+export interface AgentSettings {
+  readonly door: RelayDoor;
+  readonly origin: Origin;
+  readonly clock: Clock;
+  /** Absent: the relay gives a random one, which is kept as long as the agent lives. */
+  readonly name?: string;
+  /** Read before each dial, so that a renewed file counts. Rejects with UnderpassError when it can't be read. */
+  readonly token: () => Promise<string | undefined>;
+  /** Links at once, each with a session of its own. */
+  readonly links: number;
+  readonly reconnect: boolean;
+  readonly backoff: () => SlotOptions["backoff"];
+  /** 16 to 64 of `[A-Za-z0-9_-]`, random. */
+  readonly instance: string;
+  readonly version: string;
+  readonly onEvent: (event: AgentEvent) => void;
+}
+
+/** What all sessions together may hold; half of it is first windows: 2,048 streams. */
+const memoryBytes = 512 * 2 ** 20;
+
+/** What streams that are open get when the agent is refused or replaced. */
+const fatalGraceMs = 30_000;
+
+/** The agent as one object: a name, a pool of slots, and what happens to them. */
+export class Agent implements SlotOwner {
+  /** Resolves when the agent has ended: with what ended it, or with undefined after `stop`. Never rejects. */
+  readonly ended: Promise<UnderpassError | undefined>;
+  readonly #settings: AgentSettings;
+  readonly #end: (reason: UnderpassError | undefined) => void;
+  readonly #memory = new Memory(memoryBytes);
+  readonly #backoff: SlotOptions["backoff"];
+  #slots: Slot[] = [];
+  #cancel: () => void = () => {};
+  #name: string | undefined;
+  /** The token of the latest dial, and the one that the relay called expired. */
+  #token: string | undefined;
+  #expired: string | undefined;
+  #ready = false;
+  #finished = false;
+
+  constructor(settings: AgentSettings) {
+    this.#settings = settings;
+    this.#name = settings.name;
+    this.#backoff = settings.backoff();
+    const { promise, resolve } = Promise.withResolvers<UnderpassError | undefined>();
+    this.ended = promise;
+    this.#end = resolve;
+  }
+
+  /** The tunnel's name, once it is known. */
+  get name(): string | undefined {
+    return this.#name;
+  }
+
+  /** Exchanges that are open now. */
+  get openStreams(): number {
+    return this.#slots.reduce((sum, slot) => sum + slot.openStreams, 0);
+  }
+
+  /** Begins. Call once. */
+  start(): void {
+    if (this.#name === undefined) this.#askName(1);
+    else this.#startSlots(this.#name);
+  }
+
+  /** Says goodbye, lets open exchanges finish for `graceMs`, closes all links. Idempotent; resolves when it is done. */
+  async stop(graceMs: number): Promise<void> {
+    await this.#finish(undefined, graceMs);
+  }
+
+  // SlotOwner
+
+  opened(stream: Stream, fields: Uint8Array): StreamHandler {
+    return this.#settings.origin.open(stream, fields);
+  }
+
+  up(slot: Slot, welcome: Welcome): void {
+    const { onEvent } = this.#settings;
+    onEvent({ event: "link", link: slot.index, state: "up", attempt: 0, delayMs: 0 });
+    if (this.#ready) return;
+    this.#ready = true;
+    const name = this.#name ?? "";
+    const url = welcome.urls[0] ?? "";
+    onEvent({ event: "ready", name, kind: "http", url, resumed: welcome.resumed, urls: welcome.urls });
+  }
+
+  down(slot: Slot, error: UnderpassError, attempt: number, delayMs: number | undefined): void {
+    if (this.#finished) return;
+    const { onEvent } = this.#settings;
+    onEvent({ event: "link", link: slot.index, state: "lost", attempt, delayMs: Math.round(delayMs ?? 0) });
+    if (this.#slots.some((other) => other.isUp)) {
+      // Under --no-reconnect the agent lives as long as one of its links.
+      if (delayMs === undefined && error.fatal) this.#fail(error);
+      return;
+    }
+    this.#ready = false;
+    if (delayMs === undefined) this.#fail(error);
+    else if (attempt === 1) this.#tell(error, false);
+  }
+
+  #askName(attempt: number): void {
+    const { door, clock, onEvent } = this.#settings;
+    this.#cancel = this.#withToken<string>(
+      (token, done) => door.requestName(token, done),
+      (result) => {
+        if (typeof result === "string") {
+          this.#name = result;
+          this.#startSlots(result);
+          return;
+        }
+        if (this.#isFinal(result)) {
+          this.#fail(result);
+          return;
+        }
+        const delayMs = this.#backoff.next(result instanceof RelayRefusal ? result.retryAfterMs : 0);
+        this.#cancel = clock.at(clock.now() + delayMs, () => this.#askName(attempt + 1));
+        onEvent({ event: "link", link: 0, state: "lost", attempt, delayMs: Math.round(delayMs) });
+        if (attempt === 1) this.#tell(result, false);
+      },
+    );
+  }
+
+  #startSlots(name: string): void {
+    const { door, clock, links, backoff, instance, version } = this.#settings;
+    this.#slots = Array.from(
+      { length: links },
+      (_, index) =>
+        new Slot(
+          {
+            index,
+            instance,
+            version,
+            clock,
+            memory: this.#memory,
+            backoff: backoff(),
+            openLink: (done) =>
+              this.#withToken<Link>((token, inner) => door.openLink(name, token, inner), done),
+            isFinal: (error) => this.#isFinal(error),
+          },
+          this,
+        ),
+    );
+    for (const slot of this.#slots) slot.start();
+  }
+
+  /** Reads the token, then dials with it. */
+  #withToken<T>(
+    dial: (token: string | undefined, done: (result: T | UnderpassError) => void) => () => void,
+    done: (result: T | UnderpassError) => void,
+  ): () => void {
+    let cancelled = false;
+    let cancelDial = (): void => {};
+    const run = async (): Promise<void> => {
+      const token = await this.#settings.token();
+      if (cancelled) return;
+      if (token !== undefined && token === this.#expired) {
+        done(new UnderpassError("token-expired"));
+        return;
+      }
+      this.#token = token;
+      cancelDial = dial(token, done);
+    };
+    run().catch((error: unknown) => {
+      if (!cancelled)
+        done(error instanceof UnderpassError ? error : new UnderpassError("internal-error", String(error)));
+    });
+    return () => {
+      cancelled = true;
+      cancelDial();
+    };
+  }
+
+  #isFinal(error: UnderpassError): boolean {
+    if (!error.fatal) return !this.#settings.reconnect;
+    if (error.code !== "token-expired") return true;
+    // The file may hold a newer one: the next dial looks, and comes back here if not.
+    if (this.#expired !== undefined && this.#expired === this.#token) return true;
+    this.#expired = this.#token;
+    return this.#expired === undefined;
+  }
+
+  #fail(error: UnderpassError): void {
+    this.#tell(error, true);
+    void this.#finish(error, fatalGraceMs);
+  }
+
+  #tell({ code, message }: UnderpassError, fatal: boolean): void {
+    this.#settings.onEvent({ event: "error", code, message: message || codes[code].meaning, fatal });
+  }
+
+  async #finish(reason: UnderpassError | undefined, graceMs: number): Promise<void> {
+    if (this.#finished) {
+      await this.ended;
+      return;
+    }
+    this.#finished = true;
+    this.#cancel();
+    await Promise.all(this.#slots.map((slot) => slot.stop(graceMs)));
+    this.#end(reason);
+  }
+}

@@ -1,0 +1,117 @@
+import type { Clock } from "../../shared/clock.ts";
+import { decodeHead } from "../../shared/head.ts";
+import { HttpFault } from "../../shared/http1/fault.ts";
+import { requestFraming } from "../../shared/http1/framing.ts";
+import { isNamed, parseRequestHead, writeRequestHead } from "../../shared/http1/head.ts";
+import { withoutHopByHop } from "../../shared/http1/hop.ts";
+import { encodeLatin1 } from "../../shared/http1/latin1.ts";
+import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
+import type { Dial, DialTarget } from "../../shared/socket.ts";
+import type { RequestEvent } from "../events.ts";
+import { Deadlines } from "./deadlines.ts";
+import { type ExchangePlace, HttpExchange } from "./exchange.ts";
+import type { OriginTimeouts } from "./limits.ts";
+import { dialLoopback } from "./loopback.ts";
+import { OriginPool } from "./pool.ts";
+
+export interface HttpOriginOptions extends OriginTimeouts {
+  readonly dial: Dial;
+  /** With neither host nor path of a unix socket: the port on 127.0.0.1 or ::1, whichever answers. */
+  readonly target: DialTarget;
+  /** What the origin sees as Host: the visitor's, the origin's own, or this text. */
+  readonly hostHeader: string;
+  readonly clock: Clock;
+  /** An exchange has ended. */
+  readonly onRequest: (event: RequestEvent) => void;
+}
+
+/** The service behind the agent, spoken to in HTTP/1.1 over pooled sockets. */
+export class HttpOrigin {
+  readonly #pool: OriginPool;
+  readonly #place: ExchangePlace;
+  /** Replaces the visitor's Host. */
+  readonly #host: string | undefined;
+
+  constructor(options: HttpOriginOptions) {
+    const { clock, target, hostHeader, onRequest, dialTimeoutMs, headTimeoutMs } = options;
+    this.#pool = new OriginPool({ dial: dialLoopback(options.dial), target, clock, dialTimeoutMs });
+    this.#host =
+      hostHeader === "visitor" ? undefined : hostHeader === "origin" ? authority(target) : hostHeader;
+    this.#place = {
+      pool: this.#pool,
+      headDeadlines: new Deadlines(clock, headTimeoutMs, (exchange: HttpExchange) => exchange.expire()),
+      now: () => clock.now(),
+      soon: (run) => clock.soon(run),
+      onRequest,
+    };
+  }
+
+  /** Takes an http stream that the relay opened, with its head fields still encoded. The head is checked once more here. */
+  open(stream: Stream, fields: Uint8Array): StreamHandler {
+    const http = decodeHead(fields)?.http;
+    const head = http === undefined || endsInEmptyLine(http) ? undefined : parseRequestHead(http);
+    const framing = head === undefined || head instanceof HttpFault ? undefined : requestFraming(head);
+    const valid = head !== undefined && !(head instanceof HttpFault) && framing !== undefined;
+    // CONNECT asks for a proxy, which an origin is not; and its answer would be no HTTP message.
+    if (http === undefined || !valid || framing instanceof HttpFault || head.method === "CONNECT") {
+      stream.reset("head-invalid");
+      return stream.handler;
+    }
+    const cleaned = withoutHopByHop(head.fields, { keepUpgrade: true });
+    const sent = this.#host === undefined ? cleaned : withHost(cleaned, this.#host);
+    const wire =
+      sent === head.fields
+        ? withEmptyLine(http)
+        : encodeLatin1(
+            `${writeRequestHead({ method: head.method, target: head.target, minor: head.minor, fields: sent })}\r\n`,
+          );
+    const exchange = new HttpExchange(stream, head, framing, wire, this.#place);
+    exchange.start();
+    return exchange;
+  }
+
+  /** Sockets that are kept for the next exchange. */
+  get idleSockets(): number {
+    return this.#pool.idleSockets;
+  }
+
+  /** Closes what is idle. Exchanges that are on go on. */
+  close(): void {
+    this.#pool.close();
+  }
+}
+
+/** The fields with Host replaced where it stands; put first where there is none (HTTP/1.0). */
+function withHost(fields: readonly string[], host: string): string[] {
+  let found = false;
+  const replaced = fields.slice();
+  for (let i = 0; i < replaced.length; i += 2) {
+    if (!isNamed(replaced[i], "host")) continue;
+    replaced[i + 1] = host;
+    found = true;
+  }
+  return found ? replaced : ["Host", host, ...replaced];
+}
+
+/** How the origin would be called by somebody on its own machine. */
+function authority(target: DialTarget): string {
+  const { host = "localhost", port } = target;
+  const name = host.includes(":") ? `[${host}]` : host;
+  const usual = target.tls === undefined ? 80 : 443;
+  return port === undefined || port === usual ? name : `${name}:${port}`;
+}
+
+function endsInEmptyLine(http: Uint8Array): boolean {
+  const { length } = http;
+  return (
+    http[length - 4] === 13 && http[length - 3] === 10 && http[length - 2] === 13 && http[length - 1] === 10
+  );
+}
+
+function withEmptyLine(http: Uint8Array): Uint8Array {
+  const wire = new Uint8Array(http.length + 2);
+  wire.set(http);
+  wire[http.length] = 13;
+  wire[http.length + 1] = 10;
+  return wire;
+}

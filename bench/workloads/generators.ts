@@ -1,0 +1,79 @@
+import { join } from "node:path";
+import { Child } from "../child.ts";
+import type { Target } from "../contenders/contender.ts";
+import type { BulkOptions, BulkResult } from "../programs/bulk.ts";
+import type { PacedOptions, PacedResult } from "../programs/paced-requests.ts";
+import type { Settings } from "./workload.ts";
+
+export interface SaturationResult {
+  readonly requests: number;
+  readonly us: number;
+  readonly bytes: number;
+  readonly failed: number;
+  readonly p50Us: number;
+  readonly p99Us: number;
+}
+
+const programs = join(import.meta.dir, "../programs");
+
+/** wrk: as many requests as get through, each socket asking again as soon as it has its answer. */
+export async function saturate(
+  target: Target,
+  load: { readonly path: string; readonly sockets: number },
+  { seconds, generatorCore }: Settings,
+): Promise<SaturationResult> {
+  const wrk = new Child({
+    command: [
+      "wrk",
+      ...["-t1", `-c${load.sockets}`, `-d${Math.max(1, Math.round(seconds))}s`, "--timeout", "20s"],
+      ...["-H", `Host: ${target.authority}`, "-s", join(programs, "wrk-report.lua")],
+      `http://${target.host}:${target.port}${load.path}`,
+    ],
+    core: generatorCore,
+  });
+  const output = await wrk.output();
+  const report = /^report (\{.*\})$/m.exec(output)?.[1];
+  if (report === undefined) throw new Error(`wrk said nothing: ${output}`);
+  const result = JSON.parse(report) as SaturationResult;
+  if (result.failed > 0) throw new Error(`${result.failed} of ${result.requests} requests failed`);
+  if (result.requests === 0) throw new Error("no request was answered");
+  return result;
+}
+
+/** Requests at a fixed rate (programs/paced-requests.ts). */
+export async function pace(
+  target: Target,
+  load: Omit<PacedOptions, "host" | "port" | "authority" | "seconds">,
+  settings: Settings,
+): Promise<PacedResult> {
+  const result: PacedResult = JSON.parse(
+    await run("paced-requests.ts", { ...load, ...address(target), seconds: settings.seconds }, settings),
+  );
+  if (result.failed > 0)
+    throw new Error(`${result.failed} requests failed beside ${result.answered} answered`);
+  return result;
+}
+
+/** Large bodies one after another (programs/bulk.ts). */
+export async function move(
+  target: Target,
+  load: Omit<BulkOptions, "host" | "port" | "authority" | "seconds">,
+  settings: Settings,
+): Promise<BulkResult> {
+  return JSON.parse(
+    await run("bulk.ts", { ...load, ...address(target), seconds: settings.seconds }, settings),
+  );
+}
+
+function run(
+  program: string,
+  options: PacedOptions | BulkOptions,
+  { generatorCore }: Settings,
+): Promise<string> {
+  const command = [process.execPath, join(programs, program), JSON.stringify(options)];
+  return new Child({ command, core: generatorCore }).output();
+}
+
+function address({ host, port, authority }: Target): Pick<Target, "host" | "port" | "authority"> {
+  return { host, port, authority };
+}

@@ -1,0 +1,63 @@
+import type { Running, Target } from "../contenders/contender.ts";
+import { bulkLoads, gib, mib } from "./bulk.ts";
+import { move, pace } from "./generators.ts";
+import { type Measurement, type Settings, slowest, type Workload } from "./workload.ts";
+
+const probeSeconds = 1;
+const small = { path: "/10b", sockets: 16, perSecond: 500 };
+
+/** Small requests first alone, then beside a download in the same tunnel. */
+export class Mixed implements Workload {
+  readonly name: string;
+  readonly about: string;
+  readonly way = "web";
+  readonly workUnit = "GiB";
+  readonly metrics = [
+    { name: "p99", unit: "ms", better: "less" },
+    { name: "p50", unit: "ms", better: "less" },
+    { name: "idleP99", unit: "ms", better: "less" },
+    { name: "timesIdle", unit: "x", better: "less" },
+    { name: "bulk", unit: "MiB/s", better: "more" },
+  ] as const;
+  readonly #held: boolean;
+  #mibPerSecond = Number.POSITIVE_INFINITY;
+
+  /** `held`: the download takes half of the slowest contender's most, the same for all; else what it gets. */
+  constructor({ held }: { readonly held: boolean }) {
+    this.#held = held;
+    this.name = held ? "mixed" : "mixed-full";
+    this.about = `${small.perSecond} GETs of 10 bytes a second beside one download that ${held ? "is held to half of the slowest's most" : "takes what it gets"}; idleP99: the same without it, just before`;
+  }
+
+  async prepare(field: readonly Running[], settings: Settings): Promise<string> {
+    if (!this.#held) return "the download is not held";
+    const most = await slowest(field, async ({ web }) => {
+      const { bytes, seconds } = await move(web, bulkLoads.down, { ...settings, seconds: probeSeconds });
+      return bytes / mib / seconds;
+    });
+    this.#mibPerSecond = Math.round(most / 2);
+    return `the download is held to ${this.#mibPerSecond} MiB/s`;
+  }
+
+  async measure(target: Target, settings: Settings): Promise<Measurement> {
+    const idle = await pace(target, small, settings);
+    // Never a whole number of transfers: the rate ends it, and an unreachable one stands for 'unheld'.
+    const mibPerSecond = Math.min(this.#mibPerSecond, 1_000_000);
+    const bulk = move(
+      target,
+      { ...bulkLoads.down, mibPerSecond },
+      { ...settings, seconds: settings.seconds + 1.5 },
+    );
+    const [busy, { bytes, seconds }] = await Promise.all([pace(target, small, settings), bulk]);
+    return {
+      values: {
+        p99: busy.p99Ms,
+        p50: busy.p50Ms,
+        idleP99: idle.p99Ms,
+        timesIdle: busy.p99Ms / idle.p99Ms,
+        bulk: bytes / mib / seconds,
+      },
+      work: bytes / gib,
+    };
+  }
+}

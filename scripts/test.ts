@@ -1,0 +1,141 @@
+/**
+ * `npm test [-- FILTER...]`: all tests, group by group, and a last line `N passed, N failed`. Groups run one after
+ * another, so that a test of throughput or memory is not disturbed by the next file's processes. `npm run soak` runs
+ * only what takes too long for every day.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+
+interface Counts {
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+}
+
+const root = join(import.meta.dir, "..");
+/** The whole run is to stay under ten minutes; a group that hangs must not eat more than this. */
+const groupTimeoutMs = 8 * 60_000;
+/** A soak may run for a night. */
+const soakTimeoutMs = 12 * 3_600_000;
+/** For one test; those that need longer say so themselves. */
+const testTimeoutMs = 30_000;
+
+/** A set of files, run once with what it is told by environment variables. */
+interface Group {
+  readonly title: string;
+  readonly folder: string;
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+/** What starts programs runs apart from the units, and where it says so again on another runtime. */
+const programGroups: readonly Group[] = [
+  {
+    title: "black box, relay on Bun",
+    folder: "tests/blackbox/",
+    environment: { UNDERPASS_TEST_RELAY: "bun" },
+  },
+  {
+    title: "black box, relay on Deno",
+    folder: "tests/blackbox/",
+    environment: { UNDERPASS_TEST_RELAY: "deno" },
+  },
+  { title: "edge", folder: "tests/edge/", environment: {} },
+  { title: "house", folder: "tests/house/", environment: {} },
+];
+
+const soakGroup: Group = { title: "soak", folder: "tests/soak/", environment: {} };
+
+function testFiles(): string[] {
+  return [...new Bun.Glob("tests/**/*.test.ts").scanSync(root)]
+    .map((path) => path.replaceAll("\\", "/"))
+    .sort();
+}
+
+/** Runs `bun test` on `files`, streaming its output, and counts by its JUnit report: the text is for people. */
+async function run(
+  files: readonly string[],
+  environment: Group["environment"],
+  timeoutMs: number,
+): Promise<Counts> {
+  const folder = mkdtempSync(join(tmpdir(), "underpass-test-"));
+  const report = join(folder, "report.xml");
+  const child = Bun.spawn(
+    [
+      process.execPath,
+      "test",
+      `--timeout=${testTimeoutMs}`,
+      "--reporter=junit",
+      `--reporter-outfile=${report}`,
+      ...files.map((file) => `./${file}`),
+    ],
+    { cwd: root, stdio: ["ignore", "inherit", "inherit"], env: { ...process.env, ...environment } },
+  );
+  const timer = setTimeout(() => child.kill(), timeoutMs);
+  const exitCode = await child.exited;
+  clearTimeout(timer);
+  const text = await Bun.file(report)
+    .text()
+    .catch(() => ""); // No report: Bun itself ended early, which counts as a failure below.
+  rmSync(folder, { recursive: true, force: true });
+  return counts(text, exitCode);
+}
+
+/** What a JUnit report says. An exit code of failure with no failed test (a file that can't be loaded) counts as one. */
+export function counts(report: string, exitCode: number): Counts {
+  const [total = ""] = report.match(/<testsuites\b[^>]*>/) ?? [];
+  const number = (name: string): number => Number(total.match(new RegExp(`\\b${name}="(\\d+)"`))?.[1] ?? 0);
+  const skipped = number("skipped");
+  const failed = number("failures") + number("errors");
+  return {
+    passed: number("tests") - failed - skipped,
+    failed: failed === 0 && exitCode !== 0 ? 1 : failed,
+    skipped,
+  };
+}
+
+function chosenGroups(filters: readonly string[], soak: boolean): (Group & { members: readonly string[] })[] {
+  const files = testFiles().filter(
+    (file) =>
+      file.startsWith(soakGroup.folder) === soak &&
+      (filters.length === 0 || filters.some((part) => file.includes(part))),
+  );
+  const apart = soak ? [soakGroup] : programGroups;
+  const groups = apart.map((group) => ({
+    ...group,
+    members: files.filter((file) => file.startsWith(group.folder)),
+  }));
+  const units = files.filter((file) => !apart.some(({ folder }) => file.startsWith(folder)));
+  return [{ title: "units", folder: "tests/", environment: {}, members: units }, ...groups].filter(
+    ({ members }) => members.length > 0,
+  );
+}
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    options: { soak: { type: "boolean", default: false } },
+    allowPositionals: true,
+  });
+  const timeoutMs = values.soak ? soakTimeoutMs : groupTimeoutMs;
+  const lines: string[] = [];
+  let passed = 0;
+  let failed = 0;
+  for (const { title, members, environment } of chosenGroups(positionals, values.soak)) {
+    console.log(`\n── ${title} (${members.length} files)`);
+    const startedAt = performance.now();
+    const result = await run(members, environment, timeoutMs);
+    const seconds = ((performance.now() - startedAt) / 1000).toFixed(0);
+    passed += result.passed;
+    failed += result.failed;
+    lines.push(
+      `${title}: ${result.passed} passed, ${result.failed} failed, ${result.skipped} skipped in ${seconds} s`,
+    );
+  }
+  console.log(`\n${lines.join("\n")}`);
+  if (passed + failed === 0) console.log("No test ran.");
+  console.log(`${passed} passed, ${failed} failed`);
+  return failed === 0 && passed > 0 ? 0 : 1;
+}
+
+if (import.meta.main) process.exit(await main());

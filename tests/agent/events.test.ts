@@ -1,0 +1,78 @@
+import { expect, test } from "bun:test";
+import { looksLikeBlockedHost } from "../../agent/blocked-host.ts";
+import { type AgentEvent, eventLine } from "../../agent/events.ts";
+import { logLine } from "../../agent/log.ts";
+
+const events: readonly AgentEvent[] = [
+  { event: "listening", url: "http://127.0.0.1:8787", embedded: true },
+  {
+    event: "ready",
+    name: "blue",
+    kind: "http",
+    url: "http://b:1",
+    urls: ["http://b:1", "http://h:1/~b"],
+    resumed: false,
+  },
+  { event: "link", link: 0, state: "up", attempt: 0, delayMs: 0 },
+  { event: "link", link: 1, state: "lost", attempt: 2, delayMs: 250 },
+  { event: "request", method: "GET", path: "/", status: 200, ms: 1.9, bytesIn: 0, bytesOut: 12 },
+  {
+    event: "request",
+    method: "GET",
+    path: "/",
+    status: 502,
+    ms: 1,
+    bytesIn: 0,
+    bytesOut: 0,
+    code: "origin-refused",
+  },
+  { event: "stream", kind: "tcp", bytesIn: 1, bytesOut: 2, end: "closed" },
+  { event: "error", code: "unauthorized", message: "no", fatal: true },
+];
+
+test("each event is one JSON line that reads back the same", () => {
+  for (const event of events) {
+    const line = eventLine(event);
+    expect(line.indexOf("\n")).toBe(line.length - 1);
+    expect(JSON.parse(line)).toEqual(event);
+  }
+});
+
+test("a visitor's path can't break a line of JSON, nor one of the log", () => {
+  const event: AgentEvent = {
+    event: "request",
+    method: "GET",
+    path: "/\r\n\x1b[2J{",
+    status: 200,
+    ms: 1,
+    bytesIn: 0,
+    bytesOut: 0,
+  };
+  expect(eventLine(event).slice(0, -1)).not.toMatch(/[\r\n]/);
+  expect(logLine(event, { verbose: false })).toMatch(/^[\x20-\x7e]+$/);
+});
+
+test("the log has a line for what matters, and more of them when asked for more", () => {
+  const lines = (verbose: boolean): (string | undefined)[] =>
+    events.map((event) => logLine(event, { verbose }));
+  expect(lines(false)).toEqual([
+    undefined,
+    "ready: http://b:1 http://h:1/~b",
+    undefined,
+    "link 1 lost, next dial in 250 ms (try 2)",
+    "GET / 200 1.9ms in=0 out=12",
+    "GET / 502 1ms in=0 out=0 origin-refused",
+    "tcp in=1 out=2 closed",
+    "unauthorized: no",
+  ]);
+  expect(lines(true)).not.toContain(undefined);
+});
+
+test.each([
+  ['Blocked request. This host ("blue.tunnel.test") is not allowed.\nTo allow this host, add ...', true],
+  ["Invalid Host header", true],
+  ["<html><body><h1>Forbidden</h1>", false],
+  ["", false],
+])("the refusal of a dev server is known by its words: %j", (body, expected) => {
+  expect(looksLikeBlockedHost(new TextEncoder().encode(body))).toBe(expected);
+});

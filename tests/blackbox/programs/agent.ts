@@ -1,0 +1,10 @@
+import { join } from "node:path";
+import { Program, type ProgramOptions } from "./program.ts";
+import { projectRoot } from "./relay.ts";
+
+/** The agent with these arguments: `bun agent.ts`, or the binary that UNDERPASS_TEST_AGENT names. */
+export function agentProgram(args: readonly string[], options: ProgramOptions = {}): Program {
+  const binary = process.env["UNDERPASS_TEST_AGENT"];
+  const command = binary ? [binary] : [process.execPath, join(projectRoot, "agent.ts")];
+  return new Program([...command, ...args], options);
+}

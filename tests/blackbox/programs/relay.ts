@@ -1,0 +1,113 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { denoPath } from "../../../scripts/deno-path.ts";
+import { Program, type ProgramOptions } from "./program.ts";
+
+/** Which relay the suite runs against. The cases are the same for all. */
+export type RelayRuntime = "bun" | "deno" | "workerd";
+
+export const relayRuntime: RelayRuntime = parseRuntime(process.env["UNDERPASS_TEST_RELAY"]);
+
+export const projectRoot = join(import.meta.dir, "../../..");
+
+export interface TokenOptions {
+  readonly sub?: string;
+  readonly names?: readonly string[];
+  readonly kinds?: readonly string[];
+  readonly ttl?: string;
+}
+
+/** A relay under test, whatever runs it. */
+export interface Relay {
+  /** `http://127.0.0.1:PORT` */
+  readonly url: string;
+  readonly port: number;
+  /** Absent where the relay is no process of its own. */
+  readonly pid?: number;
+  /** Absent where the relay is no process of its own. */
+  readonly program?: Program;
+  readonly data: string;
+  /** What a visitor of the tunnel says in Host. */
+  hostFor(name: string): string;
+  /** A token of this relay's key. */
+  token(options?: TokenOptions): Promise<string>;
+  /** Ends it as an operator would. */
+  stop(): Promise<void>;
+  /** Ends it as a power cut would. The data folder stays. */
+  kill(): Promise<void>;
+}
+
+export interface RelayOptions extends ProgramOptions {
+  readonly args?: readonly string[];
+  readonly domain?: string;
+  /** Absent: a free one. */
+  readonly port?: number;
+  /** Absent: a new folder, removed at the end. */
+  readonly data?: string;
+}
+
+/** Starts the relay that the environment asks for; a workerd fixture with the same answer plugs in here. */
+export async function startRelay(options: RelayOptions = {}): Promise<Relay> {
+  if (relayRuntime === "workerd") throw new Error("no workerd relay in this suite yet");
+  return startRelayProgram(options);
+}
+
+async function startRelayProgram(options: RelayOptions): Promise<Relay> {
+  const domain = options.domain ?? "localhost";
+  const data = options.data ?? (await mkdtemp(join(tmpdir(), "underpass-relay-")));
+  const listen = `127.0.0.1:${options.port ?? 0}`;
+  const program = relayProgram(
+    ["--json", "--listen", listen, "--data", data, "--domain", domain, ...(options.args ?? [])],
+    options,
+  );
+  const listening = await program.event("listening").catch(async (error: unknown) => {
+    await program.kill();
+    throw error;
+  });
+  const url = String(listening["url"]);
+  const port = Number(new URL(url).port);
+  const clear = async () => {
+    if (options.data === undefined) await rm(data, { recursive: true, force: true });
+  };
+  return {
+    url,
+    port,
+    pid: program.pid,
+    program,
+    data,
+    hostFor: (name) => `${name}.${domain}:${port}`,
+    token: (wanted) => mintToken(data, wanted),
+    stop: async () => {
+      await program.stop();
+      await clear();
+    },
+    kill: async () => {
+      await program.kill();
+      await clear();
+    },
+  };
+}
+
+/** `relay.ts` with these arguments, on the runtime that the environment asks for. */
+export function relayProgram(args: readonly string[], options: ProgramOptions = {}): Program {
+  const runtime = relayRuntime === "deno" ? [denoPath(), "run", "-A"] : [process.execPath];
+  return new Program([...runtime, join(projectRoot, "relay.ts"), ...args], options);
+}
+
+async function mintToken(data: string, wanted: TokenOptions = {}): Promise<string> {
+  const args = ["token", "--data", data, "--sub", wanted.sub ?? "tester"];
+  for (const name of wanted.names ?? []) args.push("--name", name);
+  for (const kind of wanted.kinds ?? []) args.push("--kind", kind);
+  if (wanted.ttl) args.push("--ttl", wanted.ttl);
+  const program = relayProgram(args);
+  const code = await program.exit();
+  if (code !== 0) throw new Error(`exit ${code}: ${program.describe()}`);
+  return program.stdout.trim();
+}
+
+function parseRuntime(text: string | undefined): RelayRuntime {
+  if (text === undefined || text === "") return "bun";
+  if (text === "bun" || text === "deno" || text === "workerd") return text;
+  throw new Error(`UNDERPASS_TEST_RELAY is ${text}; it can be bun, deno or workerd`);
+}

@@ -1,0 +1,222 @@
+import { limits } from "../../shared/mux/limits.ts";
+import { Memory } from "../../shared/mux/memory.ts";
+import { Session } from "../../shared/mux/session.ts";
+import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
+import { decodeMessage, type OracleRecord } from "../oracle/codec.ts";
+import { OracleSession, type Verdict } from "../oracle/session.ts";
+import { Talk } from "./talk.ts";
+
+export interface PairOptions {
+  /** First windows of the two sides. */
+  agentWindow?: number;
+  relayWindow?: number;
+  /** How many streams each lets the other have open. */
+  streams?: number;
+  capBytes?: number;
+  /** Whether the reader of this stream of the peer is slow. */
+  slow?: (id: number) => boolean;
+}
+
+/** A message that is or was on the wire. */
+export interface Sent {
+  bytes: Uint8Array;
+  records: OracleRecord[];
+  counted: boolean;
+}
+
+/** One side of the pair: a session, the oracle that watches what it sends and receives, and a talk for each stream. */
+export class End {
+  readonly session: Session;
+  readonly oracle: OracleSession;
+  readonly memory: Memory;
+  readonly talks = new Map<number, Talk>();
+  /** What has been sent to this side and not delivered. */
+  readonly inbox: Sent[] = [];
+  /** All that this side has sent. */
+  readonly sent: Sent[] = [];
+  /** `wake` was called since the last poll that gave nothing. */
+  awake = false;
+  /** Sizes of counted messages that this side has received and not acknowledged. */
+  untold: number[] = [];
+  /** Sizes of counted messages that this side has sent and the peer has not acknowledged. */
+  unacknowledged: number[] = [];
+  over: string | undefined;
+  goaways: string[] = [];
+
+  constructor(
+    readonly side: "agent" | "relay",
+    readonly options: Required<PairOptions>,
+  ) {
+    const window = side === "agent" ? options.agentWindow : options.relayWindow;
+    const peerWindow = side === "agent" ? options.relayWindow : options.agentWindow;
+    const { streams, capBytes } = options;
+    this.memory = new Memory(capBytes);
+    this.session = new Session(
+      { side, window, peerWindow, streams, peerStreams: streams, memory: this.memory },
+      0,
+    );
+    this.oracle = new OracleSession({ side, window, streams });
+    this.session.handler = {
+      opened: (stream: Stream): StreamHandler => {
+        const talk = new Talk(side, options.slow(stream.id)).bind(stream);
+        this.talks.set(stream.id, talk);
+        return talk;
+      },
+      wake: () => {
+        this.awake = true;
+      },
+      datagram: () => {},
+      goaway: (kind, code) => this.goaways.push(`${kind} ${code}`),
+      over: (code) => {
+        this.over = code;
+      },
+    };
+  }
+
+  /** Opens a stream with a head of `headBytes`; undefined where the session will not. */
+  open(headBytes = 100, slow = false): Talk | undefined {
+    const talk = new Talk(this.side, slow);
+    const stream = this.session.open(1, new Uint8Array(headBytes), talk);
+    if (stream === undefined) return undefined;
+    this.talks.set(stream.id, talk.bind(stream));
+    return talk;
+  }
+
+  /** What this side's readers have not taken yet. */
+  get heldBytes(): number {
+    return [...this.talks.values()].reduce((sum, talk) => sum + (talk.stream.closed ? 0 : talk.held), 0);
+  }
+}
+
+/**
+ * An agent's and a relay's session on a wire of arrays, with virtual time. Each step is watched: the oracle of the
+ * receiving side must find no fault in it, what is in flight stays under its budget, acknowledgements are in time, and
+ * what readers hold stays under the memory that was reserved. A side is polled only when it has asked for it, so that
+ * a forgotten `wake` shows as a standstill.
+ */
+export class Pair {
+  nowMs = 0;
+  readonly agent: End;
+  readonly relay: End;
+
+  constructor(options: PairOptions = {}) {
+    const all: Required<PairOptions> = {
+      agentWindow: limits.initialWindowBytes,
+      relayWindow: limits.initialWindowBytes,
+      streams: 64,
+      capBytes: 64 * 1_048_576,
+      slow: () => false,
+      ...options,
+    };
+    this.agent = new End("agent", all);
+    this.relay = new End("relay", all);
+  }
+
+  get ends(): [End, End] {
+    return [this.agent, this.relay];
+  }
+
+  peerOf(end: End): End {
+    return end === this.agent ? this.relay : this.agent;
+  }
+
+  /** Polls once if the side has asked for it or its deadline has come. */
+  poll(end: End): Sent | undefined {
+    const { session } = end;
+    const due = session.deadlineMs !== undefined && session.deadlineMs <= this.nowMs;
+    if (!end.awake && !due) return undefined;
+    const { unacknowledgedBytes, flightBudgetBytes } = session;
+    end.awake = false;
+    const bytes = session.poll(this.nowMs);
+    if (bytes === undefined) {
+      this.checkQuiet(end);
+      return undefined;
+    }
+    // A link goes on asking until there is nothing.
+    end.awake = true;
+    const { counted } = decodeMessage(bytes);
+    const message = { bytes: bytes.slice(), records: end.oracle.sent(bytes), counted };
+    if (bytes.length > limits.maxMessageBytes) throw new Error("a message is too large");
+    if (counted) {
+      end.unacknowledged.push(bytes.length);
+      if (unacknowledgedBytes >= flightBudgetBytes) throw new Error("frames left above the flight budget");
+    }
+    end.untold = end.untold.slice(end.untold.length - (end.oracle.received - end.oracle.ackedByMe));
+    end.sent.push(message);
+    this.peerOf(end).inbox.push(message);
+    this.checkBounds(end);
+    return message;
+  }
+
+  /** Delivers the oldest message that is on its way to `end`. */
+  deliver(end: End): Verdict[] | undefined {
+    const message = end.inbox.shift();
+    if (message === undefined) return undefined;
+    if (message.counted) end.untold.push(message.bytes.length);
+    const verdicts = end.oracle.receive(message.bytes);
+    for (const verdict of verdicts) this.checkVerdict(verdict, end);
+    end.session.handleMessage(message.bytes, this.nowMs);
+    const { unacknowledged, oracle } = end;
+    end.unacknowledged = unacknowledged.slice(
+      unacknowledged.length - (oracle.sentCount - oracle.ackedByPeer),
+    );
+    this.checkBounds(end);
+    return verdicts;
+  }
+
+  /** What a RESET or GOAWAY among honest sides means depends on the test. */
+  checkVerdict(verdict: Verdict, end: End): void {
+    if (verdict.verdict === "goaway" || verdict.verdict === "reset")
+      throw new Error(
+        `the oracle of the ${end.side} finds a fault in an honest peer: ${JSON.stringify(verdict)}`,
+      );
+  }
+
+  /** Delivers and polls until nothing moves, with time going on from deadline to deadline. Fails when it does not end. */
+  settle(maxSteps = 20_000): void {
+    for (let step = 0; step < maxSteps; step++) if (!this.step()) return;
+    throw new Error(`no rest after ${maxSteps} steps`);
+  }
+
+  /** The next thing that can happen; false when there is none. */
+  step(): boolean {
+    for (const end of this.ends) {
+      if (end.awake) {
+        this.poll(end);
+        return true;
+      }
+    }
+    for (const end of this.ends) if (this.deliver(end) !== undefined) return true;
+    const deadlines = this.ends.map((end) => end.session.deadlineMs ?? Number.POSITIVE_INFINITY);
+    const next = Math.min(...deadlines);
+    if (next === Number.POSITIVE_INFINITY) return false;
+    this.nowMs = Math.max(this.nowMs, next);
+    for (const end of this.ends) this.poll(end);
+    return true;
+  }
+
+  private checkBounds(end: End): void {
+    const { session, memory } = end;
+    const unacknowledged = sum(end.unacknowledged);
+    if (!session.over && unacknowledged !== session.unacknowledgedBytes)
+      throw new Error(`${unacknowledged} bytes are unacknowledged, not ${session.unacknowledgedBytes}`);
+    if (unacknowledged > limits.maxFlightBytes + limits.maxMessageBytes)
+      throw new Error("flight is unbounded");
+    if (memory.reservedBytes > memory.capBytes) throw new Error("more memory is reserved than there is");
+    if (end.heldBytes > memory.reservedBytes) throw new Error("readers hold more than was reserved");
+  }
+
+  /** After a poll that gave nothing: what is owed may wait, but not above its bounds. */
+  private checkQuiet(end: End): void {
+    if (end.session.over) return;
+    const untold = sum(end.untold);
+    if (untold >= limits.ackEveryBytes) throw new Error("65,536 bytes are not acknowledged");
+    if (untold > 0 && end.session.openStreams === 0) throw new Error("no stream is open, and an ACK is owed");
+    if (untold > 0 && (end.session.deadlineMs ?? Number.POSITIVE_INFINITY) > this.nowMs + limits.ackDelayMs)
+      throw new Error("an ACK is owed and has no deadline in time");
+  }
+}
+
+function sum(sizes: number[]): number {
+  return sizes.reduce((all, size) => all + size, 0);
+}

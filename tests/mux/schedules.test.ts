@@ -1,0 +1,200 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { limits } from "../../shared/mux/limits.ts";
+import { type End, Pair, type PairOptions } from "./pair.ts";
+import type { Said, Talk } from "./talk.ts";
+
+type Step =
+  | { do: "open"; side: boolean; head: number; slow: boolean }
+  | { do: "write" | "head" | "take"; side: boolean; pick: number; size: number }
+  | { do: "end" | "left" | "reset" | "finish"; side: boolean; pick: number }
+  | { do: "poll" | "deliver"; side: boolean; times: number }
+  | { do: "wait"; ms: number };
+
+const side = fc.boolean();
+const pick = fc.nat(1_000);
+const steps: fc.Arbitrary<Step[]> = fc.array(
+  fc.oneof(
+    {
+      weight: 3,
+      arbitrary: fc.record({
+        do: fc.constant("open" as const),
+        side,
+        head: fc.nat(40_000),
+        slow: fc.boolean(),
+      }),
+    },
+    { weight: 6, arbitrary: fc.record({ do: fc.constant("write" as const), side, pick, size: sizes() }) },
+    {
+      weight: 1,
+      arbitrary: fc.record({ do: fc.constant("head" as const), side, pick, size: fc.nat(32_800) }),
+    },
+    { weight: 4, arbitrary: fc.record({ do: fc.constant("take" as const), side, pick, size: sizes() }) },
+    {
+      weight: 2,
+      arbitrary: fc.record({ do: fc.constantFrom("end" as const, "left", "reset", "finish"), side, pick }),
+    },
+    {
+      weight: 8,
+      arbitrary: fc.record({
+        do: fc.constantFrom("poll" as const, "deliver"),
+        side,
+        times: fc.integer({ min: 1, max: 4 }),
+      }),
+    },
+    { weight: 1, arbitrary: fc.record({ do: fc.constant("wait" as const), ms: fc.nat(60) }) },
+  ),
+  { minLength: 1, maxLength: 160, size: "max" },
+);
+
+/** Mostly small, now and then more than a window. */
+function sizes(): fc.Arbitrary<number> {
+  return fc.oneof(fc.nat(300), fc.nat(20_000), fc.nat(150_000));
+}
+
+function run(pair: Pair, step: Step): void {
+  if (step.do === "wait") {
+    pair.nowMs += step.ms;
+    // A driver keeps its deadlines.
+    for (const end of pair.ends) pair.poll(end);
+    return;
+  }
+  const end = step.side ? pair.agent : pair.relay;
+  switch (step.do) {
+    case "open":
+      end.open(step.head, step.slow);
+      return;
+    case "poll":
+      for (let time = 0; time < step.times; time++) pair.poll(end);
+      return;
+    case "deliver":
+      for (let time = 0; time < step.times; time++) pair.deliver(end);
+      return;
+    default: {
+      const talk = choose(end, step.pick);
+      if (talk !== undefined) act(talk, step);
+    }
+  }
+}
+
+function act(talk: Talk, step: Extract<Step, { pick: number }>): void {
+  switch (step.do) {
+    case "write":
+      if (!talk.full) talk.write(step.size);
+      return;
+    case "head":
+      talk.writeHead(step.size);
+      return;
+    case "take":
+      talk.take(step.size);
+      return;
+    case "end":
+      talk.writeEnd();
+      return;
+    case "left":
+      talk.writeLeft();
+      return;
+    case "reset":
+      talk.writeReset("cancelled");
+      return;
+    case "finish":
+      talk.writeEnd();
+      talk.writeReset("no-error");
+  }
+}
+
+function choose(end: End, pick: number): Talk | undefined {
+  const open = [...end.talks.values()].filter((talk) => !talk.stream.closed && !talk.deaf);
+  return open[pick % Math.max(open.length, 1)];
+}
+
+/** All that is still open is ended and read to its end. */
+function windUp(pair: Pair): void {
+  for (let round = 0; round < 400; round++) {
+    pair.settle();
+    const talks = pair.ends.flatMap((end) => [...end.talks.values()]).filter((talk) => !talk.stream.closed);
+    if (talks.length === 0) return;
+    for (const talk of talks) {
+      talk.writeEnd();
+      talk.take(40_000);
+    }
+  }
+  throw new Error("streams do not come to an end although their readers read");
+}
+
+/** `heard` begins `said`: nothing is lost, added, or out of order in between. */
+function begins(heard: Said[], said: Said[]): boolean {
+  return heard.every(([kind, size], at) => {
+    const [saidKind, saidSize] = said[at] ?? ["none", 0];
+    if (kind !== saidKind) return false;
+    return size === saidSize || (kind === "data" && at === heard.length - 1 && size < saidSize);
+  });
+}
+
+function checkConversation(said: Talk, heard: Talk | undefined): void {
+  if (heard === undefined) {
+    // Its OPEN never left, or was refused.
+    expect(said.deaf || said.heardReset !== undefined).toBe(true);
+    return;
+  }
+  const whole =
+    JSON.stringify(heard.heard) === JSON.stringify(said.said.filter(([kind]) => kind !== "left" || true));
+  const cut = said.heardReset !== undefined || heard.deaf || said.deaf;
+  if (!begins(heard.heard, said.said))
+    throw new Error(`${JSON.stringify(heard.heard)} is not how ${JSON.stringify(said.said)} begins`);
+  if (!cut && heard.heardReset === undefined) {
+    const lefts = (list: Said[]) => JSON.stringify(list.filter(([kind]) => kind !== "left"));
+    expect(lefts(heard.heard)).toBe(lefts(said.said));
+  }
+  // `no-error` is said when all has been heard.
+  if (heard.heardReset === "no-error")
+    expect(whole || heard.heard.some(([kind]) => kind === "end")).toBe(true);
+}
+
+function checkRest(pair: Pair): void {
+  for (const end of pair.ends) {
+    expect(end.inbox).toEqual([]);
+    expect(end.session.openStreams).toBe(0);
+    expect(end.oracle.streams.size).toBe(0);
+    expect(end.memory.reservedBytes).toBe(0);
+    expect(end.session.unacknowledgedBytes).toBe(0);
+    expect(end.session.resting).toBe(true);
+    expect(end.session.deadlineMs).toBeUndefined();
+    expect(end.oracle.ackedByMe).toBe(end.oracle.received);
+    const peer = pair.peerOf(end);
+    for (const [id, talk] of end.talks) checkConversation(talk, peer.talks.get(id));
+  }
+}
+
+function property(options: PairOptions, script: Step[]): void {
+  const pair = new Pair(options);
+  for (const step of script) {
+    run(pair, step);
+    for (const end of pair.ends)
+      for (const talk of end.talks.values())
+        if (talk.stream.queued > limits.streamQueueHighBytes + 150_000)
+          throw new Error("a queue is unbounded");
+  }
+  windUp(pair);
+  checkRest(pair);
+}
+
+describe("two sessions on any schedule deliver every byte in order, keep every bound, and come to rest", () => {
+  test.each([
+    ["first windows", {}],
+    ["little memory, so that streams are refused and windows do not grow", { capBytes: 2 * 4 * 65_536 }],
+    ["large windows one way, small the other", { agentWindow: 1_048_576, relayWindow: 65_536 }],
+    ["few streams", { streams: 3 }],
+  ] as [string, PairOptions][])("%s", (_, options) => {
+    fc.assert(
+      fc.property(steps, fc.nat(3), (script, slow) => {
+        const refuses = options.capBytes !== undefined;
+        property(
+          { ...options, slow: (id) => slow > 0 && (id >> 1) % slow === 0, ...(refuses && { streams: 64 }) },
+          script,
+        );
+      }),
+      { seed: 20_261_121, numRuns: 60, endOnFailure: true, includeErrorInReport: true },
+    );
+  });
+});

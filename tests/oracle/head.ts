@@ -1,0 +1,51 @@
+/** Head fields of OPEN and HEAD: section 7 of PROTOCOL.md, naively. */
+import { fromHex, fromText, integer, join, Reader, toHex, toText } from "./bytes.ts";
+
+export interface OracleHead {
+  /** Hex. */
+  http?: string;
+  /** Hex. */
+  trailers?: string;
+  visitor?: string;
+}
+
+const tags = { http: 0x01, trailers: 0x02, visitor: 0x81 } as const;
+const optionalBit = 0x80;
+const maxHttpBytes = 32_768;
+const maxFieldsBytes = 40_960;
+
+export function encodeRawField(tag: number, value: Uint8Array): Uint8Array {
+  return join(integer(1, tag), integer(2, value.length), value);
+}
+
+export function encodeHead(head: OracleHead): Uint8Array {
+  const parts: Uint8Array[] = [];
+  if (head.http !== undefined) parts.push(encodeRawField(tags.http, fromHex(head.http)));
+  if (head.trailers !== undefined) parts.push(encodeRawField(tags.trailers, fromHex(head.trailers)));
+  if (head.visitor !== undefined) parts.push(encodeRawField(tags.visitor, fromText(head.visitor)));
+  return join(...parts);
+}
+
+/** The fields, or the code of the RESET that they must be answered with. Whether `http` is valid HTTP is not looked at. */
+export function decodeHead(fields: Uint8Array): OracleHead | "head-invalid" {
+  if (fields.length > maxFieldsBytes) return "head-invalid";
+  const head: OracleHead = {};
+  const seen = new Set<number>();
+  const reader = new Reader(fields);
+  while (reader.left > 0) {
+    if (reader.left < 3) return "head-invalid";
+    const tag = reader.number(1);
+    const length = reader.number(2);
+    if (length > reader.left) return "head-invalid";
+    const value = reader.take(length);
+    if (seen.has(tag)) return "head-invalid";
+    seen.add(tag);
+    if (tag === tags.http) {
+      if (value.length > maxHttpBytes) return "head-invalid";
+      head.http = toHex(value);
+    } else if (tag === tags.trailers) head.trailers = toHex(value);
+    else if (tag === tags.visitor) head.visitor = toText(value);
+    else if ((tag & optionalBit) === 0) return "head-invalid";
+  }
+  return head;
+}

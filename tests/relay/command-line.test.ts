@@ -1,0 +1,210 @@
+import { describe, expect, test } from "bun:test";
+import { parseRelayCommand } from "../../relay/command-line.ts";
+import type { RelayOptions, TokenOptions } from "../../relay/options.ts";
+import { codes, UnderpassError } from "../../shared/errors.ts";
+
+type Environment = Record<string, string | undefined>;
+
+function serve(argv: string[], env: Environment = {}): RelayOptions {
+  const parsed = parseRelayCommand(argv, env, "1.2.3");
+  if (parsed.command !== "serve") throw new Error(`got ${parsed.command}`);
+  return parsed.options;
+}
+
+function token(argv: string[], env: Environment = {}): TokenOptions {
+  const parsed = parseRelayCommand(["token", ...argv], env, "1.2.3");
+  if (parsed.command !== "token") throw new Error(`got ${parsed.command}`);
+  return parsed.options;
+}
+
+function help(argv: string[]): string {
+  const parsed = parseRelayCommand(argv, {}, "1.2.3");
+  if (parsed.command !== "text") throw new Error(`got ${parsed.command}`);
+  return parsed.text;
+}
+
+describe("the relay's command line", () => {
+  test("without switches it serves this machine", () => {
+    const defaults: RelayOptions = {
+      listen: { host: "127.0.0.1", port: 8787 },
+      domains: ["localhost"],
+      routing: "both",
+      data: ".underpass",
+      nameTtlMs: 86_400_000,
+      memoryBytes: 536_870_912,
+      graceMs: 30_000,
+      json: false,
+    };
+    expect(serve([])).toEqual(defaults);
+    expect(serve(["serve"])).toEqual(defaults);
+  });
+
+  // Each switch, and what its variable does (chisel CVE-2024-43798: one that was documented but never read).
+  const switches: [string, string, string, Partial<RelayOptions>][] = [
+    ["--listen", "[::]:0", "UNDERPASS_LISTEN", { listen: { host: "::", port: 0 } }],
+    ["--domain", "Tunnels.Example.", "UNDERPASS_DOMAIN", { domains: ["tunnels.example"] }],
+    [
+      "--public-url",
+      "https://relay.example:443/",
+      "UNDERPASS_PUBLIC_URL",
+      { publicUrl: "https://relay.example" },
+    ],
+    ["--routing", "path", "UNDERPASS_ROUTING", { routing: "path" }],
+    ["--secret-file", "key.txt", "UNDERPASS_SECRET_FILE", { secretFile: "key.txt" }],
+    ["--data", "/var/x", "UNDERPASS_DATA", { data: "/var/x" }],
+    ["--name-ttl", "7d", "UNDERPASS_NAME_TTL", { nameTtlMs: 604_800_000 }],
+    ["--memory", "64MiB", "UNDERPASS_MEMORY", { memoryBytes: 67_108_864 }],
+    ["--grace", "0", "UNDERPASS_GRACE", { graceMs: 0 }],
+  ];
+  test.each(switches)("%s %s, or %s, is taken", (name, value, variable, expected) => {
+    expect(serve([name, value])).toMatchObject(expected);
+    expect(serve([`${name}=${value}`])).toMatchObject(expected);
+    expect(serve([], { [variable]: value })).toMatchObject(expected);
+    expect(serve([name, value], { [variable]: "nonsense of the environment" })).toMatchObject(expected);
+    expect(serve([], { [variable]: "" })).toEqual(serve([]));
+    expect(help(["--help"])).toContain(name);
+    expect(help(["--help"])).toContain(variable);
+  });
+
+  test("--json, or UNDERPASS_JSON, is taken", () => {
+    expect(serve(["--json"]).json).toBe(true);
+    expect(serve([], { UNDERPASS_JSON: "1" }).json).toBe(true);
+    expect(serve([], { UNDERPASS_JSON: "false" }).json).toBe(false);
+    expect(() => serve([], { UNDERPASS_JSON: "perhaps" })).toThrow("UNDERPASS_JSON");
+  });
+
+  test("UNDERPASS_SECRET is the key itself, and not given together with a file", () => {
+    expect(serve([], { UNDERPASS_SECRET: "s" }).secretText).toBe("s");
+    expect(token(["--sub", "a"], { UNDERPASS_SECRET: "s" }).secretText).toBe("s");
+    expect(() => serve(["--secret-file", "f"], { UNDERPASS_SECRET: "s" })).toThrow("not both");
+  });
+
+  test("--domain may be repeated, and has commas in its variable", () => {
+    expect(serve(["--domain", "a.example", "--domain", "b.example"]).domains).toEqual([
+      "a.example",
+      "b.example",
+    ]);
+    expect(serve([], { UNDERPASS_DOMAIN: "a.example, b.example" }).domains).toEqual([
+      "a.example",
+      "b.example",
+    ]);
+  });
+
+  test.each([
+    ["--listen", "8787"],
+    ["--listen", "127.0.0.1:65536"],
+    ["--listen", "::1:80"],
+    ["--listen", "a b:80"],
+    ["--domain", "a.example:80"],
+    ["--domain", "http://a.example"],
+    ["--domain", "*.a.example"],
+    ["--domain", "127.0.0.1"],
+    ["--domain", ""],
+    ["--public-url", "relay.example"],
+    ["--public-url", "ftp://relay.example"],
+    ["--public-url", "https://relay.example/path"],
+    ["--public-url", "https://u:p@relay.example"],
+    ["--routing", "dns"],
+    ["--name-ttl", "24"],
+    ["--memory", "1M"],
+    ["--memory", "1MiB"],
+    ["--grace", "-1s"],
+    ["--wat", "x"],
+    ["--tcp-ports", "1-2"],
+    ["--tls-cert", "x"],
+    ["--jwks", "x"],
+    ["--secret", "x"],
+    ["bogus", ""],
+    ["serve", "extra"],
+  ])("%s %p is bad usage, exit 2", (name, value) => {
+    try {
+      serve([name, value]);
+    } catch (error) {
+      expect(error).toBeInstanceOf(UnderpassError);
+      const { code, message } = error as UnderpassError;
+      expect(codes[code].exit).toBe(2);
+      expect(message).not.toContain("error:");
+      if (name.startsWith("--")) expect(message).toContain(name);
+      return;
+    }
+    throw new Error("was accepted");
+  });
+
+  test("a switch of a later version is refused in the environment too, rather than ignored", () => {
+    expect(() => serve([], { UNDERPASS_TLS_CERT: "cert.pem" })).toThrow("UNDERPASS_TLS_CERT");
+  });
+
+  test("token takes all that a token can grant", () => {
+    const argv = ["--sub", "ci", "--name", "pr-*", "--name", "main", "--kind", "http", "--kind", "tcp"];
+    argv.push("--connect", "db", "--egress", "10.0.0.0/8:443", "--ttl", "12h", "--admin", "--data", "d");
+    expect(token(argv)).toEqual({
+      subject: "ci",
+      names: ["pr-*", "main"],
+      kinds: ["http", "tcp"],
+      connect: ["db"],
+      egress: ["10.0.0.0/8:443"],
+      admin: true,
+      ttlMs: 43_200_000,
+      data: "d",
+    });
+    expect(token(["--sub", "a"])).toEqual({ subject: "a", ttlMs: 2_592_000_000, data: ".underpass" });
+  });
+
+  test("each switch of token has its variable", () => {
+    const env = {
+      UNDERPASS_SUB: "ci",
+      UNDERPASS_NAME: "a,b",
+      UNDERPASS_KIND: "udp",
+      UNDERPASS_CONNECT: "db",
+      UNDERPASS_EGRESS: "*:443",
+      UNDERPASS_ADMIN: "1",
+      UNDERPASS_TTL: "1h",
+      UNDERPASS_SECRET_FILE: "f",
+      UNDERPASS_DATA: "d",
+    };
+    expect(token([], env)).toEqual({
+      subject: "ci",
+      names: ["a", "b"],
+      kinds: ["udp"],
+      connect: ["db"],
+      egress: ["*:443"],
+      admin: true,
+      ttlMs: 3_600_000,
+      secretFile: "f",
+      data: "d",
+    });
+    const shown = help(["token", "--help"]);
+    for (const variable of Object.keys(env)) expect(shown).toContain(variable);
+  });
+
+  test.each([[[]], [["--sub", ""]], [["--sub", "a", "--kind", "ftp"]], [["--sub", "a", "--ttl", "0"]]])(
+    "token %j is bad usage",
+    (argv) => {
+      expect(() => token(argv)).toThrow(UnderpassError);
+    },
+  );
+
+  test("--help shows each switch with an example, and --version the version", () => {
+    const shown = help(["--help"]);
+    const examples = shown.slice(shown.indexOf("Examples:"));
+    for (const [name] of switches) expect(examples).toContain(name);
+    expect(examples).toContain("--json");
+    const ofToken = help(["token", "--help"]);
+    const tokenExamples = ofToken.slice(ofToken.indexOf("Examples:"));
+    for (const name of [
+      "--sub",
+      "--name",
+      "--kind",
+      "--connect",
+      "--egress",
+      "--admin",
+      "--ttl",
+      "--secret-file",
+    ]) {
+      expect(tokenExamples).toContain(name);
+    }
+    expect(tokenExamples).toContain("--data");
+    expect(help(["--version"])).toBe("1.2.3\n");
+    expect(help(["help", "token"])).toBe(ofToken);
+  });
+});

@@ -1,0 +1,100 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Tokens } from "../../relay/auth/tokens.ts";
+import { loadSecret } from "../../relay/runtimes/files.ts";
+import { mintToken } from "../../relay/token.ts";
+import { UnderpassError } from "../../shared/errors.ts";
+
+let folder = "";
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "underpass-files-"));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+const modeOf = async (path: string) => (await stat(path)).mode & 0o777;
+
+async function codeOf(run: Promise<unknown>): Promise<string> {
+  const error = await run.then(() => undefined).catch((caught: unknown) => caught);
+  return error instanceof UnderpassError ? error.code : String(error);
+}
+
+describe("the relay's files", () => {
+  test("a key is made once, for this user only, in a folder that git ignores", async () => {
+    const data = join(folder, "a", "data");
+    const first = await loadSecret({ data });
+    expect(first.secret.length).toBeGreaterThanOrEqual(32);
+    expect(first.source).toBe(`the key file ${join(data, "secret")}`);
+    expect(await modeOf(data)).toBe(0o700);
+    expect(await modeOf(join(data, "secret"))).toBe(0o600);
+    expect(await readFile(join(data, ".gitignore"), "utf8")).toBe("*\n");
+    expect(await loadSecret({ data })).toEqual(first);
+    expect((await readdir(data)).sort()).toEqual([".gitignore", "secret"]);
+  });
+
+  test("many who start at once agree on one key", async () => {
+    const data = join(folder, "data");
+    const loaded = await Promise.all(Array.from({ length: 20 }, () => loadSecret({ data })));
+    expect(new Set(loaded.map(({ secret }) => new TextDecoder().decode(secret))).size).toBe(1);
+    expect((await readdir(data)).sort()).toEqual([".gitignore", "secret"]);
+  });
+
+  test("a folder that was there keeps its mode and gets no .gitignore", async () => {
+    await chmod(folder, 0o755);
+    await loadSecret({ data: folder });
+    expect(await readdir(folder)).toEqual(["secret"]);
+    expect(await modeOf(folder)).toBe(0o755);
+  });
+
+  test("a key file of one's own is read and nothing is made", async () => {
+    const secretFile = join(folder, "key.txt");
+    await writeFile(secretFile, `${"k".repeat(32)}\n`);
+    const loaded = await loadSecret({ secretFile, data: join(folder, "data") });
+    expect(loaded.secret).toEqual(new TextEncoder().encode("k".repeat(32)));
+    expect(loaded.source).toContain(secretFile);
+    expect(await readdir(folder)).toEqual(["key.txt"]);
+  });
+
+  test("the key in UNDERPASS_SECRET is used, and its place is named rather than the key", async () => {
+    const loaded = await loadSecret({ secretText: "k".repeat(32), data: join(folder, "data") });
+    expect(loaded.source).toBe("UNDERPASS_SECRET");
+    expect(await readdir(folder)).toEqual([]);
+  });
+
+  test("a key that is too short is refused, wherever it came from", async () => {
+    await writeFile(join(folder, "secret"), "short\n");
+    expect(await codeOf(loadSecret({ data: folder }))).toBe("secret-invalid");
+    expect(await codeOf(loadSecret({ secretFile: join(folder, "secret"), data: folder }))).toBe(
+      "secret-invalid",
+    );
+    expect(await codeOf(loadSecret({ secretText: "short", data: folder }))).toBe("secret-invalid");
+  });
+
+  test("a key file that is not there is bad usage", async () => {
+    expect(await codeOf(loadSecret({ secretFile: join(folder, "none"), data: folder }))).toBe("usage");
+  });
+
+  test("a data folder that can't be made, or holds a folder in the key's place, is data-unwritable", async () => {
+    await writeFile(join(folder, "file"), "");
+    expect(await codeOf(loadSecret({ data: join(folder, "file") }))).toBe("data-unwritable");
+    expect(await codeOf(loadSecret({ data: join(folder, "file", "data") }))).toBe("data-unwritable");
+    await mkdir(join(folder, "secret"));
+    expect(await codeOf(loadSecret({ data: folder }))).toBe("data-unwritable");
+  });
+
+  test("token prints one JWT that the same key verifies, and says with which key on the other side", async () => {
+    const data = join(folder, "data");
+    const loaded = await loadSecret({ data });
+    const { stdout, stderr } = await mintToken(
+      { subject: "alice", ttlMs: 86_400_000, data },
+      loaded,
+      1_800_000_000_000,
+    );
+    expect(stdout).toMatch(/^[\w-]+\.[\w-]+\.[\w-]+\n$/);
+    expect((await new Tokens(loaded.secret).verify(stdout.trim(), 1_800_000_000_000)).subject).toBe("alice");
+    expect(stderr).toBe(
+      `Token for alice, valid until 2027-01-16 08:00 UTC, made with the key file ${join(data, "secret")}.\n`,
+    );
+  });
+});

@@ -1,0 +1,150 @@
+import { describe, expect, test } from "bun:test";
+import { adjectives, nouns } from "human-id";
+import { isName, Names, type NamesOptions } from "../../relay/names.ts";
+import { UnderpassError } from "../../shared/errors.ts";
+
+const ttlMs = 3_600_000;
+const random = (bytes: Uint8Array<ArrayBuffer>) => crypto.getRandomValues(bytes);
+const make = (more: Partial<NamesOptions> = {}) => new Names({ ttlMs, random, maxNames: 100, ...more });
+
+function codeOf(run: () => unknown): string {
+  try {
+    run();
+  } catch (error) {
+    if (error instanceof UnderpassError) return error.code;
+    throw error;
+  }
+  return "none";
+}
+
+describe("names", () => {
+  test.each([
+    ["a", true],
+    ["0", true],
+    ["blue-1", true],
+    ["a".repeat(63), true],
+    ["a".repeat(64), false],
+    ["", false],
+    ["-a", false],
+    ["a-", false],
+    ["Blue", false],
+    ["a_b", false],
+    ["a.b", false],
+    ["a\n", false],
+    ["ä", false],
+  ])("%p is a name: %p", (text, valid) => {
+    expect(isName(text)).toBe(valid);
+    expect(codeOf(() => make().claim(text, "o", "http", 0))).toBe(valid ? "none" : "name-invalid");
+  });
+
+  test("a name belongs to who came first, and stays his while his agents are away", () => {
+    const names = make();
+    expect(names.claim("blue", "alice", "http", 0)).toBe("blue");
+    expect(codeOf(() => names.claim("blue", "bob", "http", 0))).toBe("name-taken");
+    names.touch("blue", 1_000);
+    expect(names.lookup("blue")).toMatchObject({ owner: "alice", kind: "http", live: true });
+    names.leave("blue", 5_000);
+    expect(names.lookup("blue")).toMatchObject({ live: false, leftAtMs: 5_000 });
+    expect(codeOf(() => names.claim("blue", "bob", "http", 5_000 + ttlMs - 1))).toBe("name-taken");
+    expect(names.ownerOf("blue")).toBe("alice");
+    expect(names.claim("blue", "bob", "http", 5_000 + ttlMs)).toBe("blue");
+    expect(names.ownerOf("blue")).toBe("bob");
+  });
+
+  test("a name with an agent never lapses", () => {
+    const names = make();
+    names.claim("blue", "alice", "http", 0);
+    names.touch("blue", 0);
+    expect(names.sweep(ttlMs * 1000)).toBe(0);
+    expect(names.lookup("blue")?.live).toBe(true);
+  });
+
+  test("leaving twice, or a name that is not there, changes nothing", () => {
+    const names = make();
+    names.leave("blue", 0);
+    names.touch("blue", 0);
+    expect(names.lookup("blue")).toBeUndefined();
+    names.claim("blue", "alice", "http", 0);
+    names.touch("blue", 0);
+    names.leave("blue", 10);
+    names.leave("blue", 500);
+    expect(names.lookup("blue")?.leftAtMs).toBe(10);
+  });
+
+  test("its owner claims it again at once, with another kind too, while an old agent seems to be there", () => {
+    const names = make();
+    names.claim("blue", "alice", "http", 0);
+    names.touch("blue", 0);
+    expect(names.claim("blue", "alice", "tcp", 1)).toBe("blue");
+    expect(names.lookup("blue")).toMatchObject({ kind: "tcp", live: true });
+  });
+
+  test("a name that was only asked for is kept ten minutes, and for longer when it is asked for again", () => {
+    const names = make();
+    names.claim("blue", "alice", "http", 0);
+    names.claim("red", "alice", "http", 0);
+    names.claim("blue", "alice", "http", 300_000);
+    expect(names.sweep(599_999)).toBe(0);
+    expect(names.sweep(600_000)).toBe(1);
+    expect(names.lookup("red")).toBeUndefined();
+    expect(names.sweep(900_000)).toBe(1);
+    expect(names.size).toBe(0);
+  });
+
+  test("sweeping recycles what has lapsed and nothing else, in whatever order agents left", () => {
+    const names = make();
+    for (const name of ["a", "b", "c"]) {
+      names.claim(name, "alice", "http", 0);
+      names.touch(name, 0);
+    }
+    names.leave("c", 1);
+    names.leave("a", 2);
+    names.leave("b", 3);
+    names.touch("c", 4);
+    names.leave("c", 5);
+    expect(names.sweep(ttlMs + 2)).toBe(1);
+    expect(names.lookup("a")).toBeUndefined();
+    expect(names.sweep(ttlMs + 4)).toBe(1);
+    expect(names.lookup("c")).toBeDefined();
+  });
+
+  test("there are never more than allowed, of one owner or in all, and recycling makes room", () => {
+    const names = make({ maxNames: 3, maxNamesPerOwner: 2 });
+    names.claim("a", "alice", "http", 0);
+    names.claim("b", "alice", "http", 0);
+    expect(codeOf(() => names.claim("c", "alice", "http", 0))).toBe("too-many-requests");
+    expect(names.claim("a", "alice", "http", 0)).toBe("a");
+    names.claim("c", "bob", "http", 0);
+    expect(codeOf(() => names.claim("d", "carol", "http", 0))).toBe("too-many-requests");
+    expect(names.size).toBe(3);
+    expect(names.claim("d", "carol", "http", 600_000)).toBe("d");
+    expect(names.claim("e", "alice", "http", 600_000)).toBe("e");
+  });
+
+  test("nobody owns a name without an owner", () => {
+    expect(codeOf(() => make().claim("blue", "", "http", 0))).toBe("unauthorized");
+  });
+
+  test("a random name is a name, has two words and a suffix, and at least 40 random bits", () => {
+    const names = make({ maxNames: 2_000 });
+    const seen = new Set<string>();
+    for (let i = 0; i < 1_000; i++) {
+      const name = names.claim(undefined, "alice", "http", 0);
+      expect(name).toMatch(/^[a-z]+-[a-z]+-[0-9a-hjkmnp-tv-z]{5}$/);
+      expect(isName(name)).toBe(true);
+      seen.add(name);
+    }
+    expect(seen.size).toBe(1_000);
+    expect(new Set([...adjectives, ...nouns].filter((word) => !/^[a-z]{2,20}$/.test(word))).size).toBe(0);
+    const bits = Math.log2(new Set(adjectives).size) + Math.log2(new Set(nouns).size) + 5 * 5;
+    expect(bits).toBeGreaterThanOrEqual(40);
+  });
+
+  test("a random name that is taken is drawn again, and a broken source of randomness ends in an error", () => {
+    const names = make({ random: (bytes) => bytes.fill(0) });
+    names.claim(undefined, "alice", "http", 0);
+    expect(codeOf(() => names.claim(undefined, "alice", "http", 0))).toBe("too-many-requests");
+    const stuck = make({ random: (bytes) => bytes.fill(255) });
+    expect(codeOf(() => stuck.claim(undefined, "alice", "http", 0))).toBe("internal-error");
+  });
+});
