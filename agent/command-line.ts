@@ -77,7 +77,7 @@ const groups: readonly (readonly [heading: string, switches: readonly Switch[]])
   [
     "How it holds on:",
     [
-      { name: "links", value: "n", text: "links to the relay, 1 to 8 (default 1)", example: "--links 2" },
+      { name: "links", value: "n", text: "links to the relay, 1 to 8 (default 2)", example: "--links 4" },
       { name: "no-reconnect", text: "exit 5 when the link is lost", example: "--no-reconnect" },
       {
         name: "max-reconnect-delay",

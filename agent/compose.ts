@@ -1,6 +1,7 @@
 import { UnderpassError } from "../shared/errors.ts";
 import { Agent, type Origin } from "./agent.ts";
 import { Backoff } from "./backoff.ts";
+import { looksLikeBlockedHost } from "./blocked-host.ts";
 import { RelayDialer } from "./dial.ts";
 import { type EmbeddedRelay, embedRelay } from "./embedded.ts";
 import type { AgentEvent } from "./events.ts";
@@ -97,6 +98,12 @@ function makeOrigin(given: ComposeOptions): Origin {
     dialTimeoutMs: options.originDialTimeoutMs,
     headTimeoutMs: options.originHeadTimeoutMs,
     onRequest: onEvent,
+    // Who chose another Host has done what the hint says.
+    ...(options.hostHeader === "visitor" && {
+      onForbidden: (body: Uint8Array) => {
+        if (looksLikeBlockedHost(body)) given.onBlockedHost?.();
+      },
+    }),
   });
 }
 

@@ -74,7 +74,7 @@ export function checkOptions(line: CommandLine): AgentOptions {
     ...(token && { token }),
     ...(name !== undefined && { name }),
     insecure,
-    links: parseWhole(line.text("links") ?? "1", "--links", 1, 8),
+    links: parseWhole(line.text("links") ?? "2", "--links", 1, 8),
     reconnect: !line.flag("no-reconnect"),
     maxReconnectDelayMs: duration(line, "max-reconnect-delay", 30_000),
     json: line.flag("json"),
@@ -191,11 +191,7 @@ export function checkName(name: string): void {
 
 /** Whether a host of a URL is this machine itself (RFC 6761, RFC 5735). */
 function isLoopback(host: string): boolean {
-  return (
-    host === "localhost" ||
-    host === "[::1]" ||
-    /^127(?:\.\d{1,3}){3}$/.test(host)
-  );
+  return host === "localhost" || host === "[::1]" || /^127(?:\.\d{1,3}){3}$/.test(host);
 }
 
 function quote(text: string): string {

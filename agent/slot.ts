@@ -209,7 +209,14 @@ export class Slot {
     }
     if (!session.over) driver.close("goodbye");
     // What was said should leave before the process does; a link that takes nothing more is not worth waiting for.
-    await Promise.race([closed, pause(clock, closeTimeoutMs)]);
+    await new Promise<void>((resolve) => {
+      const cancel = clock.at(clock.now() + closeTimeoutMs, resolve);
+      void closed.then(() => {
+        // A timer that is left keeps the process of a library's user.
+        cancel();
+        resolve();
+      });
+    });
   }
 
   #lost(error: UnderpassError): void {

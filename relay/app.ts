@@ -6,15 +6,14 @@ import { kinds } from "../shared/kind.ts";
 import { type AnswerContext, answer } from "./answers.ts";
 import type { Claims } from "./auth/claims.ts";
 import type { Tokens } from "./auth/tokens.ts";
-import { grantName } from "./grant.ts";
+import { grantName, type NameRegister } from "./grant.ts";
 import type { Metrics } from "./metrics.ts";
-import type { Names } from "./names.ts";
 import { landingPage } from "./pages.ts";
 
 /** What the control plane needs of the relay around it. */
 export interface ControlDeps {
   readonly tokens: Tokens;
-  readonly names: Names;
+  readonly names: NameRegister<string> | NameRegister<Promise<string>>;
   readonly metrics: Metrics;
   readonly state: () => "starting" | "ready" | "draining";
   /** Milliseconds that only rise, as `Names` counts; and milliseconds since 1970, for tokens. */
@@ -76,9 +75,9 @@ export function controlPlane(deps: ControlDeps): Hono<ControlEnv> {
       );
     }
     if (deps.state() === "draining") throw new UnderpassError("going-away");
-    return c.json({ name: grantName(deps.names, claims, wanted.output, deps.now()) }, 201, {
-      "Cache-Control": "no-store",
-    });
+    const register: NameRegister<string | Promise<string>> = deps.names;
+    const name = await grantName(register, claims, wanted.output, deps.now());
+    return c.json({ name }, 201, { "Cache-Control": "no-store" });
   });
 
   app.notFound((c) => refuse("not-found", contextOf(c.req.raw)));

@@ -4,6 +4,7 @@ import { kinds } from "../shared/kind.ts";
 import { parseListenAddress } from "../shared/listen-address.ts";
 import { parseDuration, parseSize } from "../shared/units.ts";
 import type { RelayCommand, RelayOptions, SecretSource, TokenOptions } from "./options.ts";
+import { checkedDomain, checkedPublicUrl, checkedRouting, defaultDomain } from "./public-address.ts";
 import { serveExamples, serveSwitches, tokenExamples, tokenSwitches, variableOf } from "./switches.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -177,41 +178,4 @@ function within<T>(name: string, parse: () => T): T {
     if (!(error instanceof UnderpassError)) throw error;
     throw new UnderpassError("usage", `${name}: ${error.message}`, { cause: error });
   }
-}
-
-/** What the outside calls the relay, unless that is an address, before which no name can stand. */
-function defaultDomain(publicUrl: string | undefined): string {
-  const host = publicUrl === undefined ? "localhost" : new URL(checkedPublicUrl(publicUrl)).hostname;
-  return /^[\d.]+$|^\[/.test(host) ? "localhost" : host;
-}
-
-function checkedRouting(text: string): RelayOptions["routing"] {
-  if (text === "host" || text === "path" || text === "both") return text;
-  throw new UnderpassError("usage", `--routing: '${text}' is none of host, path, both.`);
-}
-
-function checkedDomain(text: string): string {
-  const domain = text.toLowerCase().replace(/\.$/, "");
-  const labels = domain.split(".");
-  const valid = labels.every((label) => /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/.test(label));
-  // A last label of digits is an IPv4 address (WHATWG URL): nothing can stand before one.
-  if (!valid || domain.length > 189 || /^\d+$/.test(labels.at(-1) ?? "")) {
-    throw new UnderpassError(
-      "usage",
-      `--domain: '${text}' is not a domain like tunnels.example, without port or scheme.`,
-    );
-  }
-  return domain;
-}
-
-function checkedPublicUrl(text: string): string {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  const bare = url && url.pathname === "/" && !url.search && !url.hash && !url.username && !url.password;
-  if (!bare || (url.protocol !== "https:" && url.protocol !== "http:")) {
-    throw new UnderpassError(
-      "usage",
-      `--public-url: '${text}' is not like https://relay.example, without path.`,
-    );
-  }
-  return url.origin;
 }

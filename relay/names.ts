@@ -1,15 +1,14 @@
-import { adjectives, nouns } from "human-id";
 import { UnderpassError } from "../shared/errors.ts";
 import type { Kind } from "../shared/kind.ts";
 import { isName } from "../shared/name.ts";
+import { type Random, randomName } from "./random-name.ts";
 
 export { isName };
 
 export interface NamesOptions {
   /** How long a name stays its owner's after the last agent left. */
   readonly ttlMs: number;
-  /** Fills with random bytes fit for secrets, and returns what it was given. */
-  readonly random: (bytes: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer>;
+  readonly random: Random;
   /** All names together: past it a claim is refused. */
   readonly maxNames: number;
   /** Of one owner, so that one token can't take all. Absent: `maxNames`. */
@@ -37,9 +36,6 @@ interface Entry {
 
 /** A name that was only asked for, by an agent that never came, is not kept for the whole ttl. */
 const maxReservationMs = 600_000;
-/** Two words give 15 bits (200 x 300), five of these 25: together 40.8. Without i, l, o, u: not misread, no words. */
-const suffixLetters = "0123456789abcdefghjkmnpqrstvwxyz";
-const suffixLength = 5;
 /** A random name is practically never taken; this bounds a `random` that is broken. */
 const maxDraws = 16;
 
@@ -151,24 +147,11 @@ export class Names {
     else this.#countByOwner.delete(entry.owner);
   }
 
-  /** Always two words and a suffix, so it is never one that a person would ask for. */
   #draw(): string {
     for (let draw = 0; draw < maxDraws; draw++) {
-      let name = `${this.#pick(adjectives)}-${this.#pick(nouns)}-`;
-      for (let i = 0; i < suffixLength; i++) name += this.#pick(suffixLetters);
+      const name = randomName(this.#options.random);
       if (!this.#entries.has(name)) return name;
     }
     throw new UnderpassError("too-many-requests", "No free random name was found.");
-  }
-
-  /** One of at most 65,536, all equally likely: a draw from the uneven rest of the range is drawn again. */
-  #pick(from: ArrayLike<string>): string {
-    const fair = 65_536 - (65_536 % from.length);
-    for (let draw = 0; draw < maxDraws; draw++) {
-      const [high = 0, low = 0] = this.#options.random(new Uint8Array(2));
-      const drawn = high * 256 + low;
-      if (drawn < fair) return from[drawn % from.length] ?? "";
-    }
-    throw new UnderpassError("internal-error", "The source of randomness is broken.");
   }
 }

@@ -1,7 +1,7 @@
 import type { Clock } from "../shared/clock.ts";
 import { codes } from "../shared/errors.ts";
 import { Memory } from "../shared/mux/memory.ts";
-import type { Listen } from "../shared/socket.ts";
+import type { Listen, Listener } from "../shared/socket.ts";
 import { controlPlane } from "./app.ts";
 import { Tokens } from "./auth/tokens.ts";
 import { HttpIngress } from "./ingress/http.ts";
@@ -11,6 +11,7 @@ import { Metrics } from "./metrics.ts";
 import { Names } from "./names.ts";
 import { Reception } from "./reception.ts";
 import { Router, type Routing } from "./router.ts";
+import { tunnelUrls } from "./tunnel-urls.ts";
 import { Tunnels } from "./tunnels.ts";
 
 export interface RelayConfig {
@@ -88,7 +89,13 @@ export async function startRelay(config: RelayConfig): Promise<RunningRelay> {
   const ownHost = new OwnHost(app, reception, clock, draining);
   const scheme = publicUrl?.startsWith("https:") === true ? "https" : "http";
   const ingress = new HttpIngress({ clock, router, tunnels, names, metrics, log, ownHost, scheme });
-  const listener = await config.accept(config.listen, (socket) => ingress.accept(socket));
+  let listener: Listener;
+  try {
+    listener = await config.accept(config.listen, (socket) => ingress.accept(socket));
+  } catch (error) {
+    ingress.close();
+    throw error;
+  }
   url = `http://${config.listen.host.includes(":") ? `[${config.listen.host}]` : config.listen.host}:${listener.port}`;
   let cancelSweep = () => {};
   const sweep = () => {
@@ -115,25 +122,4 @@ export async function startRelay(config: RelayConfig): Promise<RunningRelay> {
     ingress.close();
   };
   return { port: listener.port, url, stop };
-}
-
-/** The public addresses of a tunnel, the best first: by host, then by path. No slash at the end. */
-function tunnelUrls(
-  name: string,
-  ownUrl: string,
-  options: {
-    readonly domains: readonly string[];
-    readonly routing: Routing;
-    readonly publicUrl: string | undefined;
-  },
-): string[] {
-  const { domains, routing, publicUrl } = options;
-  const base = new URL(publicUrl ?? ownUrl);
-  const domain = domains[0] ?? "localhost";
-  const port = base.port === "" ? "" : `:${base.port}`;
-  const own = publicUrl === undefined ? `${base.protocol}//${domain}${port}` : base.origin;
-  const urls: string[] = [];
-  if (routing !== "path") urls.push(`${base.protocol}//${name}.${domain}${port}`);
-  if (routing !== "host") urls.push(`${own}/~${name}`);
-  return urls;
 }

@@ -31,6 +31,8 @@ export interface ExchangePlace {
   /** Runs after the events of this turn. */
   readonly soon: (run: () => void) => void;
   readonly onRequest: (event: RequestEvent) => void;
+  /** The first bytes of the body of an answer with status 403: dev servers that check Host say so there. */
+  readonly onForbidden: (body: Uint8Array) => void;
 }
 
 /** One request on its way to the origin and its response on the way back. At most one socket ever sees it. */
@@ -56,6 +58,8 @@ export class HttpExchange implements StreamHandler, OriginUser {
   #paused = false;
   #bytesOut = 0;
   #over = false;
+  /** The response is complete, and the upload goes on. */
+  #answered = false;
 
   /** `wire`: the head as the origin gets it, with its empty line. */
   constructor(stream: Stream, head: RequestHead, framing: Framing, wire: Uint8Array, place: ExchangePlace) {
@@ -107,6 +111,7 @@ export class HttpExchange implements StreamHandler, OriginUser {
     const last = this.#request.end();
     if (last === undefined) this.#fail("head-invalid");
     else this.#send(last);
+    if (this.#answered && !this.#over && this.#socket !== undefined) this.#complete(this.#socket);
   }
 
   /** The origin sees a FIN, as it would from the visitor itself: it may answer still, or stop working. */
@@ -144,6 +149,7 @@ export class HttpExchange implements StreamHandler, OriginUser {
   }
 
   responseBody(bytes: Uint8Array): void {
+    if (this.#status === 403 && this.#bytesOut === 0) this.#place.onForbidden(bytes);
     this.#bytesOut += bytes.length;
     if (this.#stream.write(bytes) || this.#paused) return;
     this.#paused = true;
@@ -157,9 +163,15 @@ export class HttpExchange implements StreamHandler, OriginUser {
   responseEnd(): void {
     const socket = this.#socket;
     if (this.#over || socket === undefined) return;
-    this.#over = true;
     this.#stream.end();
-    // An answer before the upload's end: the rest of it is not wanted.
+    // An answer before the upload's end: an origin that keeps the socket open goes on reading, as it would without us.
+    if (!this.#requestEnded && this.#keepSocket && !socket.reader.surplus) this.#answered = true;
+    else this.#complete(socket);
+  }
+
+  /** The answer is through, and the upload too, or nobody wants the rest of it. */
+  #complete(socket: OriginSocket): void {
+    this.#over = true;
     if (!this.#requestEnded) this.#stream.reset("no-error");
     const { pool } = this.#place;
     const sent = this.#request.complete && this.#unsent.length === 0 && socket.socket.queued === 0;
@@ -263,6 +275,12 @@ export class HttpExchange implements StreamHandler, OriginUser {
 
   #fail(code: Code): void {
     if (this.#over) return;
+    if (this.#answered && this.#socket !== undefined) {
+      // The answer stands; the origin just wants no more of the upload.
+      this.#keepSocket = false;
+      this.#complete(this.#socket);
+      return;
+    }
     this.#stream.reset(code);
     this.#finish(code, codes[code].status ?? codes["stream-failed"].status ?? 502);
   }

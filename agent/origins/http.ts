@@ -23,6 +23,8 @@ export interface HttpOriginOptions extends OriginTimeouts {
   readonly clock: Clock;
   /** An exchange has ended. */
   readonly onRequest: (event: RequestEvent) => void;
+  /** The first bytes of the body of an answer with status 403. */
+  readonly onForbidden?: (body: Uint8Array) => void;
 }
 
 /** The service behind the agent, spoken to in HTTP/1.1 over pooled sockets. */
@@ -43,6 +45,7 @@ export class HttpOrigin {
       now: () => clock.now(),
       soon: (run) => clock.soon(run),
       onRequest,
+      onForbidden: options.onForbidden ?? (() => {}),
     };
   }
 

@@ -27,6 +27,7 @@ export function startDemo(options: { readonly port: number }): Demo {
       const { pathname } = new URL(request.url);
       switch (`${request.method} ${pathname}`) {
         case "GET /":
+        case "HEAD /":
           return new Response(String(page), { headers: { "content-type": "text/html; charset=utf-8" } });
         case "GET /hello":
           return hello(request);

@@ -1,25 +1,20 @@
 import type { Code } from "../../shared/errors.ts";
-import { decodeHead, encodeHead } from "../../shared/head.ts";
+import { encodeHead } from "../../shared/head.ts";
 import { lastChunk } from "../../shared/http1/chunked.ts";
-import { HttpFault } from "../../shared/http1/fault.ts";
-import { type Framing, responseFraming } from "../../shared/http1/framing.ts";
+import type { Framing } from "../../shared/http1/framing.ts";
 import {
   fieldValue,
   isNamed,
-  parseResponseHead,
-  parseTrailers,
   type RequestHead,
   type ResponseHead,
   writeFields,
-  writeRequestHead,
   writeResponseHead,
 } from "../../shared/http1/head.ts";
 import { namedByConnection, withoutHopByHop } from "../../shared/http1/hop.ts";
 import { encodeLatin1 } from "../../shared/http1/latin1.ts";
-import { limits } from "../../shared/mux/limits.ts";
 import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
-import { forwardRequest } from "../forwarded.ts";
 import { rewriteResponse } from "../prefix.ts";
+import { openingFields, readAnswerHead } from "./heads.ts";
 
 /** What an exchange needs of the visitor's socket. */
 export interface VisitorSide {
@@ -58,10 +53,15 @@ const crlf = encodeLatin1("\r\n");
 export class Exchange implements StreamHandler {
   bytesIn = 0;
   bytesOut = 0;
+  /** The whole answer has been written, but the upload goes on. */
+  get answered(): boolean {
+    return this.state === "answered";
+  }
   /** The answer's status, once known. */
   status = 0;
   private stream: Stream | undefined;
-  private state: "waiting" | "body" | "raw" | "over" = "waiting";
+  /** `answered`: the answer is through, and the rest of the upload still goes to the origin, as it would without us. */
+  private state: "waiting" | "body" | "raw" | "answered" | "over" = "waiting";
   /** Body bytes of the answer still to come; infinite where it does not say. */
   private expected = Number.POSITIVE_INFINITY;
   private chunks = false;
@@ -86,11 +86,10 @@ export class Exchange implements StreamHandler {
   start(open: (fields: Uint8Array, handler: StreamHandler) => Stream | undefined): Code | undefined {
     const { head, target, scheme, prefix } = this.options;
     const { remote } = this.visitor;
-    const clean = withoutHopByHop(head.fields, { keepUpgrade: this.upgrade });
-    const fields = forwardRequest({ fields: clean }, { remote, scheme, prefix });
-    const http = encodeLatin1(writeRequestHead({ method: head.method, target, minor: 1, fields }));
-    if (http.length > limits.maxHttpHeadBytes) return "head-too-large";
-    this.stream = open(encodeHead({ http, visitor: remote }), this);
+    const { method, fields } = head;
+    const opening = openingFields({ method, target, fields, upgrade: this.upgrade, remote, scheme, prefix });
+    if (opening === undefined) return "head-too-large";
+    this.stream = open(opening, this);
     return this.stream === undefined ? "agent-offline" : undefined;
   }
 
@@ -110,6 +109,7 @@ export class Exchange implements StreamHandler {
     this.requestComplete = true;
     // Until the origin has answered an upgrade, nobody knows what the bytes to come are.
     if (!this.upgrade) this.stream?.end();
+    if (this.state === "answered") this.complete();
   }
 
   /** FIN from the visitor. */
@@ -131,14 +131,10 @@ export class Exchange implements StreamHandler {
   // What comes from the agent.
 
   head(fields: Uint8Array): void {
-    const found = decodeHead(fields);
-    if (found === undefined) return this.fault();
-    if (found.trailers !== undefined) return this.takeTrailers(found.trailers);
-    if (found.http === undefined || this.state !== "waiting") return this.fault();
-    const head = parseResponseHead(found.http);
-    if (head instanceof HttpFault) return this.fault();
-    const framing = responseFraming(head, this.options.head.method);
-    if (framing instanceof HttpFault) return this.fault();
+    const found = readAnswerHead(fields, this.options.head.method);
+    if (found?.kind === "trailers") return this.takeTrailers(found.fields);
+    if (found === undefined || this.state !== "waiting") return this.fault();
+    const { head, framing } = found;
     if (head.status === 101) this.switchProtocols(head);
     else if (head.status < 200) this.interim(head);
     else this.final(head, framing);
@@ -148,7 +144,7 @@ export class Exchange implements StreamHandler {
     const { visitor } = this;
     this.expected -= bytes.length;
     if (this.expected < 0 || this.state === "waiting") return this.fault();
-    if (this.state === "over") return;
+    if (this.state !== "body" && this.state !== "raw") return;
     this.bytesOut += bytes.length;
     visitor.write(this.chunks ? chunk(bytes) : bytes);
     this.stream?.held(visitor.queued);
@@ -162,26 +158,32 @@ export class Exchange implements StreamHandler {
     }
     if (this.state === "waiting" || (Number.isFinite(this.expected) && this.expected > 0))
       return this.fault();
-    if (this.state === "over") return;
+    if (this.state !== "body") return;
     if (this.chunks) visitor.write(encodeLatin1(lastChunk(this.trailers)));
-    this.state = "over";
+    this.state = "answered";
     if (this.upgrade) this.stream?.end();
-    visitor.done(this, { keepAlive: this.keepAlive && this.requestComplete });
+    if (this.requestComplete || !this.keepAlive) this.complete();
   }
 
   left(): void {}
 
   reset(code: Code): void {
-    this.fail(code);
+    if (this.state === "answered") this.complete();
+    else this.fail(code);
   }
 
   writable(): void {
     this.visitor.resume();
   }
 
-  private takeTrailers(bytes: Uint8Array): void {
-    const fields = parseTrailers(bytes, "origin-invalid");
-    if (this.state !== "body" || this.trailers.length > 0 || fields instanceof HttpFault) return this.fault();
+  private complete(): void {
+    this.state = "over";
+    if (!this.requestComplete) this.stream?.reset("cancelled");
+    this.visitor.done(this, { keepAlive: this.keepAlive && this.requestComplete });
+  }
+
+  private takeTrailers(fields: string[]): void {
+    if (this.state !== "body" || this.trailers.length > 0) return this.fault();
     this.trailers = fields;
   }
 

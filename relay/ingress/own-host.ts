@@ -6,11 +6,11 @@ import { fieldValue, type RequestHead, writeResponseHead } from "../../shared/ht
 import { encodeLatin1 } from "../../shared/http1/latin1.ts";
 import { reasonPhrase } from "../../shared/http1/reasons.ts";
 import { WebSocketLink } from "../../shared/links/websocket.ts";
-import { isName } from "../../shared/name.ts";
 import type { Socket } from "../../shared/socket.ts";
-import { acceptFields, checkUpgradeRequest, type UpgradeRequest } from "../../shared/websocket/upgrade.ts";
+import { acceptFields, checkUpgradeRequest } from "../../shared/websocket/upgrade.ts";
 import { answer } from "../answers.ts";
 import type { ControlEnv } from "../app.ts";
+import { readDial, subprotocol } from "../dial.ts";
 import type { Reception } from "../reception.ts";
 
 /** Takes a whole answer. `keepAlive`: the request was read to its end, and another may follow. */
@@ -24,8 +24,6 @@ export interface LinkOutcome {
 
 /** Larger bodies are no business of the control plane's. */
 const maxBodyBytes = 65_536;
-const subprotocol = "underpass.1";
-const bearerPrefix = "bearer.";
 const problem = "application/problem+json";
 
 /** The relay's own host on raw sockets: the control plane in Hono, and the agents' links. */
@@ -76,13 +74,10 @@ export class OwnHost {
 
   private async openLink(head: RequestHead, target: string, outcome: LinkOutcome): Promise<void> {
     try {
-      const name = linkName(target);
       const upgrade = checkUpgradeRequest(head.fields);
       if (typeof upgrade === "string") throw new UnderpassError("bad-request", upgrade);
-      if (name === undefined) throw new UnderpassError("not-found");
-      if (!upgrade.protocols.includes(subprotocol))
-        throw new UnderpassError("version-unsupported", `The subprotocol is ${subprotocol}.`);
-      const admission = await this.reception.admit(name, tokenOf(head, upgrade));
+      const { name, token } = readDial(head.fields, target);
+      const admission = await this.reception.admit(name, token);
       const fields = acceptFields(upgrade.key, subprotocol);
       const { socket, early } = outcome.opened(
         encodeLatin1(
@@ -140,19 +135,6 @@ export class OwnHost {
       keepAlive,
     });
   }
-}
-
-function linkName(target: string): string | undefined {
-  const name = /^\/_underpass\/links\/([^/?]+)$/.exec(target)?.[1];
-  return name !== undefined && isName(name) ? name : undefined;
-}
-
-function tokenOf(head: RequestHead, upgrade: UpgradeRequest): string | undefined {
-  const bearer = /^bearer +([^ ]+)$/i.exec(fieldValue(head.fields, "authorization") ?? "")?.[1];
-  return (
-    bearer ??
-    upgrade.protocols.find((protocol) => protocol.startsWith(bearerPrefix))?.slice(bearerPrefix.length)
-  );
 }
 
 function wholeAnswer(status: number, fields: string[], body: Uint8Array): Uint8Array {

@@ -1,4 +1,3 @@
-import { Cork } from "../../shared/cork.ts";
 import { type Code, codes } from "../../shared/errors.ts";
 import type { HttpFault } from "../../shared/http1/fault.ts";
 import type { Framing } from "../../shared/http1/framing.ts";
@@ -19,7 +18,6 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
   /** When it has waited too long; infinite while a request is under way. */
   deadlineMs: number;
   private readonly reader: HttpReader<"request">;
-  private readonly cork: Cork;
   private exchange: Exchange | undefined;
   /** A request on the relay's own host is being answered. */
   private own = false;
@@ -39,7 +37,6 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
       end: () => this.requestEnd(),
       fault: (fault) => this.requestFault(fault),
     });
-    this.cork = new Cork(socket, () => this.exchange?.visitorDrained());
     this.deadlineMs = ingress.deps.clock.now() + ingressLimits.headWithinMs;
     socket.handler = this;
   }
@@ -51,7 +48,7 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
     return this.socket.remote;
   }
   get queued(): number {
-    return this.cork.queued;
+    return this.socket.queued;
   }
 
   // SocketHandler
@@ -63,6 +60,9 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
         // The clock of a head starts with its first byte.
         if (reader.between && !this.busy)
           this.deadlineMs = this.ingress.deps.clock.now() + ingressLimits.headWithinMs;
+        // Nothing else is under way but the rest of an upload, which may never come.
+        else if (this.exchange?.answered === true)
+          this.deadlineMs = this.ingress.deps.clock.now() + ingressLimits.idleMs;
         reader.push(bytes);
         if (reader.heldBytes > ingressLimits.maxHeldBytes) this.socket.pause();
         return;
@@ -99,7 +99,7 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
   // VisitorSide
 
   write(bytes: Uint8Array): void {
-    this.cork.write(bytes);
+    this.socket.write(bytes);
   }
 
   resume(): void {
@@ -123,7 +123,6 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
 
   abort(exchange: Exchange): void {
     this.report(exchange);
-    this.cork.flush();
     this.socket.destroy();
   }
 
@@ -136,7 +135,6 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
   }
 
   halfClose(): void {
-    this.cork.flush();
     this.socket.end();
   }
 
@@ -245,7 +243,6 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
           this.mode = "handed-on";
           this.ingress.forget(this);
           this.write(bytes);
-          this.cork.flush();
           return { socket: this.socket, early: this.reader.detach() };
         },
       });

@@ -5,7 +5,7 @@ import { systemClock } from "../../shared/runtimes/system-clock.ts";
 import type { Listen } from "../../shared/socket.ts";
 import { parseRelayCommand } from "../command-line.ts";
 import type { RelayOptions } from "../options.ts";
-import { startRelay } from "../relay.ts";
+import { type RunningRelay, startRelay } from "../relay.ts";
 import { mintToken } from "../token.ts";
 import { loadSecret } from "./files.ts";
 import { StreamLog } from "./stream-log.ts";
@@ -41,7 +41,14 @@ async function serve(options: RelayOptions, listen: Listen): Promise<number> {
   const log = new StreamLog({ json: options.json });
   const stopped = Promise.withResolvers<void>();
   let signals = 0;
-  const relay = await startRelay({
+  let relay: RunningRelay | undefined;
+  const stop = (): void => {
+    if (++signals > 1 || relay === undefined) process.exit(0);
+    log.note("Stopping: no new visitors; what is open may finish. Again to end at once.");
+    relay.stop(options.graceMs).then(stopped.resolve, stopped.reject);
+  };
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, stop);
+  relay = await startRelay({
     ...options,
     accept: listen,
     clock: systemClock,
@@ -49,12 +56,6 @@ async function serve(options: RelayOptions, listen: Listen): Promise<number> {
     secret,
     log,
   });
-  const stop = (): void => {
-    if (++signals > 1) process.exit(0);
-    log.note("Stopping: no new visitors; what is open may finish. Again to end at once.");
-    relay.stop(options.graceMs).then(stopped.resolve, stopped.reject);
-  };
-  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, stop);
   log.note(
     `Relay at ${relay.url}, tunnels at http://NAME.${options.domains[0]}:${relay.port}. Tokens are checked with ${source}.`,
   );

@@ -49,13 +49,14 @@ export class Ledger {
   received(bytes: number, nowMs: number, idle: boolean): void {
     this.receivedCount++;
     this.untoldBytes += bytes;
-    if (idle || this.untoldBytes >= limits.ackEveryBytes) this.ackDueMs = nowMs;
+    if (this.untoldBytes >= limits.ackEveryBytes) this.ackDueMs = nowMs;
     else this.ackDueMs ??= nowMs + limits.ackDelayMs;
+    if (idle) this.hurry(nowMs);
   }
 
-  /** The last stream has closed: what is owed goes at once. */
+  /** No stream is open any more: what is owed goes soon, if no new stream takes it along. */
   hurry(nowMs: number): void {
-    if (this.ackDueMs !== undefined) this.ackDueMs = nowMs;
+    if (this.ackDueMs !== undefined) this.ackDueMs = Math.min(this.ackDueMs, nowMs + limits.idleAckDelayMs);
   }
 
   ackIsDue(nowMs: number): boolean {

@@ -26,6 +26,8 @@ export const limits = {
   maxPendingResets: 8_192,
   maxPendingDatagramBytes: 1_048_576,
   ackDelayMs: 25,
+  /** With no stream open. One request after the other: the next OPEN takes the ACK along, which saves a message. */
+  idleAckDelayMs: 2,
   ackEveryBytes: 65_536,
   minFlightBytes: 262_144,
   maxFlightBytes: 16_777_216,

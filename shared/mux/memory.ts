@@ -15,7 +15,8 @@ export class Memory {
 
   /** Room for a new stream's first window. false: refuse the stream. */
   admit(bytes: number): boolean {
-    if (this.first + bytes > this.capBytes / 2) return false;
+    if (this.first + bytes > this.capBytes / 2 || this.first + this.grown + bytes > this.capBytes)
+      return false;
     this.first += bytes;
     return true;
   }

@@ -1,5 +1,6 @@
 import { UnderpassError } from "../errors.ts";
 import type { Dial, DialFailure, DialHandler, DialTarget, Listen, Socket, SocketHandler } from "../socket.ts";
+import { GatheredWrites } from "./gathered-writes.ts";
 import { dialFailure, remoteText } from "./socket-facts.ts";
 import { WriteQueue } from "./write-queue.ts";
 
@@ -24,6 +25,8 @@ class BunSocket implements Socket {
   handler: SocketHandler = deaf;
   remote = "";
   readonly #queue = new WriteQueue();
+  /** Written in this turn. It counts as gone, so that not every small write brings a `drained`. */
+  readonly #gathered = new GatheredWrites((bytes) => this.#toSystem(bytes));
   #raw: Bun.Socket<BunSocket> | undefined;
   #birth: Birth | undefined;
   /** `end` was asked for; `#finished`: FIN is out. */
@@ -45,19 +48,15 @@ class BunSocket implements Socket {
   }
 
   write(bytes: Uint8Array): number {
-    const queue = this.#queue;
-    if (this.#ending || this.#closed || this.#raw === undefined || bytes.length === 0) return queue.bytes;
-    if (queue.bytes > 0) return queue.push(bytes, 0);
-    this.#calling = true;
-    const taken = this.#raw.write(bytes);
-    this.#calling = false;
-    if (taken === bytes.length) return 0;
-    // A negative count: the socket is already broken, and `close` tells so.
-    return taken < 0 ? 0 : queue.push(bytes, taken);
+    if (this.#ending || this.#closed || this.#raw === undefined || bytes.length === 0) return this.queued;
+    if (this.#queue.bytes > 0) this.#queue.push(bytes, 0);
+    else this.#gathered.add(bytes);
+    return this.queued;
   }
 
   end(): void {
     if (this.#ending) return;
+    this.#gathered.flush();
     this.#ending = true;
     if (this.#queue.bytes === 0) this.#finish();
   }
@@ -67,6 +66,7 @@ class BunSocket implements Socket {
     this.#destroyed = true;
     this.#ending = true;
     this.#queue.clear();
+    this.#gathered.drop();
     this.#calling = true;
     this.#raw?.terminate();
     this.#calling = false;
@@ -167,6 +167,7 @@ class BunSocket implements Socket {
     }
     const orderly = error === undefined && this.#finished;
     this.#queue.clear();
+    this.#gathered.drop();
     this.#raw = undefined;
     if (this.#calling || this.#destroyed) queueMicrotask(() => this.#over(orderly));
     else this.#over(orderly);
@@ -176,6 +177,20 @@ class BunSocket implements Socket {
   giveUp(): void {
     this.#birth = undefined;
     this.destroy();
+  }
+
+  #toSystem(bytes: Uint8Array): void {
+    if (this.#raw === undefined) return;
+    // What was gathered and did not fit when more came is queued already.
+    if (this.#queue.bytes > 0) {
+      this.#queue.push(bytes, 0);
+      return;
+    }
+    this.#calling = true;
+    const taken = this.#raw.write(bytes);
+    this.#calling = false;
+    // A negative count: the socket is already broken, and `close` tells so.
+    if (taken >= 0 && taken < bytes.length) this.#queue.push(bytes, taken);
   }
 
   #over(orderly: boolean): void {

@@ -2,6 +2,7 @@ import net from "node:net";
 import tls from "node:tls";
 import { UnderpassError } from "../errors.ts";
 import type { Dial, Listen, Socket, SocketHandler } from "../socket.ts";
+import { GatheredWrites } from "./gathered-writes.ts";
 import { dialFailure, remoteText } from "./socket-facts.ts";
 
 /** A peer that opened a TLS socket and then says nothing must not hold it. */
@@ -20,6 +21,12 @@ class NodeSocket implements Socket {
   handler: SocketHandler = deaf;
   readonly remote: string;
   readonly #raw: net.Socket;
+  /** Written in this turn. It counts as gone, so that not every small write brings a `drained`. */
+  readonly #gathered = new GatheredWrites((bytes) => {
+    if (this.#broken) return;
+    this.#raw.write(bytes, this.#gone);
+    if (this.#raw.writableLength > 0) this.#wasQueued = true;
+  });
   #wasQueued = false;
   #ending = false;
   #finished = false;
@@ -64,15 +71,14 @@ class NodeSocket implements Socket {
 
   write(bytes: Uint8Array): number {
     if (this.#ending || this.#broken || bytes.length === 0) return this.#raw.writableLength;
-    this.#raw.write(bytes, this.#gone);
-    const queued = this.#raw.writableLength;
-    if (queued > 0) this.#wasQueued = true;
-    return queued;
+    this.#gathered.add(bytes);
+    return this.#raw.writableLength;
   }
 
   end(): void {
     if (this.#ending) return;
     this.#ending = true;
+    this.#gathered.flush();
     this.#raw.end();
   }
 
@@ -80,6 +86,7 @@ class NodeSocket implements Socket {
     if (this.#destroyed) return;
     this.#destroyed = true;
     this.#ending = true;
+    this.#gathered.drop();
     // TLS has no RST of its own in Node's interface.
     if (this.#raw instanceof tls.TLSSocket) this.#raw.destroy();
     else this.#raw.resetAndDestroy();

@@ -118,7 +118,7 @@ const everySwitch: readonly [
   ["token-file", "t.jwt", (o) => o.token, { file: "t.jwt" }],
   ["token", "abc", (o) => o.token, { value: "abc" }],
   ["insecure", undefined, (o) => o.insecure, true],
-  ["links", "2", (o) => o.links, 2],
+  ["links", "3", (o) => o.links, 3],
   ["no-reconnect", undefined, (o) => o.reconnect, false],
   ["max-reconnect-delay", "500ms", (o) => o.maxReconnectDelayMs, 500],
   ["json", undefined, (o) => o.json, true],

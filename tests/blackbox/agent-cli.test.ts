@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,7 +6,7 @@ import { agentProgram } from "./programs/agent.ts";
 import { freePort } from "./programs/free-port.ts";
 import { type Relay, relayProgram, startRelay } from "./programs/relay.ts";
 import { startAgent } from "./programs/tunnel.ts";
-import { RawOrigin } from "./raw/origin.ts";
+import { answerOk, RawOrigin } from "./raw/origin.ts";
 import { Visitor, visit } from "./raw/visitor.ts";
 
 const testLimitMs = 60_000;
@@ -27,6 +27,10 @@ afterAll(async () => {
   await relay?.kill();
   await origin?.close();
   await rm(folder, { recursive: true, force: true });
+});
+
+afterEach(() => {
+  origin.script = answerOk;
 });
 
 const env = () => ({ UNDERPASS_TOKEN: token });
@@ -223,7 +227,6 @@ describe("agent", () => {
       );
       expect(await agent.exit()).toBe(1);
       expect(oneLine(agent.stderr)).toBe(true);
-      origin.script = (exchange) => exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     },
     testLimitMs,
   );
@@ -260,7 +263,6 @@ describe("agent", () => {
       await agent.exit();
       await answer.body.text();
       expect(answer.body.complete).toBe(false);
-      origin.script = (exchange) => exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     },
     testLimitMs,
   );

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { startAgent, startTunnel, type Tunnel } from "./programs/tunnel.ts";
-import { RawOrigin, type Script } from "./raw/origin.ts";
+import { answerOk, RawOrigin, type Script } from "./raw/origin.ts";
 import { type Target, Visitor, visit } from "./raw/visitor.ts";
 
 const testLimitMs = 30_000;
@@ -156,7 +156,7 @@ describe("an origin that fails before its answer", () => {
     test(`${fault}: ${status} ${name}`, async () => {
       origin.script = script;
       expect(await code("/", tunnel.target)).toEqual([status, name]);
-      origin.script = (exchange) => exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+      origin.script = answerOk;
       expect((await visit(tunnel.target)).text).toBe("ok");
     });
   }
@@ -177,7 +177,7 @@ describe("an origin that fails before its answer", () => {
     origin.script = async (exchange) => {
       seen.push(exchange.head.target);
       if (exchange.head.target === "/once") exchange.wire.abort();
-      else await exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+      else await answerOk(exchange);
     };
     await visit(tunnel.target, "/warm");
     using visitor = await Visitor.connect(tunnel.target);
@@ -213,7 +213,7 @@ describe("the form of an error", () => {
 });
 
 test("a connection that says nothing costs others nothing", async () => {
-  origin.script = (exchange) => exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+  origin.script = answerOk;
   using silent = await Visitor.connect(tunnel.target);
   await silent.send("GET / HT");
   expect((await visit(tunnel.target)).text).toBe("ok");

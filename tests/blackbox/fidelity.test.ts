@@ -9,13 +9,12 @@ import { targetCases } from "./fidelity/targets.ts";
 import { relayRuntime } from "./programs/relay.ts";
 import { startTunnel, type Tunnel } from "./programs/tunnel.ts";
 import { within } from "./programs/within.ts";
-import { RawOrigin } from "./raw/origin.ts";
+import { answerOk, RawOrigin } from "./raw/origin.ts";
 import { type Target, Visitor, visit } from "./raw/visitor.ts";
 
 const cases: readonly FidelityCase[] = [...targetCases, ...headCases, ...bodyCases, ...lifecycleCases];
 const exchangeLimitMs = 10_000;
 const testLimitMs = 30_000;
-const okAnswer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 let origin: RawOrigin;
 let tunnel: Tunnel;
@@ -76,7 +75,7 @@ describe("never reaches the origin", () => {
         origin.script = async (exchange) => {
           await exchange.body.text();
           if (exchange.body.complete) whole++;
-          await exchange.send(okAnswer);
+          await answerOk(exchange);
         };
         using visitor = await Visitor.connect(tunnel.target);
         await visitor.send(request);
@@ -115,7 +114,7 @@ describe("what only a relay does", () => {
   const lower = (name: string) => name.toLowerCase();
 
   test("forwarded fields say who came, and can't be forged", async () => {
-    origin.script = (exchange) => exchange.send(okAnswer);
+    origin.script = answerOk;
     const before = origin.exchanges.length;
     await visit(tunnel.target, "/", [
       "X-Forwarded-For: 6.6.6.6",
@@ -139,7 +138,7 @@ describe("what only a relay does", () => {
   });
 
   test("fields of the visitor's hop stay on it", async () => {
-    origin.script = (exchange) => exchange.send(okAnswer);
+    origin.script = answerOk;
     const before = origin.exchanges.length;
     await visit(tunnel.target, "/", [
       "Connection: X-Mine, keep-alive, Host, Authorization-Not",
@@ -174,7 +173,7 @@ describe("what only a relay does", () => {
   });
 
   test("the absolute form of the tunnel's own address arrives as a path", async () => {
-    origin.script = (exchange) => exchange.send(okAnswer);
+    origin.script = answerOk;
     const before = origin.exchanges.length;
     using visitor = await Visitor.connect(tunnel.target);
     await visitor.send("GET http://HOST/own%2F?a HTTP/1.1\r\nHost: HOST\r\n\r\n");
@@ -183,7 +182,7 @@ describe("what only a relay does", () => {
   });
 
   test("Connection: close of the visitor closes after the answer", async () => {
-    origin.script = (exchange) => exchange.send(okAnswer);
+    origin.script = answerOk;
     using visitor = await Visitor.connect(tunnel.target);
     await visitor.send("GET / HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n");
     const answer = await visitor.answer();
@@ -230,7 +229,7 @@ describe("what only a relay does", () => {
   });
 
   test("an HTTP/1.0 visitor that asks for it keeps its connection", async () => {
-    origin.script = (exchange) => exchange.send(okAnswer);
+    origin.script = answerOk;
     using visitor = await Visitor.connect(tunnel.target);
     for (let i = 0; i < 2; i++) {
       await visitor.send("GET / HTTP/1.0\r\nHost: HOST\r\nConnection: keep-alive\r\n\r\n");
@@ -244,7 +243,7 @@ describe("what only a relay does", () => {
     const saw = Promise.withResolvers<ReturnType<typeof originSaw>>();
     origin.script = async (exchange) => {
       saw.resolve(originSaw(exchange, await exchange.body.text()));
-      await exchange.send(okAnswer);
+      await answerOk(exchange);
     };
     using visitor = await Visitor.connect(tunnel.target);
     await visitor.send("POST /old HTTP/1.0\r\nHost: HOST\r\nContent-Length: 3\r\n\r\nabc");

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Relay, relayProgram, startRelay } from "./programs/relay.ts";
 import { startAgent } from "./programs/tunnel.ts";
-import { RawOrigin } from "./raw/origin.ts";
+import { answerOk, RawOrigin } from "./raw/origin.ts";
 import { Visitor, visit } from "./raw/visitor.ts";
 
 const testLimitMs = 60_000;
@@ -173,7 +173,7 @@ describe("relay", () => {
       expect(answer.body.complete).toBe(true);
       expect(await own.program?.exit()).toBe(0);
       await agent.kill();
-      origin.script = (exchange) => exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+      origin.script = answerOk;
     },
     testLimitMs,
   );

@@ -1,11 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { startTunnel, type Tunnel } from "./programs/tunnel.ts";
-import { RawOrigin } from "./raw/origin.ts";
+import { answerOk, RawOrigin } from "./raw/origin.ts";
 import { type Target, Visitor, visit } from "./raw/visitor.ts";
 import { opcodes, RawWebSocket } from "./raw/websocket.ts";
 
 const testLimitMs = 30_000;
-const okAnswer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 async function open(relayArgs: readonly string[], agentArgs: readonly string[] = []) {
   const origin = await RawOrigin.listen();
@@ -120,7 +119,7 @@ describe("--routing both, the default", () => {
       const fields = head.fields.filter(([name]) => ["location", "set-cookie"].includes(name.toLowerCase()));
       expect(fields.map((each) => each.join(": "))).toEqual([seen]);
     }
-    origin.script = (exchange) => exchange.send(okAnswer);
+    origin.script = answerOk;
   });
 
   test("by host, Location and cookie paths are left alone", async () => {
@@ -130,7 +129,7 @@ describe("--routing both, the default", () => {
       );
     const { head } = await visit(tunnel.target);
     expect([head.field("location"), head.field("set-cookie")]).toEqual(["/login", "a=b; Path=/"]);
-    origin.script = (exchange) => exchange.send(okAnswer);
+    origin.script = answerOk;
   });
 
   test("by path, a WebSocket works", async () => {
@@ -141,7 +140,7 @@ describe("--routing both, the default", () => {
     };
     using socket = await RawWebSocket.connect(own(tunnel), { path: "/~blue/chat" });
     expect(await socket.text()).toBe("/chat");
-    origin.script = (exchange) => exchange.send(okAnswer);
+    origin.script = answerOk;
   });
 
   test("one connection may visit two ways, each request by itself", async () => {

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { startTunnel, type Tunnel } from "./programs/tunnel.ts";
 import { within } from "./programs/within.ts";
-import { type Exchange, RawOrigin } from "./raw/origin.ts";
+import { answerOk, type Exchange, RawOrigin } from "./raw/origin.ts";
 import { type Answer, Visitor, visit } from "./raw/visitor.ts";
 
 const testLimitMs = 60_000;
@@ -147,7 +147,7 @@ for (const framing of ["Content-Length", "chunked"] as const) {
       const heard = Promise.withResolvers<{ bytes: number; sha256: string }>();
       origin.script = async (exchange) => {
         heard.resolve(await exchange.body.sha256());
-        await exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        await answerOk(exchange);
       };
       using visitor = await Visitor.connect(tunnel.target);
       const announced =
@@ -171,7 +171,7 @@ test(
   async () => {
     origin.script = async (exchange) => {
       if (exchange.head.target === "/big") return bigAnswer(exchange);
-      await exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+      await answerOk(exchange);
     };
     const slow = await get("/big");
     slow.visitor.wire.socket.pause();
@@ -198,7 +198,7 @@ test(
         await readOn.promise;
         heard.resolve((await exchange.body.sha256()).sha256);
       }
-      await exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+      await answerOk(exchange);
     };
     using visitor = await Visitor.connect(tunnel.target);
     await visitor.send(

@@ -268,14 +268,18 @@ describe("an origin that shows every byte", () => {
   test("a visitor that vanishes is seen by the origin, and the other way round", async () => {
     const gone = Promise.withResolvers<string>();
     origin.script = async (exchange) => {
-      await RawWebSocket.accept(exchange);
-      if (exchange.head.target === "/cut") return exchange.wire.abort();
+      const socket = await RawWebSocket.accept(exchange);
+      if (exchange.head.target === "/cut") {
+        await socket.frame();
+        return exchange.wire.abort();
+      }
       gone.resolve(await exchange.wire.over);
     };
     const socket = await RawWebSocket.connect(tunnel.target);
     socket.wire.abort();
     expect(["fin", "reset"]).toContain(await gone.promise);
     using cut = await RawWebSocket.connect(tunnel.target, { path: "/cut" });
+    await cut.send(opcodes.text, "now");
     expect(["fin", "reset"]).toContain(await cut.wire.over);
   });
 

@@ -211,9 +211,9 @@ export class Pair {
     if (end.session.over) return;
     const untold = sum(end.untold);
     if (untold >= limits.ackEveryBytes) throw new Error("65,536 bytes are not acknowledged");
-    if (untold > 0 && end.session.openStreams === 0) throw new Error("no stream is open, and an ACK is owed");
-    if (untold > 0 && (end.session.deadlineMs ?? Number.POSITIVE_INFINITY) > this.nowMs + limits.ackDelayMs)
-      throw new Error("an ACK is owed and has no deadline in time");
+    const withinMs = end.session.openStreams === 0 ? limits.idleAckDelayMs : limits.ackDelayMs;
+    if (untold > 0 && (end.session.deadlineMs ?? Number.POSITIVE_INFINITY) > this.nowMs + withinMs)
+      throw new Error(`an ACK is owed and has no deadline within ${withinMs} ms`);
   }
 }
 

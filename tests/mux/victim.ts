@@ -104,7 +104,7 @@ export class Victim {
   attack(message: OracleRecord[] | Uint8Array): string[] {
     const bytes = message instanceof Uint8Array ? message : encodeMessage(message);
     const wasOver = this.oracle.over;
-    const openBefore = new Set([...this.oracle.streams.keys(), ...this.unsent]);
+    const openBefore = new Set([...this.oracle.streams.keys(), ...this.unsentOpen()]);
     const verdicts = this.oracle.receive(bytes);
     this.events = [];
     this.session.handleMessage(bytes, this.nowMs);
@@ -146,6 +146,10 @@ export class Victim {
     ];
     if (!session.over || rest.some((left) => left !== 0))
       throw new Error(`streams, memory, unacknowledged, deadline are left: ${rest}`);
+  }
+
+  private unsentOpen(): number[] {
+    return [...this.unsent].filter((id) => this.streams.get(id)?.closed === false);
   }
 
   private peerHasLeft(verdicts: Verdict[]): boolean {

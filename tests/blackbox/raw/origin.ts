@@ -14,7 +14,8 @@ export interface Exchange {
 
 export type Script = (exchange: Exchange) => Promise<void> | void;
 
-const answerOk: Script = async (exchange) => {
+/** What an origin does until told otherwise: reads the body, answers `ok`. */
+export const answerOk: Script = async (exchange) => {
   await exchange.body.text();
   await exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
 };

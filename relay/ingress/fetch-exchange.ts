@@ -1,0 +1,254 @@
+import type { Clock } from "../../shared/clock.ts";
+import type { Code } from "../../shared/errors.ts";
+import type { Framing } from "../../shared/http1/framing.ts";
+import { fieldValue, isNamed, type ResponseHead } from "../../shared/http1/head.ts";
+import { withoutHopByHop } from "../../shared/http1/hop.ts";
+import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
+import { checkUpgradeRequest, newKey, refusalOfUpgrade } from "../../shared/websocket/upgrade.ts";
+import { rewriteResponse } from "../prefix.ts";
+import { type FetchHead, headersOf } from "./fetch-head.ts";
+import type { FetchPlatform } from "./fetch-platform.ts";
+import { openingFields, readAnswerHead } from "./heads.ts";
+import { Upload } from "./upload.ts";
+import { VisitorSocket } from "./visitor-socket.ts";
+
+/** What an exchange needs of its ingress. */
+export interface FetchSide {
+  readonly clock: Clock;
+  readonly platform: FetchPlatform;
+  /** No answer came from the origin: makes one for `code`. */
+  refuse(exchange: FetchExchange, code: Code): Response;
+  /** Both directions are over. Once, and only when `start` succeeded. */
+  over(exchange: FetchExchange): void;
+}
+
+export interface FetchExchangeOptions {
+  readonly name: string;
+  readonly request: Request;
+  readonly read: FetchHead;
+  /** The target as the origin shall see it. */
+  readonly target: string;
+  readonly prefix: string | undefined;
+  readonly scheme: "http" | "https";
+  readonly startedMs: number;
+}
+
+/** Statuses that a Response must not have a body with (Fetch standard, "null body status"). */
+const bodiless = new Set([204, 205, 304]);
+
+/** One request of a visitor through a tunnel, and its answer, where the platform speaks Request and Response. */
+export class FetchExchange implements StreamHandler {
+  bytesOut = 0;
+  /** The answer's status, once known. */
+  status = 0;
+  readonly response: Promise<Response>;
+  private readonly answer: (response: Response) => void;
+  private stream: Stream | undefined;
+  private upload: Upload | undefined;
+  private socketBytesIn = 0;
+  private state: "waiting" | "body" | "socket" | "over" = "waiting";
+  /** Body bytes of the answer still to come; infinite where it does not say. */
+  private expected = Number.POSITIVE_INFINITY;
+  private body: WritableStreamDefaultWriter<Uint8Array> | undefined;
+  /** Body bytes that the visitor has not taken. */
+  private held = 0;
+  private reported = false;
+  /** The Sec-WebSocket-Key towards the origin, when the visitor asks for a WebSocket. */
+  private readonly key: string | undefined;
+  private readonly protocols: readonly string[] = [];
+
+  constructor(
+    private readonly side: FetchSide,
+    readonly options: FetchExchangeOptions,
+  ) {
+    const { promise, resolve } = Promise.withResolvers<Response>();
+    this.response = promise;
+    this.answer = resolve;
+    const asked = checkUpgradeRequest(options.read.head.fields);
+    if (typeof asked === "string") return;
+    // The platform has a handshake of its own with the visitor; this one is between us and the origin.
+    this.key = newKey(crypto.getRandomValues(new Uint8Array(16)));
+    this.protocols = asked.protocols;
+  }
+
+  get bytesIn(): number {
+    return this.socketBytesIn + (this.upload?.bytes ?? 0);
+  }
+
+  /** Opens the stream by `open`, which gives undefined when nobody takes it. Returns the code of a refusal. */
+  start(open: (fields: Uint8Array, handler: StreamHandler) => Stream | undefined): Code | undefined {
+    const { read, request, target, scheme, prefix } = this.options;
+    const { head, remote, framing } = read;
+    const upgrade = this.key !== undefined;
+    const fields = upgrade ? this.upgradeFields() : head.fields;
+    const opening = openingFields({ method: head.method, target, fields, upgrade, remote, scheme, prefix });
+    if (opening === undefined) return "head-too-large";
+    const stream = open(opening, this);
+    if (stream === undefined) return "agent-offline";
+    this.stream = stream;
+    // Not all platforms tell by the body's streams alone; some tell here after a complete exchange too.
+    request.signal.addEventListener("abort", () => this.visitorGone());
+    if (upgrade) return undefined;
+    if (framing.kind === "none" || request.body === null) stream.end();
+    else this.upload = new Upload(stream, request.body, () => this.visitorGone());
+    return undefined;
+  }
+
+  // What comes from the agent.
+
+  head(fields: Uint8Array): void {
+    const found = readAnswerHead(fields, this.options.read.head.method);
+    // A Response has no trailers, and nothing comes before it.
+    if (found?.kind === "trailers" && this.state === "body") return;
+    if (found?.kind !== "head" || this.state !== "waiting") return this.fault();
+    const { head, framing } = found;
+    try {
+      if (head.status === 101) this.switchProtocols(head);
+      else if (head.status >= 200) this.final(head, framing);
+    } catch {
+      // Response and Headers throw for what they can't carry: a status above 599, a field that is not UTF-8.
+      this.fault();
+    }
+  }
+
+  data(bytes: Uint8Array): void {
+    this.expected -= bytes.length;
+    if (this.expected < 0 || this.state === "waiting") return this.fault();
+    const { body, stream } = this;
+    if (body === undefined || this.state !== "body") {
+      stream?.held(0);
+      return;
+    }
+    this.bytesOut += bytes.length;
+    this.held += bytes.length;
+    body.write(bytes).then(
+      () => {
+        this.held -= bytes.length;
+        stream?.held(this.held);
+      },
+      () => this.visitorGone(),
+    );
+    stream?.held(this.held);
+  }
+
+  end(): void {
+    if (this.state === "waiting" || (Number.isFinite(this.expected) && this.expected > 0))
+      return this.fault();
+    if (this.state === "over") return;
+    this.state = "over";
+    // A visitor that goes now has had its answer; who aborts before reading all of it is not told from that.
+    this.body?.close().catch(() => {});
+    this.report();
+  }
+
+  left(): void {}
+
+  reset(code: Code): void {
+    this.upload?.stop();
+    this.fail(code);
+  }
+
+  writable(): void {
+    this.upload?.writable();
+  }
+
+  // What comes from the visitor.
+
+  private visitorGone(): void {
+    if (this.stream?.closed !== false) return;
+    // An upload that the platform cuts after a complete answer ends here too.
+    this.stream.reset("cancelled");
+    this.upload?.stop();
+    if (this.state === "waiting") this.answer(this.side.refuse(this, "cancelled"));
+    this.state = "over";
+    this.body?.abort().catch(() => {});
+    this.report();
+  }
+
+  /** The visitor's fields with an upgrade of our own: extensions are agreed with whoever handles the frames. */
+  private upgradeFields(): string[] {
+    const { fields } = this.options.read.head;
+    const kept: string[] = [];
+    for (let i = 0; i + 1 < fields.length; i += 2) {
+      const name = fields[i] ?? "";
+      if (!isNamed(name, "sec-websocket-extensions") && !isNamed(name, "sec-websocket-key"))
+        kept.push(name, fields[i + 1] ?? "");
+    }
+    return [...kept, "Sec-WebSocket-Key", this.key ?? ""];
+  }
+
+  private switchProtocols(head: ResponseHead): void {
+    const { stream, key } = this;
+    if (stream === undefined || key === undefined) return this.fault();
+    if (refusalOfUpgrade(head.fields, key, this.protocols) !== undefined) return this.fault();
+    const fields: string[] = [];
+    for (let i = 0; i + 1 < head.fields.length; i += 2) {
+      const name = head.fields[i] ?? "";
+      if (isNamed(name, "connection") || isNamed(name, "upgrade") || isNamed(name, "sec-websocket-accept"))
+        continue;
+      fields.push(name, head.fields[i + 1] ?? "");
+    }
+    const { socket, response } = this.side.platform.upgrade(headersOf(fields));
+    this.status = 101;
+    this.state = "socket";
+    stream.handler = new VisitorSocket(socket, stream, this.side.clock, {
+      sent: (bytes) => (this.bytesOut += bytes),
+      received: (bytes) => (this.socketBytesIn += bytes),
+      over: () => this.report(),
+    });
+    this.answer(response);
+  }
+
+  private final(head: ResponseHead, framing: Framing): void {
+    const { read, prefix } = this.options;
+    const { status } = head;
+    let fields = withoutHopByHop(head.fields, { keepUpgrade: false });
+    if (prefix !== undefined) fields = rewriteResponse(fields, prefix, read.host);
+    const headers = headersOf(fields);
+    headers.delete("transfer-encoding");
+    headers.delete("trailer");
+    const length = framing.kind === "length" ? framing.bytes : undefined;
+    let readable: ReadableStream<Uint8Array> | null = null;
+    if (framing.kind === "none") this.expected = 0;
+    else if (length !== undefined) this.expected = length;
+    if (this.expected > 0 && !bodiless.has(status)) {
+      const pipe = this.side.platform.bodyPipe(length);
+      readable = pipe.readable;
+      this.body = pipe.writable.getWriter();
+      // Told where the writes are, too; but an abort between two writes is told here alone.
+      this.body.closed.catch(() => this.visitorGone());
+    }
+    const response = this.side.platform.respond(readable, status, head.reason, headers);
+    this.status = status;
+    this.state = "body";
+    this.answer(response);
+    // A refused upgrade: nothing more will come of the visitor.
+    if (this.key !== undefined) this.stream?.end();
+  }
+
+  /** The agent broke a rule of PROTOCOL.md section 7. */
+  private fault(): void {
+    if (this.state === "over") return;
+    this.stream?.reset("head-invalid");
+    this.fail("origin-invalid");
+  }
+
+  private fail(code: Code): void {
+    const { state } = this;
+    this.state = "over";
+    if (state === "waiting") {
+      const response = this.side.refuse(this, code);
+      this.status = response.status;
+      this.answer(response);
+    } else if (state === "body") {
+      this.body?.abort(new Error(code)).catch(() => {});
+    }
+    this.report();
+  }
+
+  private report(): void {
+    if (this.reported || this.stream === undefined) return;
+    this.reported = true;
+    this.side.over(this);
+  }
+}

@@ -1,0 +1,50 @@
+import { decodeHead, encodeHead } from "../../shared/head.ts";
+import { HttpFault } from "../../shared/http1/fault.ts";
+import { type Framing, responseFraming } from "../../shared/http1/framing.ts";
+import {
+  parseResponseHead,
+  parseTrailers,
+  type ResponseHead,
+  writeRequestHead,
+} from "../../shared/http1/head.ts";
+import { withoutHopByHop } from "../../shared/http1/hop.ts";
+import { encodeLatin1 } from "../../shared/http1/latin1.ts";
+import { limits } from "../../shared/mux/limits.ts";
+import { type Arrival, forwardRequest } from "../forwarded.ts";
+
+/** A visitor's request as it goes on to the agent. */
+export interface Onward extends Arrival {
+  readonly method: string;
+  /** As the origin shall see it. */
+  readonly target: string;
+  readonly fields: string[];
+  readonly upgrade: boolean;
+}
+
+/** The head fields of OPEN: hop-clean, with our own forwarded fields. undefined: more than a frame may carry. */
+export function openingFields(request: Onward): Uint8Array | undefined {
+  const { method, target, remote } = request;
+  const clean = withoutHopByHop(request.fields, { keepUpgrade: request.upgrade });
+  const fields = forwardRequest({ fields: clean }, request);
+  const http = encodeLatin1(writeRequestHead({ method, target, minor: 1, fields }));
+  return http.length > limits.maxHttpHeadBytes ? undefined : encodeHead({ http, visitor: remote });
+}
+
+/** What a HEAD frame of the answer holds. */
+export type AnswerHead =
+  | { readonly kind: "head"; readonly head: ResponseHead; readonly framing: Framing }
+  | { readonly kind: "trailers"; readonly fields: string[] };
+
+/** Reads a HEAD frame of the answer to `method`. undefined: it breaks PROTOCOL.md section 7. */
+export function readAnswerHead(fields: Uint8Array, method: string): AnswerHead | undefined {
+  const found = decodeHead(fields);
+  if (found?.trailers !== undefined) {
+    const trailers = parseTrailers(found.trailers, "origin-invalid");
+    return trailers instanceof HttpFault ? undefined : { kind: "trailers", fields: trailers };
+  }
+  if (found?.http === undefined) return undefined;
+  const head = parseResponseHead(found.http);
+  if (head instanceof HttpFault) return undefined;
+  const framing = responseFraming(head, method);
+  return framing instanceof HttpFault ? undefined : { kind: "head", head, framing };
+}

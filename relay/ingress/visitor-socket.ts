@@ -1,0 +1,196 @@
+import type { Clock } from "../../shared/clock.ts";
+import { type Code, codes } from "../../shared/errors.ts";
+import { closeQuietly, type MessageSocket } from "../../shared/links/message-socket.ts";
+import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
+import {
+  closePayload,
+  encodeFrame,
+  isCloseCode,
+  type Opcode,
+  opcodes,
+} from "../../shared/websocket/frame.ts";
+import { FrameReader } from "../../shared/websocket/frame-reader.ts";
+
+const socketLimits = {
+  /** Either way. The platform's own limit is 32 MiB. */
+  maxMessageBytes: 16_777_216,
+  /** The platform can't pause a visitor: one that is so far ahead of his credit is closed with 1013. */
+  maxBacklogBytes: 25_165_824,
+  /** While the platform holds bytes for a slow visitor, it is asked so often whether they have gone. */
+  drainPollMs: 10,
+  /** An origin that does not answer a close in this time is cut off. */
+  closeWithinMs: 10_000,
+} as const;
+
+/** What a visitor's WebSocket tells its exchange. */
+export interface VisitorSocketEnds {
+  sent(bytes: number): void;
+  received(bytes: number): void;
+  /** Both directions are over. Once. */
+  over(): void;
+}
+
+/**
+ * A visitor's WebSocket where the platform gives whole messages: they go to the origin as masked RFC 6455 frames, and
+ * the origin's frames come back as messages. Pings of the origin are answered here.
+ */
+export class VisitorSocket implements StreamHandler {
+  private readonly reader: FrameReader;
+  private readonly encoder = new TextEncoder();
+  private state: "open" | "closing" | "over" = "open";
+  private polling = false;
+  private cancelCut: (() => void) | undefined;
+
+  constructor(
+    private readonly socket: MessageSocket,
+    private readonly stream: Stream,
+    private readonly clock: Clock,
+    private readonly ends: VisitorSocketEnds,
+  ) {
+    const most = socketLimits.maxMessageBytes;
+    this.reader = new FrameReader(
+      { masked: false, maxMessageBytes: most, maxTextBytes: most },
+      {
+        message: (bytes) => this.deliver(bytes),
+        text: (text) => this.deliver(text),
+        ping: (payload) => this.toOrigin(opcodes.pong, payload),
+        pong: () => {},
+        closeFrame: (code, reason) => this.originCloses(code, reason),
+        failed: (code, reason) => this.giveUp(code, reason, 1011),
+      },
+    );
+    socket.binaryType = "arraybuffer";
+    socket.addEventListener("message", ({ data }) => this.visitorSays(data));
+    socket.addEventListener("close", ({ code, reason }) => this.visitorCloses(code, reason));
+    socket.addEventListener("error", () => this.visitorCloses(1006, ""));
+  }
+
+  // What comes from the agent.
+
+  head(): void {
+    this.fault();
+  }
+
+  data(bytes: Uint8Array): void {
+    this.ends.sent(bytes.length);
+    this.reader.push(bytes);
+    this.tellHeld();
+  }
+
+  end(): void {
+    // Without a close frame before it, the origin broke off.
+    if (this.state === "open") this.closeVisitor(1011, "");
+    this.finish();
+  }
+
+  left(): void {}
+
+  reset(code: Code): void {
+    if (this.state === "open") this.closeVisitor(codes[code].close ?? 1011, code);
+    this.finish();
+  }
+
+  writable(): void {}
+
+  // What comes from the visitor.
+
+  private visitorSays(data: unknown): void {
+    if (this.state !== "open") return;
+    const text = typeof data === "string";
+    const bytes = text ? this.encoder.encode(data) : new Uint8Array(data as ArrayBuffer);
+    this.ends.received(bytes.length);
+    if (bytes.length > socketLimits.maxMessageBytes)
+      return this.giveUp(1009, "The message is too big.", 1009);
+    if (this.stream.queued + bytes.length > socketLimits.maxBacklogBytes)
+      return this.giveUp(1001, "", 1013, "The service reads too slowly.");
+    this.toOrigin(text ? opcodes.text : opcodes.binary, bytes);
+  }
+
+  private visitorCloses(code: number, reason: string): void {
+    if (this.state !== "open") return;
+    closeQuietly(this.socket, code, reason);
+    if (code === 1006) {
+      this.stream.reset("cancelled");
+      this.finish();
+      return;
+    }
+    this.state = "closing";
+    this.toOrigin(opcodes.close, closePayload(code, reason));
+    this.cutLater();
+  }
+
+  // Both
+
+  private originCloses(code: number, reason: string): void {
+    if (this.state === "open") {
+      this.closeVisitor(code, reason);
+      this.toOrigin(opcodes.close, closePayload(code, ""));
+    }
+    this.stream.end();
+  }
+
+  /** Ends it for a fault of either: the origin is told `code`, the visitor `visitorCode`. */
+  private giveUp(code: number, reason: string, visitorCode: number, visitorReason = reason): void {
+    if (this.state !== "open") return;
+    this.closeVisitor(visitorCode, visitorReason);
+    this.toOrigin(opcodes.close, closePayload(code, reason));
+    this.stream.end();
+    this.cutLater();
+  }
+
+  private toOrigin(opcode: Opcode, payload: Uint8Array): void {
+    // RFC 6455 section 5.3: fresh and unpredictable for each frame.
+    const [key = 0] = crypto.getRandomValues(new Uint32Array(1));
+    this.stream.write(encodeFrame(opcode, payload, key));
+  }
+
+  private deliver(message: Uint8Array | string): void {
+    if (this.state !== "open") return;
+    try {
+      this.socket.send(message as Uint8Array<ArrayBuffer> | string);
+    } catch {
+      // The visitor has gone, and the event that tells it is on its way.
+    }
+  }
+
+  private closeVisitor(code: number, reason: string): void {
+    this.state = "closing";
+    closeQuietly(this.socket, isCloseCode(code) ? code : 1005, reason);
+  }
+
+  /** What the platform still holds for the visitor is not given back as credit, where it tells. */
+  private tellHeld(): void {
+    const held = this.socket.bufferedAmount ?? 0;
+    // A large message leaves all at once, after its stream's bytes were credited piece by piece.
+    this.stream.held(Math.min(held, this.stream.window));
+    if (held === 0 || this.polling || this.state !== "open") return;
+    this.polling = true;
+    this.clock.at(this.clock.now() + socketLimits.drainPollMs, () => {
+      this.polling = false;
+      this.tellHeld();
+    });
+  }
+
+  private fault(): void {
+    this.stream.reset("head-invalid");
+    if (this.state === "open") this.closeVisitor(1011, "");
+    this.finish();
+  }
+
+  /** An origin that never ends its side would hold the stream for ever. */
+  private cutLater(): void {
+    this.cancelCut = this.clock.at(this.clock.now() + socketLimits.closeWithinMs, () => {
+      this.stream.reset("cancelled");
+      this.finish();
+    });
+  }
+
+  private finish(): void {
+    if (this.state === "over") return;
+    this.state = "over";
+    this.cancelCut?.();
+    this.reader.stop();
+    this.stream.end();
+    this.ends.over();
+  }
+}

@@ -1,0 +1,124 @@
+import type { Clock } from "../clock.ts";
+import type { Link, LinkHandler } from "../link.ts";
+
+/** A platform's WebSocket, open already: what a link or an ingress needs of it. workerd has no `terminate`, and `bufferedAmount` late. */
+export type MessageSocket = Pick<WebSocket, "send" | "close" | "addEventListener" | "readyState"> & {
+  binaryType?: string;
+  readonly bufferedAmount?: number;
+  terminate?(): void;
+};
+
+const limits = {
+  /** PROTOCOL.md section 2. */
+  maxMessageBytes: 65_536,
+  /** Liveness texts are far shorter. */
+  maxTextChars: 1_024,
+  /** A peer that does not answer a close is dropped after this. */
+  closeTimeoutMs: 2_000,
+  /** Platforms tell how much is queued, but not when it has gone: it is looked at so often while something is. */
+  drainPollMs: 2,
+} as const;
+
+const deaf: LinkHandler = { message() {}, text() {}, drained() {}, closed() {} };
+
+/** A link over a platform's own WebSocket, which deals in messages: no drain event, perhaps no count of what is queued. */
+export class MessageSocketLink implements Link {
+  handler: LinkHandler = deaf;
+  readonly #socket: MessageSocket;
+  readonly #clock: Clock;
+  #state: "open" | "closing" | "closed" = "open";
+  #polling = false;
+  #cancelTimeout: (() => void) | undefined;
+
+  constructor(socket: MessageSocket, options: { readonly clock: Clock }) {
+    this.#socket = socket;
+    this.#clock = options.clock;
+    socket.binaryType = "arraybuffer";
+    socket.addEventListener("message", ({ data }) => this.#message(data));
+    socket.addEventListener("close", ({ code, reason }) => {
+      // Some platforms leave the answer to a close to us, others have given it.
+      if (this.#state === "open") closeQuietly(socket, code, reason);
+      this.#finish(code, reason);
+    });
+    // Behind an error comes no close event on some platforms, and one that says nothing more on the others.
+    socket.addEventListener("error", () => this.#finish(1006, ""));
+  }
+
+  get queued(): number {
+    return this.#state === "closed" ? 0 : (this.#socket.bufferedAmount ?? 0);
+  }
+
+  send(message: Uint8Array): void {
+    if (this.#state !== "open" || this.#socket.readyState !== openState) return;
+    this.#socket.send(message as Uint8Array<ArrayBuffer>);
+    if (!this.#polling && this.queued > 0) this.#pollLater(this.queued);
+  }
+
+  sendText(text: string): void {
+    if (this.#state === "open" && this.#socket.readyState === openState) this.#socket.send(text);
+  }
+
+  close(code: number, reason: string): void {
+    if (this.#state !== "open") return;
+    this.#state = "closing";
+    closeQuietly(this.#socket, code, reason);
+    this.#cancelTimeout = this.#clock.at(this.#clock.now() + limits.closeTimeoutMs, () => this.#drop());
+  }
+
+  destroy(): void {
+    if (this.#state === "closed") return;
+    this.#state = "closing";
+    this.#clock.soon(() => this.#drop());
+  }
+
+  #drop(): void {
+    if (this.#socket.terminate !== undefined) this.#socket.terminate();
+    else closeQuietly(this.#socket, 1011, "");
+    this.#finish(1006, "");
+  }
+
+  #message(data: unknown): void {
+    if (this.#state !== "open") return;
+    if (typeof data === "string") {
+      if (data.length > limits.maxTextChars) this.close(1009, "The message is too big.");
+      else this.handler.text(data);
+    } else if (!(data instanceof ArrayBuffer) || data.byteLength > limits.maxMessageBytes) {
+      this.close(1009, "The message is too big.");
+    } else {
+      this.handler.message(new Uint8Array(data));
+    }
+  }
+
+  #finish(code: number, reason: string): void {
+    if (this.#state === "closed") return;
+    this.#state = "closed";
+    this.#cancelTimeout?.();
+    this.handler.closed(code, reason);
+  }
+
+  #pollLater(before: number): void {
+    this.#polling = true;
+    this.#clock.at(this.#clock.now() + limits.drainPollMs, () => {
+      this.#polling = false;
+      if (this.#state === "closed") return;
+      const now = this.queued;
+      if (now < before && this.#state === "open") this.handler.drained();
+      if (!this.#polling && this.queued > 0) this.#pollLater(Math.max(now, this.queued));
+    });
+  }
+}
+
+const openState = 1;
+
+/** Closes with `code`, or without one where the platform does not let it be sent (1005, 1006, browsers' 1001 to 2999). */
+export function closeQuietly(socket: MessageSocket, code: number, reason: string): void {
+  try {
+    socket.close(code, reason);
+  } catch {
+    try {
+      socket.close();
+    } catch {
+      // Closed already: which is what was wanted.
+    }
+  }
+}
