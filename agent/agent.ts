@@ -1,9 +1,10 @@
 import type { Clock } from "../shared/clock.ts";
-import { codes, UnderpassError } from "../shared/errors.ts";
+import { codes, type UnderpassError } from "../shared/errors.ts";
 import type { Welcome } from "../shared/handshake.ts";
 import type { Link } from "../shared/link.ts";
 import { Memory } from "../shared/mux/memory.ts";
 import type { Stream, StreamHandler } from "../shared/mux/stream.ts";
+import { Credential } from "./credential.ts";
 import type { AgentEvent } from "./events.ts";
 import { RelayRefusal } from "./relay-refusal.ts";
 import { Slot, type SlotOptions, type SlotOwner } from "./slot.ts";
@@ -56,19 +57,19 @@ export class Agent implements SlotOwner {
   readonly #settings: AgentSettings;
   readonly #end: (reason: UnderpassError | undefined) => void;
   readonly #memory = new Memory(memoryBytes);
+  /** For asking for a name. */
+  readonly #credential: Credential;
   readonly #backoff: SlotOptions["backoff"];
   #slots: Slot[] = [];
   #cancel: () => void = () => {};
   #name: string | undefined;
-  /** The token of the latest dial, and the one that the relay called expired. */
-  #token: string | undefined;
-  #expired: string | undefined;
   #ready = false;
   #finished = false;
 
   constructor(settings: AgentSettings) {
     this.#settings = settings;
     this.#name = settings.name;
+    this.#credential = new Credential(settings.token);
     this.#backoff = settings.backoff();
     const { promise, resolve } = Promise.withResolvers<UnderpassError | undefined>();
     this.ended = promise;
@@ -115,7 +116,7 @@ export class Agent implements SlotOwner {
   down(slot: Slot, error: UnderpassError, attempt: number, delayMs: number | undefined): void {
     if (this.#finished) return;
     const { onEvent } = this.#settings;
-    onEvent({ event: "link", link: slot.index, state: "lost", attempt, delayMs: Math.round(delayMs ?? 0) });
+    onEvent({ event: "link", link: slot.index, state: "lost", attempt, delayMs: Math.ceil(delayMs ?? 0) });
     if (this.#slots.some((other) => other.isUp)) {
       // Under --no-reconnect the agent lives as long as one of its links.
       if (delayMs === undefined && error.fatal) this.#fail(error);
@@ -128,7 +129,7 @@ export class Agent implements SlotOwner {
 
   #askName(attempt: number): void {
     const { door, clock, onEvent } = this.#settings;
-    this.#cancel = this.#withToken<string>(
+    this.#cancel = this.#credential.dial<string>(
       (token, done) => door.requestName(token, done),
       (result) => {
         if (typeof result === "string") {
@@ -136,13 +137,13 @@ export class Agent implements SlotOwner {
           this.#startSlots(result);
           return;
         }
-        if (this.#isFinal(result)) {
+        if (this.#isFinal(result, this.#credential)) {
           this.#fail(result);
           return;
         }
         const delayMs = this.#backoff.next(result instanceof RelayRefusal ? result.retryAfterMs : 0);
         this.#cancel = clock.at(clock.now() + delayMs, () => this.#askName(attempt + 1));
-        onEvent({ event: "link", link: 0, state: "lost", attempt, delayMs: Math.round(delayMs) });
+        onEvent({ event: "link", link: 0, state: "lost", attempt, delayMs: Math.ceil(delayMs) });
         if (attempt === 1) this.#tell(result, false);
       },
     );
@@ -150,61 +151,26 @@ export class Agent implements SlotOwner {
 
   #startSlots(name: string): void {
     const { door, clock, links, backoff, instance, version } = this.#settings;
-    this.#slots = Array.from(
-      { length: links },
-      (_, index) =>
-        new Slot(
-          {
-            index,
-            instance,
-            version,
-            clock,
-            memory: this.#memory,
-            backoff: backoff(),
-            openLink: (done) =>
-              this.#withToken<Link>((token, inner) => door.openLink(name, token, inner), done),
-            isFinal: (error) => this.#isFinal(error),
-          },
-          this,
-        ),
-    );
+    this.#slots = Array.from({ length: links }, (_, index) => {
+      const credential = new Credential(this.#settings.token);
+      const options: SlotOptions = {
+        index,
+        instance,
+        version,
+        clock,
+        memory: this.#memory,
+        backoff: backoff(),
+        openLink: (done) => credential.dial<Link>((token, inner) => door.openLink(name, token, inner), done),
+        isFinal: (error) => this.#isFinal(error, credential),
+      };
+      return new Slot(options, this);
+    });
     for (const slot of this.#slots) slot.start();
   }
 
-  /** Reads the token, then dials with it. */
-  #withToken<T>(
-    dial: (token: string | undefined, done: (result: T | UnderpassError) => void) => () => void,
-    done: (result: T | UnderpassError) => void,
-  ): () => void {
-    let cancelled = false;
-    let cancelDial = (): void => {};
-    const run = async (): Promise<void> => {
-      const token = await this.#settings.token();
-      if (cancelled) return;
-      if (token !== undefined && token === this.#expired) {
-        done(new UnderpassError("token-expired"));
-        return;
-      }
-      this.#token = token;
-      cancelDial = dial(token, done);
-    };
-    run().catch((error: unknown) => {
-      if (!cancelled)
-        done(error instanceof UnderpassError ? error : new UnderpassError("internal-error", String(error)));
-    });
-    return () => {
-      cancelled = true;
-      cancelDial();
-    };
-  }
-
-  #isFinal(error: UnderpassError): boolean {
+  #isFinal(error: UnderpassError, credential: Credential): boolean {
     if (!error.fatal) return !this.#settings.reconnect;
-    if (error.code !== "token-expired") return true;
-    // The file may hold a newer one: the next dial looks, and comes back here if not.
-    if (this.#expired !== undefined && this.#expired === this.#token) return true;
-    this.#expired = this.#token;
-    return this.#expired === undefined;
+    return error.code !== "token-expired" || !credential.renewable();
   }
 
   #fail(error: UnderpassError): void {

@@ -180,7 +180,10 @@ export class CommandLine {
     } catch (error) {
       if (!(error instanceof CommanderError)) throw error;
       if (error.exitCode !== 0) {
-        const said = (problem || error.message).trim().replace(/^error: /, "");
+        const said = (problem || error.message)
+          .trim()
+          .replace(/^error: /, "")
+          .replace(/\s+/g, " ");
         throw new UnderpassError("usage", `${said[0]?.toUpperCase() ?? ""}${said.slice(1)} (see --help)`);
       }
     }

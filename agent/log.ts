@@ -11,7 +11,9 @@ export function logLine(event: AgentEvent, options: { readonly verbose: boolean 
     case "link":
       if (event.state === "up") return options.verbose ? `link ${event.link} up` : undefined;
       if (event.state === "suspect") return `link ${event.link} suspect`;
-      return `link ${event.link} lost, ${event.delayMs > 0 ? `next dial in ${event.delayMs} ms (try ${event.attempt})` : "not dialled again"}`;
+      // Where none is dialled again, the error that follows says why.
+      if (event.delayMs === 0) return options.verbose ? `link ${event.link} lost` : undefined;
+      return `link ${event.link} lost, next dial in ${event.delayMs} ms (try ${event.attempt})`;
     case "request": {
       const { method, path, status, ms, bytesIn, bytesOut, code } = event;
       const end = code === undefined ? "" : ` ${code}`;

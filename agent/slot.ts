@@ -116,12 +116,13 @@ export class Slot {
     this.#cancel = () => {
       if (settle()) link.destroy();
     };
+    const helloMs = clock.now();
     link.handler = {
       message: (bytes) => {
         const result = readWelcome(bytes);
         if (result.kind === "goaway") fail(goawayCode(result.wire));
         else if (result.kind === "fault") fail(result.code);
-        else if (settle()) this.#run(link, result.value);
+        else if (settle()) this.#run(link, result.value, clock.now() - helloMs);
       },
       text: () => fail("protocol-error"),
       drained: () => {},
@@ -145,7 +146,7 @@ export class Slot {
     );
   }
 
-  #run(link: Link, welcome: Welcome): void {
+  #run(link: Link, welcome: Welcome, tripMs: number): void {
     const { clock, memory, backoff } = this.#options;
     const session = new Session(
       {
@@ -155,6 +156,7 @@ export class Slot {
         streams: limits.maxStreams,
         peerStreams: welcome.streams,
         memory,
+        tripMs,
       },
       clock.now(),
     );

@@ -72,6 +72,7 @@ export class Reception {
     this.pending++;
     this.linkCount++;
     metrics.links++;
+    const openedMs = clock.now();
     let waiting = true;
     const settle = () => {
       if (!waiting) return;
@@ -95,7 +96,7 @@ export class Reception {
         if (hello.kind === "goaway") return link.destroy();
         if (hello.kind === "fault") return refuse(hello.code);
         settle();
-        this.welcome(link, admission, hello.value, gone);
+        this.welcome(link, admission, hello.value, { gone, tripMs: clock.now() - openedMs });
       },
       text: () => refuse("protocol-error"),
       drained() {},
@@ -103,7 +104,13 @@ export class Reception {
     };
   }
 
-  private welcome(link: Link, admission: Admission, hello: Hello, gone: () => void): void {
+  private welcome(
+    link: Link,
+    admission: Admission,
+    hello: Hello,
+    arrival: { readonly gone: () => void; readonly tripMs: number },
+  ): void {
+    const { gone, tripMs } = arrival;
     const { deps } = this;
     const { name, claims } = admission;
     const { clock, tunnels, metrics } = deps;
@@ -123,11 +130,11 @@ export class Reception {
         streams: limits.maxStreams,
         peerStreams: hello.streams,
         memory: deps.memory,
+        tripMs,
       },
       nowMs,
     );
     let cancelExpiry = () => {};
-    const inner = { ...link.handler };
     let agent: AgentSession | undefined;
     const driver = new Driver(
       session,
@@ -146,7 +153,7 @@ export class Reception {
           metrics.tunnels = tunnels.size;
           deps.log.write({ event: "agent", name, state: "gone", code });
         },
-        closed: () => inner.closed(1000, ""),
+        closed: gone,
       },
       { pings: false },
     );

@@ -1,7 +1,7 @@
 import type { Clock } from "../../shared/clock.ts";
 import type { Code } from "../../shared/errors.ts";
 import type { Framing } from "../../shared/http1/framing.ts";
-import { fieldValue, isNamed, type ResponseHead } from "../../shared/http1/head.ts";
+import { isNamed, type ResponseHead } from "../../shared/http1/head.ts";
 import { withoutHopByHop } from "../../shared/http1/hop.ts";
 import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
 import { checkUpgradeRequest, newKey, refusalOfUpgrade } from "../../shared/websocket/upgrade.ts";
@@ -35,6 +35,9 @@ export interface FetchExchangeOptions {
 
 /** Statuses that a Response must not have a body with (Fetch standard, "null body status"). */
 const bodiless = new Set([204, 205, 304]);
+
+/** For the log: nobody is there to read it. */
+const goneStatus = 499;
 
 /** One request of a visitor through a tunnel, and its answer, where the platform speaks Request and Response. */
 export class FetchExchange implements StreamHandler {
@@ -155,11 +158,15 @@ export class FetchExchange implements StreamHandler {
   // What comes from the visitor.
 
   private visitorGone(): void {
-    if (this.stream?.closed !== false) return;
+    // A WebSocket's own events tell of its end.
+    if (this.stream?.closed !== false || this.state === "socket") return;
     // An upload that the platform cuts after a complete answer ends here too.
     this.stream.reset("cancelled");
     this.upload?.stop();
-    if (this.state === "waiting") this.answer(this.side.refuse(this, "cancelled"));
+    if (this.state === "waiting") {
+      this.status = goneStatus;
+      this.answer(this.side.platform.respond(null, goneStatus, "", new Headers()));
+    }
     this.state = "over";
     this.body?.abort().catch(() => {});
     this.report();

@@ -33,10 +33,15 @@ export class Flight {
   private readonly rates = new Extreme(0, Math.max);
   private readonly trips = new Extreme(Number.POSITIVE_INFINITY, Math.min);
   private acknowledgedBytes = 0;
-  /** Smoothed round trip in ms (RFC 6298 weights); 0 until measured. */
-  smoothedTripMs = 0;
+  /** Smoothed round trip in ms (RFC 6298 weights). */
+  smoothedTripMs: number;
   unacknowledgedBytes = 0;
   budgetBytes: number = limits.minFlightBytes;
+
+  /** `firstTripMs`: what the handshake took, until ACKs tell more; a side that only receives has nothing else. */
+  constructor(firstTripMs: number) {
+    this.smoothedTripMs = firstTripMs;
+  }
 
   get full(): boolean {
     return this.unacknowledgedBytes >= this.budgetBytes;

@@ -11,7 +11,7 @@ interface Kept {
 
 /** Counted messages, both ways: ours are kept until acknowledged, the peer's are acknowledged on receipt. */
 export class Ledger {
-  readonly flight = new Flight();
+  readonly flight: Flight;
   /** When an ACK must leave at the latest; undefined: none is owed. */
   ackDueMs: number | undefined;
   private readonly kept = new Queue<Kept>();
@@ -20,6 +20,10 @@ export class Ledger {
   private receivedCount = 0;
   private toldCount = 0;
   private untoldBytes = 0;
+
+  constructor(firstTripMs: number) {
+    this.flight = new Flight(firstTripMs);
+  }
 
   /** Nothing is unacknowledged either way. */
   get settled(): boolean {

@@ -1,6 +1,6 @@
 /**
  * The one cap a process has for what its streams may hold. A stream's window is reserved here before the peer may use
- * it, so the sum of all that peers can make us hold stays under the cap. First windows get half; growth gets the rest.
+ * it, so the sum of all that peers can make us hold stays under the cap. First windows get half, so that growth never makes a new stream wait; growth gets the other.
  */
 export class Memory {
   private first = 0;
@@ -15,15 +15,14 @@ export class Memory {
 
   /** Room for a new stream's first window. false: refuse the stream. */
   admit(bytes: number): boolean {
-    if (this.first + bytes > this.capBytes / 2 || this.first + this.grown + bytes > this.capBytes)
-      return false;
+    if (this.first + bytes > this.capBytes / 2) return false;
     this.first += bytes;
     return true;
   }
 
   /** Room to grow a window by `bytes`. false: leave it as it is. */
   grow(bytes: number): boolean {
-    if (this.first + this.grown + bytes > this.capBytes) return false;
+    if (this.grown + bytes > this.capBytes / 2) return false;
     this.grown += bytes;
     return true;
   }

@@ -34,6 +34,8 @@ export interface SessionOptions {
   readonly streams: number;
   readonly peerStreams: number;
   readonly memory: Memory;
+  /** What the handshake took; 0: not known. */
+  readonly tripMs?: number;
 }
 
 const decoder = new TextDecoder();
@@ -46,7 +48,7 @@ export class Session implements StreamHost {
   /** Set before the first message. */
   handler: SessionHandler | undefined;
   private readonly streams = new Map<number, Stream>();
-  private readonly ledger = new Ledger();
+  private readonly ledger: Ledger;
   private readonly outbox: Outbox;
   private counted = false;
   private nextId: number;
@@ -67,6 +69,7 @@ export class Session implements StreamHost {
     private readonly options: SessionOptions,
     private nowMs: number,
   ) {
+    this.ledger = new Ledger(options.tripMs ?? 0);
     this.outbox = new Outbox(this.ledger, (bytes) => options.memory.grow(bytes));
     this.nextId = options.side === "agent" ? 1 : 2;
     this.peerResetsAllowed = new Allowance(limits.resetBurst, limits.resetsPerSecond, nowMs);
@@ -81,14 +84,16 @@ export class Session implements StreamHost {
       ack: (count) => this.acknowledge(count),
       credit: (id, limit) => {
         const stream = this.streams.get(id);
-        if (stream?.announced === true) stream.raise(limit);
-        return this.mayMention(id) ? undefined : "protocol-error";
+        if (!this.mayMention(id)) return "protocol-error";
+        stream?.raise(limit);
+        return undefined;
       },
       goaway: (kind, wire, lastId, graceMs, reason) => this.peerLeaves(kind, wire, lastId, graceMs, reason),
       datagram: (id, payload) => {
         const stream = this.streams.get(id);
+        if (!this.mayMention(id)) return "protocol-error";
         if (stream !== undefined) this.handler?.datagram(stream, payload);
-        return this.mayMention(id) ? undefined : "protocol-error";
+        return undefined;
       },
       open: (id, kind, fields) => this.peerOpens(id, kind, fields),
       frame: (type, id, payload) => {
@@ -96,15 +101,17 @@ export class Session implements StreamHost {
         if (stream === undefined) return this.everOpened(id) ? undefined : "protocol-error";
         // Our OPEN is still waiting here, so the peer can't know the stream.
         if (!stream.announced) return "protocol-error";
-        if (type === RecordType.left) stream.receiveLeft();
-        else if (stream.peerEnded) return this.failed(stream, "stream-state");
+        // Only who opened the stream has a visitor that can leave.
+        if (type === RecordType.left) {
+          if (!this.isOwn(id)) stream.receiveLeft();
+        } else if (stream.peerEnded) return this.failed(stream, "stream-state");
         else return stream.receive(type, payload);
         return undefined;
       },
       reset: (id, wire) => this.peerResets(id, wire),
       unknownFrame: (id, optional) => {
         const stream = this.streams.get(id);
-        if (stream !== undefined && !optional) return this.failed(stream, "frame-unknown");
+        if (stream?.announced === true && !optional) return this.failed(stream, "frame-unknown");
         return this.everOpened(id) ? undefined : "protocol-error";
       },
     };

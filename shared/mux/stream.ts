@@ -60,6 +60,8 @@ export class Stream {
   private offset = 0;
   private limit: number;
   private full = false;
+  /** Of a turn that a message's end cut. */
+  private turnLeft = 0;
   private ending = false;
   private endSent = false;
   private leaving = false;
@@ -211,7 +213,8 @@ export class Stream {
    * Frames other than DATA are never split.
    */
   fill(writer: MessageWriter, turnBytes: number): boolean {
-    let left = turnBytes;
+    let left = this.turnLeft > 0 ? this.turnLeft : turnBytes;
+    this.turnLeft = 0;
     while (left > 0 && this.sendable) {
       const item = this.items.peek();
       if (item === undefined) break;
@@ -222,11 +225,11 @@ export class Stream {
           left,
           maxPayloadBytes,
         );
-        if (room < Math.min(item.bytes.length, minPieceBytes, left)) return false;
+        if (room < Math.min(item.bytes.length, minPieceBytes, left)) return this.cutOff(left);
         left -= this.sendData(item, room, writer);
         continue;
       }
-      if (writer.room < item.bytes.length + frameHeaderBytes + 8) return false;
+      if (writer.room < item.bytes.length + frameHeaderBytes + 8) return this.cutOff(left);
       this.items.shift();
       left -= item.bytes.length + limits.frameCost;
       this.sendWhole(item, writer);
@@ -237,6 +240,12 @@ export class Stream {
       this.handler.writable();
     }
     return true;
+  }
+
+  /** The message is full: the rest of the turn comes first in the next one. */
+  private cutOff(left: number): false {
+    this.turnLeft = left;
+    return false;
   }
 
   private sendData(item: Item, room: number, writer: MessageWriter): number {

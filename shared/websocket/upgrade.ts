@@ -57,8 +57,19 @@ export function acceptFields(key: string, protocol: string): string[] {
   return [...fields, "Sec-WebSocket-Protocol", protocol];
 }
 
-/** Checks the fields of a 101 (section 4.1). `undefined`: all is right; a string says what is not. */
+/** Checks the fields of a 101 (section 4.1) that must choose `protocol`. A string says what is wrong with them. */
 export function checkUpgradeAnswer(fields: Fields, key: string, protocol: string): string | undefined {
+  const wrong = refusalOfUpgrade(fields, key, [protocol]);
+  if (wrong !== undefined || listOf(fields, "sec-websocket-protocol").length === 1) return wrong;
+  return `The subprotocol ${protocol} was not chosen.`;
+}
+
+/** The same where the answer may choose one of `offered`, or none. */
+export function refusalOfUpgrade(
+  fields: Fields,
+  key: string,
+  offered: readonly string[],
+): string | undefined {
   if (!has(fields, "upgrade", "websocket")) return "Upgrade does not name websocket.";
   if (!has(fields, "connection", "upgrade")) return "Connection does not name Upgrade.";
   const accept = listOf(fields, "sec-websocket-accept");
@@ -66,8 +77,8 @@ export function checkUpgradeAnswer(fields: Fields, key: string, protocol: string
     return "Sec-WebSocket-Accept does not fit the key.";
   if (listOf(fields, "sec-websocket-extensions").length > 0)
     return "An extension was chosen that nobody asked for.";
-  const protocols = listOf(fields, "sec-websocket-protocol");
-  if (protocols.length !== 1 || protocols[0] !== protocol)
-    return `The subprotocol ${protocol} was not chosen.`;
+  const [chosen, ...others] = listOf(fields, "sec-websocket-protocol");
+  if (others.length > 0 || (chosen !== undefined && !offered.includes(chosen)))
+    return "A subprotocol was chosen that nobody asked for.";
   return undefined;
 }

@@ -38,6 +38,15 @@ function drain(pair: Pair, end: End): OracleRecord[] {
   throw new Error("the budget does not end it");
 }
 
+/** Polls until `done`; returns the number of messages. */
+function pollUntil(pair: Pair, end: End, records: OracleRecord[], done: () => boolean): number {
+  for (let messages = 0; messages < 200; messages++) {
+    if (done()) return messages;
+    records.push(...(pair.poll(end)?.records ?? []));
+  }
+  throw new Error("it does not come to that");
+}
+
 /** Delivers all that is on its way to `end`, and what that side answers. */
 function exchange(pair: Pair, end: End): void {
   const peer = pair.peerOf(end);
@@ -66,8 +75,7 @@ describe("turns are fair:", () => {
     pair.poll(pair.relay);
     for (const talk of small) talk.write(200);
     const records: OracleRecord[] = [];
-    while (small.some((talk) => talk.stream.queued > 0))
-      records.push(...(pair.poll(pair.relay)?.records ?? []));
+    pollUntil(pair, pair.relay, records, () => small.every((talk) => talk.stream.queued === 0));
     const last = records.findLastIndex(
       (record) => record.record === "DATA" && record.stream !== bulk.stream.id,
     );
@@ -83,8 +91,7 @@ describe("turns are fair:", () => {
       exchange(pair, pair.relay);
       small.write(100);
       const records: OracleRecord[] = [];
-      let messages = 0;
-      for (; small.stream.queued > 0; messages++) records.push(...(pair.poll(pair.relay)?.records ?? []));
+      const messages = pollUntil(pair, pair.relay, records, () => small.stream.queued === 0);
       const own = records.findIndex(
         (record) => record.record === "DATA" && record.stream === small.stream.id,
       );

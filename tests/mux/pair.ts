@@ -13,6 +13,8 @@ export interface PairOptions {
   /** How many streams each lets the other have open. */
   streams?: number;
   capBytes?: number;
+  /** What the handshake is said to have taken. */
+  tripMs?: number;
   /** Whether the reader of this stream of the peer is slow. */
   slow?: (id: number) => boolean;
 }
@@ -49,10 +51,10 @@ export class End {
   ) {
     const window = side === "agent" ? options.agentWindow : options.relayWindow;
     const peerWindow = side === "agent" ? options.relayWindow : options.agentWindow;
-    const { streams, capBytes } = options;
+    const { streams, capBytes, tripMs } = options;
     this.memory = new Memory(capBytes);
     this.session = new Session(
-      { side, window, peerWindow, streams, peerStreams: streams, memory: this.memory },
+      { side, window, peerWindow, streams, peerStreams: streams, memory: this.memory, tripMs },
       0,
     );
     this.oracle = new OracleSession({ side, window, streams });
@@ -105,6 +107,7 @@ export class Pair {
       relayWindow: limits.initialWindowBytes,
       streams: 64,
       capBytes: 64 * 1_048_576,
+      tripMs: 0,
       slow: () => false,
       ...options,
     };

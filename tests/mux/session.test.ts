@@ -94,7 +94,7 @@ describe("credit", () => {
     ["up", true],
     ["down", false],
   ])("grows while the reader is quick and the way is long, %sstream, and is given back", (_, up) => {
-    const pair = new Pair();
+    const pair = new Pair({ tripMs: 100 });
     const talk = pair.relay.open(10);
     runSlowly(pair, 150, { tripMs: 100, bytesPerMs: 10_000 });
     const writes = up ? talk : pair.agent.talks.get(2);

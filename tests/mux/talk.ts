@@ -30,6 +30,8 @@ export class Talk implements StreamHandler {
   /** This side has reset: nothing may be heard after. */
   deaf = false;
   heardReset: Code | undefined;
+  /** This side has said END and `no-error`: all that it said is to be heard. */
+  finished = false;
   /** Called when there is room again. */
   onWritable: (() => void) | undefined;
   private bound: Stream | undefined;
@@ -80,6 +82,7 @@ export class Talk implements StreamHandler {
 
   writeReset(code: Code): void {
     this.deaf = true;
+    this.finished = this.ended && code === "no-error" && !this.stream.closed;
     this.stream.reset(code);
   }
 

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { pingText, pongText } from "../../shared/driver.ts";
 import { readHello, readWelcome } from "../../shared/handshake.ts";
 import { decodeHead, encodeHead } from "../../shared/head.ts";
 import { MessageWriter, RecordType } from "../../shared/mux/frame.ts";
@@ -11,6 +12,8 @@ import {
   maxReasonBytes,
   type OracleMessage,
   type OracleRecord,
+  ping,
+  pong,
 } from "../oracle/codec.ts";
 import { goawayCode, goawayNumber, resetCode, resetNumber } from "../oracle/codes.ts";
 import { encodeHead as encodeOracleHead } from "../oracle/head.ts";
@@ -47,6 +50,18 @@ describe("the stored vectors", () => {
     expect(decoded.fault).toBeUndefined();
     expect(toHex(encodeMessage(decoded.records))).toBe(bytes);
   });
+});
+
+test("the liveness texts are the page's", () => {
+  expect([pingText, pongText]).toEqual([ping, pong]);
+});
+
+test("the oracle imports nothing but itself", async () => {
+  for await (const file of new Bun.Glob("*.ts").scan(new URL("../oracle", import.meta.url).pathname)) {
+    const source = await Bun.file(new URL(`../oracle/${file}`, import.meta.url)).text();
+    const imports = [...source.matchAll(/\bfrom\s+"([^"]+)"/g)].map(([, path]) => path ?? "");
+    expect(imports.filter((path) => !/^\.\/[a-z]+\.ts$/.test(path))).toEqual([]);
+  }
 });
 
 describe("the core's reader agrees with the oracle on", () => {

@@ -7,7 +7,7 @@
  * peer, where that side must answer as the model does.
  */
 import { fromHex } from "./bytes.ts";
-import { decodeMessage, isOptionalType, type OracleRecord, ping, pong } from "./codec.ts";
+import { decodeMessage, isOptionalType, type OracleRecord } from "./codec.ts";
 import type { GoawayCode, ResetCode } from "./codes.ts";
 
 export type Verdict =
@@ -15,8 +15,7 @@ export type Verdict =
   | { verdict: "deliver"; record: OracleRecord; closes?: boolean }
   | { verdict: "discard"; record: OracleRecord }
   | { verdict: "reset"; stream: number; code: ResetCode }
-  | { verdict: "goaway"; code: GoawayCode }
-  | { verdict: "pong" };
+  | { verdict: "goaway"; code: GoawayCode };
 
 export interface OracleSide {
   side: "agent" | "relay";
@@ -60,14 +59,6 @@ export class OracleSession {
   /** How many of the peer's streams are open. */
   get openOfPeer(): number {
     return [...this.streams.keys()].filter((id) => this.isOfPeer(id)).length;
-  }
-
-  /** A text message from the peer. */
-  receiveText(text: string): Verdict[] {
-    if (this.over) return [];
-    if (text === ping) return [{ verdict: "pong" }];
-    if (text === pong) return [];
-    return [this.fail("protocol-error")];
   }
 
   /** A binary message from the peer. */
@@ -182,7 +173,10 @@ export class OracleSession {
         }
         break;
       case "LEFT":
-        if (!stream.peerEnded || stream.peerLeft) return { verdict: "discard", record };
+        // "... or one from the side that did not open the stream, is ignored."
+        if (!stream.peerEnded || stream.peerLeft || (id % 2 === 1) === (this.side.side === "agent")) {
+          return { verdict: "discard", record };
+        }
         stream.peerLeft = true;
         break;
       case "unknown frame":

@@ -1,0 +1,118 @@
+import type { Clock } from "../../shared/clock.ts";
+import { type Code, codes } from "../../shared/errors.ts";
+import { HttpFault } from "../../shared/http1/fault.ts";
+import { fieldValue } from "../../shared/http1/head.ts";
+import { streamKinds } from "../../shared/kind.ts";
+import { type AnswerContext, answer } from "../answers.ts";
+import type { RelayLog } from "../log.ts";
+import type { Metrics } from "../metrics.ts";
+import type { Names } from "../names.ts";
+import type { Route, Router } from "../router.ts";
+import type { Tunnels } from "../tunnels.ts";
+import { FetchExchange, type FetchSide } from "./fetch-exchange.ts";
+import { type FetchHead, headersOf, readFetchHead } from "./fetch-head.ts";
+import type { FetchPlatform } from "./fetch-platform.ts";
+
+export interface FetchIngressDeps {
+  readonly clock: Clock;
+  readonly router: Router;
+  readonly tunnels: Tunnels;
+  readonly names: Names;
+  readonly metrics: Metrics;
+  readonly log: RelayLog;
+  readonly platform: FetchPlatform;
+  /** How visitors call this relay, where that is not how the request came. */
+  readonly scheme?: "http" | "https" | undefined;
+}
+
+/** Where a request belongs, or the answer that ends it here. */
+export type Arrived =
+  | { readonly kind: "own" | "tunnel"; readonly route: Route; readonly read: FetchHead }
+  | { readonly kind: "answered"; readonly response: Response };
+
+/** Where a request belongs. Answers itself what belongs nowhere; for the Worker in front as well as for the ingress. */
+export function arrive(request: Request, router: Router): Arrived {
+  const read = readFetchHead(request);
+  if (read instanceof HttpFault) {
+    const context = { accept: request.headers.get("accept") ?? "", detail: read.message };
+    return { kind: "answered", response: answerResponse(read.code, context, request.method) };
+  }
+  const route = router.route(read.host, read.head.target);
+  if (route.kind === "own" || route.kind === "tunnel") return { kind: route.kind, route, read };
+  const response =
+    route.kind === "redirect"
+      ? new Response(null, { status: 308, headers: { Location: route.location } })
+      : answerResponse("unknown-host", contextOf(read), request.method);
+  return { kind: "answered", response };
+}
+
+/** What a visitor gets when the relay itself answers. */
+export function answerResponse(code: Code, context: AnswerContext, method: string): Response {
+  const { status, fields, body } = answer(code, context);
+  return new Response(method === "HEAD" ? null : body, { status, headers: headersOf(fields) });
+}
+
+function contextOf(read: FetchHead, name?: string): AnswerContext {
+  return { accept: fieldValue(read.head.fields, "accept") ?? "", host: read.host, name };
+}
+
+/** Visitors as Request and Response: each goes to a tunnel. */
+export class FetchIngress implements FetchSide {
+  readonly clock: Clock;
+  readonly platform: FetchPlatform;
+
+  constructor(private readonly deps: FetchIngressDeps) {
+    this.clock = deps.clock;
+    this.platform = deps.platform;
+  }
+
+  /** Answers a visitor's request for a tunnel. Never rejects. */
+  visit(request: Request, read: FetchHead, route: Route & { readonly kind: "tunnel" }): Promise<Response> {
+    const { deps } = this;
+    const { name } = route;
+    const refuse = (code: Code) => {
+      deps.metrics.refused(code);
+      return Promise.resolve(answerResponse(code, contextOf(read, name), request.method));
+    };
+    const tunnel = deps.tunnels.find(name);
+    if (tunnel === undefined)
+      return refuse(deps.names.lookup(name) === undefined ? "unknown-tunnel" : "agent-offline");
+    const exchange = new FetchExchange(this, {
+      name,
+      request,
+      read,
+      target: route.target,
+      prefix: route.prefix,
+      scheme: deps.scheme ?? read.scheme,
+      startedMs: deps.clock.now(),
+    });
+    const refusal = exchange.start((fields, handler) => tunnel.open(streamKinds.http, fields, handler));
+    if (refusal !== undefined) return refuse(refusal);
+    deps.metrics.streams++;
+    deps.metrics.streamsOpen++;
+    return exchange.response;
+  }
+
+  // FetchSide
+
+  refuse(exchange: FetchExchange, code: Code): Response {
+    const { read, name, request } = exchange.options;
+    this.deps.metrics.refused(code);
+    exchange.status = codes[code].status ?? 500;
+    return answerResponse(code, contextOf(read, name), request.method);
+  }
+
+  over(exchange: FetchExchange): void {
+    const { metrics, log, clock } = this.deps;
+    const { options, bytesIn, bytesOut, status } = exchange;
+    const ms = clock.now() - options.startedMs;
+    metrics.streamsOpen--;
+    metrics.bytesIn += bytesIn;
+    metrics.bytesOut += bytesOut;
+    metrics.answered(status, ms);
+    const query = options.target.indexOf("?");
+    const path = query < 0 ? options.target : options.target.slice(0, query);
+    const { method } = options.read.head;
+    log.write({ event: "request", name: options.name, method, path, status, ms, bytesIn, bytesOut });
+  }
+}
