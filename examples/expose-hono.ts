@@ -1,10 +1,10 @@
-// Serves a Hono app through a tunnel, with no local port at all: `bun examples/expose-hono.ts`
+/** A Hono app that is reachable without listening anywhere: `bun examples/expose-hono.ts`. */
 import { Hono } from "hono";
 import { streamSSE } from "hono/streaming";
 import { expose } from "underpass";
 
 const app = new Hono();
-app.get("/", (context) => context.text("Hello from under the road\n"));
+app.get("/", (context) => context.text("No port of mine is open.\n"));
 app.post("/echo", (context) => new Response(context.req.raw.body));
 app.get("/count", (context) =>
   streamSSE(context, async (stream) => {
@@ -12,7 +12,7 @@ app.get("/count", (context) =>
   }),
 );
 
-await using tunnel = await expose({ fetch: app.fetch });
-console.log(`the app is at ${tunnel.url}`);
+const tunnel = await expose({ fetch: app.fetch });
+console.log(tunnel.url);
 
-await new Promise((resolve) => process.once("SIGINT", resolve));
+process.once("SIGINT", () => tunnel.close());

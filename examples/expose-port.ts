@@ -1,13 +1,20 @@
-// Makes a web service on this machine reachable: `bun examples/expose-port.ts 8080`
+/** A service on a port of this machine, exposed from the same program: `bun examples/expose-port.ts`. */
 import { expose } from "underpass";
 
-const port = Number(process.argv[2] ?? 8080);
-await using tunnel = await expose({
-  port,
+const service = Bun.serve({
+  port: 0,
+  fetch: (request) => new Response(`You asked for ${new URL(request.url).pathname}\n`),
+});
+
+const tunnel = await expose({
+  port: service.port ?? 0,
   onEvent(event) {
     if (event.event === "request") console.log(event.method, event.path, event.status, `${event.ms} ms`);
   },
 });
-console.log(`port ${port} is at ${tunnel.url}`);
+console.log(tunnel.url);
 
-await new Promise((resolve) => process.once("SIGINT", resolve));
+process.once("SIGINT", async () => {
+  await tunnel.close();
+  await service.stop(true);
+});

@@ -78,9 +78,10 @@ export class HttpOrigin {
     return this.#pool.idleSockets;
   }
 
-  /** Closes what is idle. Exchanges that are on go on. */
+  /** Closes what is idle, and the timers. Exchanges that are on go on, and are no longer watched. */
   close(): void {
     this.#pool.close();
+    this.#place.headDeadlines.close();
   }
 }
 

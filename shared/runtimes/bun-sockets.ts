@@ -97,6 +97,7 @@ class BunSocket implements Socket {
       return;
     }
     raw.setNoDelay(true);
+    if (!birth.tls) raw.timeout(0);
     this.remote = remoteText(raw.remoteAddress, raw.remotePort);
     if (!birth.tls) this.#born(birth);
   }
@@ -173,6 +174,11 @@ class BunSocket implements Socket {
     else this.#over(orderly);
   }
 
+  /** Only an opening has a time limit here: Bun calls this after 120 s of silence whether it was asked to or not. */
+  onTimeout(): void {
+    if (this.#birth !== undefined) this.giveUp();
+  }
+
   /** Nobody waits for this socket any more: drop it as soon as there is one. */
   giveUp(): void {
     this.#birth = undefined;
@@ -227,7 +233,7 @@ const handlers: Bun.SocketHandler<BunSocket> = {
   close: (raw, error) => raw.data.onClose(error),
   // `close` or `connectError` follows and tells the same.
   error: () => {},
-  timeout: (raw) => raw.data.giveUp(),
+  timeout: (raw) => raw.data.onTimeout(),
   connectError: (raw, error) => raw.data.onConnectError(error),
 };
 

@@ -59,12 +59,7 @@ describe("what is exposed", () => {
 
 describe("where to", () => {
   test("a token over plain http goes to this machine only, unless told otherwise", () => {
-    for (const relay of [
-      "http://localhost:1",
-      "http://127.0.0.1",
-      "http://[::1]:1",
-      "https://r.example",
-    ]) {
+    for (const relay of ["http://localhost:1", "http://127.0.0.1", "http://[::1]:1", "https://r.example"]) {
       expect(options(`--port 1 --relay ${relay}`).relay?.href).toBe(new URL(relay).href);
     }
     expect(refusal("--port 1 --relay http://r.example").code).toBe("insecure-relay");

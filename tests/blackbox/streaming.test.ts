@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
+import { relayRuntime } from "./programs/relay.ts";
 import { startTunnel, type Tunnel } from "./programs/tunnel.ts";
 import { within } from "./programs/within.ts";
 import { answerOk, type Exchange, RawOrigin } from "./raw/origin.ts";
@@ -46,6 +47,12 @@ async function get(path: string): Promise<{ visitor: Visitor; answer: Answer }> 
   return { visitor, answer: await visitor.answer() };
 }
 
+/** workerd takes a FIN alone for a half-close, and tells nobody; a browser's visit at Cloudflare ends at its edge. */
+function leave(visitor: Visitor): void {
+  if (relayRuntime === "workerd") visitor.wire.abort();
+  else visitor.close();
+}
+
 const eventStream =
   "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
 const chunk = (text: string) => `${text.length.toString(16)}\r\n${text}\r\n`;
@@ -66,7 +73,7 @@ test("an event reaches the visitor before the origin sends the next one", async 
     await exchange.send(chunk(event));
     expect(await within(answer.body.atLeast(event.length), waitLimitMs, () => `event ${i}`)).toBe(event);
   }
-  visitor.close();
+  leave(visitor);
   await exchange.wire.over;
 });
 
@@ -93,7 +100,7 @@ test(
       );
       expect(new Set(heard)).toEqual(new Set([event]));
     }
-    for (const { visitor } of visitors) visitor.close();
+    for (const { visitor } of visitors) leave(visitor);
     await within(
       Promise.all(listeners.map((exchange) => exchange.wire.over)),
       waitLimitMs,

@@ -1,0 +1,84 @@
+import { randomBytes } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { kinds } from "../../shared/kind.ts";
+import { parseDuration } from "../../shared/units.ts";
+import { secretFromText } from "../../relay/auth/secret.ts";
+import { Tokens } from "../../relay/auth/tokens.ts";
+import type { Relay, RelayOptions } from "../blackbox/programs/relay.ts";
+import { Workerd } from "./workerd.ts";
+
+const defaultTtl = "1h";
+
+/** The relay in workerd with the face of the other relays under test: switches become variables. */
+export async function startWorkerdRelay(options: RelayOptions): Promise<Relay> {
+  const data = options.data ?? (await mkdtemp(join(tmpdir(), "underpass-workerd-")));
+  const variables = variablesOf(options);
+  const secretText = variables["UNDERPASS_SECRET"] ?? (await secretIn(data));
+  const persist = join(data, "objects");
+  await mkdir(persist, { recursive: true });
+  const workerd = await Workerd.start({
+    variables: { ...variables, UNDERPASS_SECRET: secretText },
+    persist,
+    ...(options.port !== undefined && { port: options.port }),
+  });
+  const tokens = new Tokens(secretFromText(secretText));
+  const { port, url } = workerd;
+  const domain = options.domain ?? "localhost";
+  const stop = async () => {
+    await workerd.stop();
+    if (options.data === undefined) await rm(data, { recursive: true, force: true });
+  };
+  return {
+    url,
+    port,
+    data,
+    hostFor: (name) => `${name}.${domain}:${port}`,
+    token: ({ sub = "tester", names, kinds: wanted, ttl = defaultTtl } = {}) =>
+      tokens.mint(
+        {
+          subject: sub,
+          ttlMs: parseDuration(ttl),
+          ...(names && { names }),
+          ...(wanted && { kinds: kinds.filter((kind) => wanted.includes(kind)) }),
+        },
+        Date.now(),
+      ),
+    stop,
+    kill: stop,
+  };
+}
+
+/** `--domain a --secret-file f` as wrangler.toml would say it. */
+function variablesOf(options: RelayOptions): Record<string, string> {
+  const variables: Record<string, string> = { UNDERPASS_DOMAIN: options.domain ?? "localhost" };
+  const args = options.args ?? [];
+  for (let i = 0; i < args.length; i += 2) {
+    const [name = "", value = ""] = [args[i], args[i + 1]];
+    switch (name) {
+      case "--domain":
+        variables["UNDERPASS_DOMAIN"] += `,${value}`;
+        break;
+      case "--routing":
+      case "--public-url":
+      case "--name-ttl":
+        variables[`UNDERPASS_${name.slice(2).replaceAll("-", "_").toUpperCase()}`] = value;
+        break;
+      case "--secret-file":
+        variables["UNDERPASS_SECRET"] = readFileSync(value, "utf8");
+        break;
+      default:
+        throw new Error(`the relay on Workers has no ${name}`);
+    }
+  }
+  return variables;
+}
+
+/** A restarted relay has the same key, as a deployed one has. */
+async function secretIn(data: string): Promise<string> {
+  const path = join(data, "secret");
+  if (!existsSync(path)) await writeFile(path, randomBytes(32).toString("base64url"));
+  return readFile(path, "utf8");
+}
