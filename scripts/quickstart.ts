@@ -5,7 +5,9 @@
 import { startDemo } from "../examples/demo/demo.ts";
 
 const demo = startDemo({ port: 0 });
-process.stderr.write(`The demo page listens at ${demo.url}. Open it through the tunnel, at the URL below; Ctrl-C ends both.\n`);
+process.stderr.write(
+  `The demo page listens at ${demo.url}. Open it through the tunnel, at the URL below; Ctrl-C ends both.\n`,
+);
 
 const agent = Bun.spawn(
   [process.execPath, "agent.ts", "--port", String(demo.port), ...process.argv.slice(2)],

@@ -41,7 +41,11 @@ const programGroups: readonly Group[] = [
     folder: "tests/blackbox/",
     environment: { UNDERPASS_TEST_RELAY: "deno" },
   },
-  { title: "edge", folder: "tests/edge/", environment: {} },
+  {
+    title: "black box, relay in workerd",
+    folder: "tests/blackbox/",
+    environment: { UNDERPASS_TEST_RELAY: "workerd" },
+  },
   { title: "house", folder: "tests/house/", environment: {} },
 ];
 

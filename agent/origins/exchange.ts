@@ -165,7 +165,7 @@ export class HttpExchange implements StreamHandler, OriginUser {
     if (this.#over || socket === undefined) return;
     this.#stream.end();
     // An answer before the upload's end: an origin that keeps the socket open goes on reading, as it would without us.
-    if (!this.#requestEnded && this.#keepSocket && !socket.reader.surplus) this.#answered = true;
+    if (!this.#request.complete && this.#keepSocket && !socket.reader.surplus) this.#answered = true;
     else this.#complete(socket);
   }
 

@@ -93,7 +93,7 @@ export class FetchExchange implements StreamHandler {
     request.signal.addEventListener("abort", () => this.visitorGone());
     if (upgrade) return undefined;
     if (framing.kind === "none" || request.body === null) stream.end();
-    else this.upload = new Upload(stream, request.body, () => this.visitorGone());
+    else this.upload = new Upload(stream, request.body, () => this.uploadBroken());
     return undefined;
   }
 
@@ -156,6 +156,13 @@ export class FetchExchange implements StreamHandler {
   }
 
   // What comes from the visitor.
+
+  /** He went away, or what he sent can't be read: then he is there to be told. */
+  private uploadBroken(): void {
+    if (this.state !== "waiting") return this.visitorGone();
+    this.stream?.reset("cancelled");
+    this.fail("request-invalid");
+  }
 
   private visitorGone(): void {
     // A WebSocket's own events tell of its end.

@@ -1,6 +1,6 @@
 import { HttpFault } from "../../shared/http1/fault.ts";
 import { type Framing, requestFraming } from "../../shared/http1/framing.ts";
-import { fieldValue, type RequestHead } from "../../shared/http1/head.ts";
+import { fieldValue, parseRequestHead, type RequestHead, writeRequestHead } from "../../shared/http1/head.ts";
 import { decodeLatin1, encodeLatin1 } from "../../shared/http1/latin1.ts";
 
 /** What a `Request` tells of the bytes that the visitor sent. */
@@ -49,6 +49,9 @@ export function readFetchHead(request: Request): FetchHead | HttpFault {
     kept.push("Transfer-Encoding", "chunked");
     framing = { kind: "chunked" };
   }
+  // Platforms read HTTP less strictly than we do: what our reader would refuse never becomes a head.
+  const strict = parseRequestHead(encodeLatin1(writeRequestHead(head)));
+  if (strict instanceof HttpFault) return strict;
   const remote = address === undefined ? "" : address.includes(":") ? `[${address}]:0` : `${address}:0`;
   return { head, framing, host, remote, scheme: url.startsWith("https:") ? "https" : "http" };
 }

@@ -44,7 +44,7 @@ describe("no tunnel", () => {
     expect([404, 421]).toContain(status);
   });
 
-  test("an agent that was killed leaves 503 agent-offline with Retry-After, and is back when it comes back", async () => {
+  test("an agent that was stopped leaves 503 agent-offline with Retry-After, and is back when it comes back", async () => {
     const args = { origin: origin.port, name: "green", token: tunnel.token };
     const agent = await startAgent(tunnel.relay, args);
     const green = at(tunnel.relay.hostFor("green"));

@@ -6,9 +6,11 @@ import { lifecycleCases } from "./fidelity/lifecycle.ts";
 import { refusals } from "./fidelity/refusals.ts";
 import { FidelityTable } from "./fidelity/table.ts";
 import { targetCases } from "./fidelity/targets.ts";
+import { testExcept } from "./programs/except.ts";
 import { relayRuntime } from "./programs/relay.ts";
 import { startTunnel, type Tunnel } from "./programs/tunnel.ts";
 import { within } from "./programs/within.ts";
+import type { Field } from "./raw/head.ts";
 import { answerOk, RawOrigin } from "./raw/origin.ts";
 import { type Target, Visitor, visit } from "./raw/visitor.ts";
 
@@ -36,6 +38,26 @@ function direct(): Target {
   return { port: origin.port, host: tunnel.target.host };
 }
 
+/** The same with field names in lower case and in order, and what has one name in one field: all that Headers keeps. */
+function joined(seen: unknown): unknown {
+  if (Array.isArray(seen)) return seen.map(joined);
+  if (typeof seen !== "object" || seen === null) return seen;
+  const entries = Object.entries(seen).map(([key, value]) => [key, key === "fields" ? joinFields(value) : joined(value)]);
+  return Object.fromEntries(entries);
+}
+
+function joinFields(fields: readonly Field[]): Field[] {
+  const values = new Map<string, string>();
+  for (const [name, value] of fields) {
+    // Cookies that were joined would be lost: each counts for itself.
+    const cookie = name.toLowerCase() === "set-cookie";
+    const key = cookie ? `set-cookie ${values.size}` : name.toLowerCase();
+    const before = values.get(key);
+    values.set(key, before === undefined ? value : `${before}, ${value}`);
+  }
+  return [...values].sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
 function run(each: FidelityCase, target: Target, where: string): Promise<unknown> {
   return within(each.run(target, origin), exchangeLimitMs, () => `${each.group}: ${each.name}, ${where}`);
 }
@@ -51,8 +73,9 @@ describe("through the tunnel as direct", () => {
         try {
           const through = await run(each, tunnel.target, "through the tunnel");
           if (Bun.deepEquals(through, there)) cell = "same";
+          else if (Bun.deepEquals(joined(through), joined(there))) cell = "same but for case, order and joining";
           if (limit === undefined) expect(through).toEqual(there as never);
-          else if (cell === "differs") table.note(each.group, limit);
+          else if (cell !== "same") table.note(each.group, limit);
         } catch (error) {
           if (limit === undefined) throw error;
           table.note(each.group, limit);
@@ -66,7 +89,8 @@ describe("through the tunnel as direct", () => {
 });
 
 describe("never reaches the origin", () => {
-  for (const { name, request, inBody } of refusals) {
+  const group = "Never reaches the origin";
+  for (const { name, request, inBody, limits } of refusals) {
     test(
       name,
       async () => {
@@ -85,12 +109,19 @@ describe("never reaches the origin", () => {
         // The next visitor is served: nothing of the bad one is left in the way, and all that it sent has been dealt with.
         expect((await visit(tunnel.target, "/after")).status).toBe(200);
         const arrived = origin.exchanges.slice(before).map((exchange) => exchange.head.target);
+        const limit = limits?.[relayRuntime];
+        if (limit !== undefined) {
+          const refused = whole === 1 && (inBody || arrived.length === 1);
+          table.record(group, name, refused ? `refused ${statuses[0] ?? "(closed)"}` : "reaches it");
+          table.note(group, limit);
+          return;
+        }
         expect(arrived.filter((path) => path !== "/after" && !(inBody && path === "/refused"))).toEqual([]);
         expect(whole).toBe(1);
         expect(statuses.every((status) => status >= 400 && status < 600)).toBe(true);
         expect(statuses.length).toBeLessThanOrEqual(1);
         if (!inBody) expect(statuses.length).toBe(1);
-        table.record("Never reaches the origin", name, `refused ${statuses[0] ?? "(closed)"}`);
+        table.record(group, name, `refused ${statuses[0] ?? "(closed)"}`);
       },
       testLimitMs,
     );
@@ -105,13 +136,14 @@ describe("never reaches the origin", () => {
       if (relayRuntime === "bun") expect(answer.status).toBe(431);
       expect(answer.status).toBeWithin(400, 500);
       expect(origin.exchanges.length).toBe(before);
-      table.record("Never reaches the origin", `a head of ${kib} KiB`, `refused ${answer.status}`);
+      table.record(group, `a head of ${kib} KiB`, `refused ${answer.status}`);
     });
   }
 });
 
 describe("what only a relay does", () => {
   const lower = (name: string) => name.toLowerCase();
+  const ownReader = { workerd: "workerd reads and frames HTTP/1.1 itself, and refuses absolute form" };
 
   test("forwarded fields say who came, and can't be forged", async () => {
     origin.script = answerOk;
@@ -172,7 +204,7 @@ describe("what only a relay does", () => {
     expect(names).toContain("x-kept");
   });
 
-  test("the absolute form of the tunnel's own address arrives as a path", async () => {
+  testExcept(ownReader, "the absolute form of the tunnel's own address arrives as a path", async () => {
     origin.script = answerOk;
     const before = origin.exchanges.length;
     using visitor = await Visitor.connect(tunnel.target);
@@ -181,7 +213,7 @@ describe("what only a relay does", () => {
     expect((await origin.arrived(before)).head.target).toBe("/own%2F?a");
   });
 
-  test("Connection: close of the visitor closes after the answer", async () => {
+  testExcept(ownReader, "Connection: close of the visitor closes after the answer", async () => {
     origin.script = answerOk;
     using visitor = await Visitor.connect(tunnel.target);
     await visitor.send("GET / HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n");
@@ -203,7 +235,7 @@ describe("what only a relay does", () => {
     }
   });
 
-  test("an HTTP/1.0 visitor gets a chunked answer as plain bytes up to the end", async () => {
+  testExcept(ownReader, "an HTTP/1.0 visitor gets a chunked answer as plain bytes up to the end", async () => {
     origin.script = (exchange) =>
       exchange.send(
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n3\r\ndef\r\n0\r\nX-T: 1\r\n\r\n",
@@ -228,7 +260,7 @@ describe("what only a relay does", () => {
     expect(await visitor.wire.over).toBe("fin");
   });
 
-  test("an HTTP/1.0 visitor that asks for it keeps its connection", async () => {
+  testExcept(ownReader, "an HTTP/1.0 visitor that asks for it keeps its connection", async () => {
     origin.script = answerOk;
     using visitor = await Visitor.connect(tunnel.target);
     for (let i = 0; i < 2; i++) {
@@ -252,12 +284,20 @@ describe("what only a relay does", () => {
   });
 
   test("what an aborted answer left behind is not reused for the next", async () => {
+    const arrived = Promise.withResolvers<void>();
     origin.script = async (exchange) => {
       await exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc");
-      if (exchange.head.target === "/cut") exchange.wire.abort();
-      else await exchange.send("defghi");
+      if (exchange.head.target === "/whole") return exchange.send("defghi");
+      await arrived.promise;
+      exchange.wire.abort();
     };
-    expect((await visit(tunnel.target, "/cut")).complete).toBe(false);
+    using visitor = await Visitor.connect(tunnel.target);
+    await visitor.send("GET /cut HTTP/1.1\r\nHost: HOST\r\n\r\n");
+    const { body } = await visitor.answer();
+    expect(await body.atLeast(3)).toBe("abc");
+    arrived.resolve();
+    await body.text();
+    expect(body.complete).toBe(false);
     expect((await visit(tunnel.target, "/whole")).text).toBe("abcdefghi");
   });
 });

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Program } from "./programs/program.ts";
-import { type Relay, startRelay } from "./programs/relay.ts";
+import { type Relay, relayRuntime, startRelay } from "./programs/relay.ts";
 import { startAgent } from "./programs/tunnel.ts";
 import { RawOrigin } from "./raw/origin.ts";
 import { type Answer, Visitor, visit } from "./raw/visitor.ts";
@@ -61,6 +61,12 @@ test(
   testLimitMs,
 );
 
+/** workerd ends a chunked body as if it were complete when its source breaks off; a length shows it there too. */
+const unfinished =
+  relayRuntime === "workerd"
+    ? "Content-Length: 9\r\n\r\nabc"
+    : "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n";
+
 /** A visitor that has the beginning of an answer that does not end. */
 async function inTheMiddle(name: string): Promise<Answer> {
   const visitor = await Visitor.connect({ port: relay.port, host: relay.hostFor(name) });
@@ -74,7 +80,7 @@ test(
   "a visitor in the middle of an answer sees an abort when the agent is killed, and when the relay is",
   async () => {
     origin.script = async (exchange) => {
-      await exchange.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+      await exchange.send(`HTTP/1.1 200 OK\r\n${unfinished}`);
       await exchange.wire.over;
     };
     const byAgent = await inTheMiddle("agent-0");

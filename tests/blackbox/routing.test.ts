@@ -1,10 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { relayRuntime } from "./programs/relay.ts";
 import { startTunnel, type Tunnel } from "./programs/tunnel.ts";
 import { answerOk, RawOrigin } from "./raw/origin.ts";
 import { type Target, Visitor, visit } from "./raw/visitor.ts";
 import { opcodes, RawWebSocket } from "./raw/websocket.ts";
 
 const testLimitMs = 30_000;
+/** workerd parses the target as a URL before anyone sees it. */
+const up = relayRuntime === "workerd" ? "" : "../";
 
 async function open(relayArgs: readonly string[], agentArgs: readonly string[] = []) {
   const origin = await RawOrigin.listen();
@@ -71,7 +74,7 @@ describe("--routing both, the default", () => {
   test("by path, the origin sees the rest of the path byte for byte, and the prefix", async () => {
     for (const [path, seen] of [
       ["/~blue/", "/"],
-      ["/~blue/a%2Fb//c;d/../e?f=%20&g", "/a%2Fb//c;d/../e?f=%20&g"],
+      [`/~blue/a%2Fb//c;d/${up}e?f=%20&g`, `/a%2Fb//c;d/${up}e?f=%20&g`],
       ["/~blue/?q", "/?q"],
       ["/~blue//x", "//x"],
       ["/~blue/~blue/x", "/~blue/x"],
@@ -157,8 +160,9 @@ describe("--routing both, the default", () => {
     expect(await visit(own(tunnel), "/healthz")).toMatchObject({ status: 200 });
     expect(await visit(own(tunnel), "/readyz")).toMatchObject({ status: 200 });
     const metrics = await visit(own(tunnel), "/metrics");
-    expect(metrics.status).toBe(200);
-    expect(metrics.text).toMatch(/^# (HELP|TYPE) \w+/m);
+    // No visitor of an edge platform comes from the relay's own machine.
+    expect(metrics.status).toBe(relayRuntime === "workerd" ? 401 : 200);
+    if (relayRuntime !== "workerd") expect(metrics.text).toMatch(/^# (HELP|TYPE) \w+/m);
     expect(await visit(own(tunnel), "/_underpass/nothing")).toMatchObject({ status: 404 });
   });
 });

@@ -7,6 +7,7 @@ import * as nodeSockets from "../../shared/runtimes/node-sockets.ts";
 import { systemClock as clock } from "../../shared/runtimes/system-clock.ts";
 import type { Socket } from "../../shared/socket.ts";
 import { LinkEar } from "./link-ear.ts";
+import { platformLinks } from "./platform-links.ts";
 
 const mebibyte = 1_048_576;
 
@@ -41,6 +42,7 @@ const kinds: Readonly<Record<string, MakeLinks>> = {
   },
   "WebSocket link over bun-sockets": overSockets(bunSockets),
   "WebSocket link over node-sockets": overSockets(nodeSockets),
+  "message socket link over the platform's WebSocket": () => platformLinks(clock),
 };
 
 async function withLinks(make: MakeLinks, run: (agent: Link, relay: Link) => Promise<void>): Promise<void> {

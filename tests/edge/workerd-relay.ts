@@ -27,10 +27,12 @@ export async function startWorkerdRelay(options: RelayOptions): Promise<Relay> {
   const tokens = new Tokens(secretFromText(secretText));
   const { port, url } = workerd;
   const domain = options.domain ?? "localhost";
-  const stop = async () => {
+  let stopping: Promise<void> | undefined;
+  const end = async () => {
     await workerd.stop();
     if (options.data === undefined) await rm(data, { recursive: true, force: true });
   };
+  const stop = () => (stopping ??= end());
   return {
     url,
     port,

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Readable } from "node:stream";
 import { Miniflare } from "miniflare";
 import { bundleWorkers } from "./workers-bundle.ts";
 
@@ -24,6 +25,7 @@ const front = `export default {
   },
 };`;
 
+const decoder = new TextDecoder();
 let bundle: Promise<string> | undefined;
 
 /** The relay in workerd, by Miniflare. Its socket leads straight into workerd: Miniflare's own front would code bodies and tidy URLs. */
@@ -49,8 +51,9 @@ export class Workerd {
       host: "127.0.0.1",
       port: 0,
       ...(options.persist !== undefined && { durableObjectsPersist: options.persist }),
-      handleRuntimeStdio(stdout, stderr) {
-        for (const stream of [stdout, stderr]) stream.on("data", (bytes) => (output.text += String(bytes)));
+      handleRuntimeStdio(stdout: Readable, stderr: Readable) {
+        const keep = (bytes: Uint8Array) => (output.text += decoder.decode(bytes));
+        for (const stream of [stdout, stderr]) stream.on("data", keep);
       },
       workers: [
         {

@@ -312,10 +312,10 @@ describe("an answer", () => {
     expect(stream.heads[0]?.fields).toEqual(["X-Own", "2", "Content-Length", "0"]);
   });
 
-  test("before the upload's end is passed on; the rest of the upload is not wanted, and the socket not kept", async () => {
+  test("before the upload's end, from an origin that closes: the rest of the upload is not wanted, and the socket not kept", async () => {
     const closed = Promise.withResolvers<void>();
     await using service = await RawService.listen((socket) => {
-      socket.once("data", () => socket.write("HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno"));
+      socket.once("data", () => socket.write("HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno"));
       socket.on("close", () => closed.resolve());
     });
     using place = placeFor(service.target);
@@ -332,6 +332,30 @@ describe("an answer", () => {
     ]);
     expect(place.log).toMatchObject([{ status: 413, bytesIn: 3, bytesOut: 2 }]);
     await closed.promise;
+  });
+
+  test("before the upload's end, from an origin that keeps the socket: the rest of the upload still reaches it", async () => {
+    const whole = Promise.withResolvers<void>();
+    await using service = await RawService.listen((socket) => {
+      let got = "";
+      socket.once("data", () => socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
+      socket.on("data", (bytes) => {
+        got += bytes.toString("latin1");
+        if (got.endsWith("abcdef")) whole.resolve();
+      });
+    });
+    using place = placeFor(service.target);
+    const stream = visit(place.origin, ["POST / HTTP/1.1", host, "Content-Length: 6"], {
+      open: true,
+      body: "abc",
+    });
+    await stream.until(() => stream.ended);
+    expect([stream.status, stream.body, stream.closed]).toEqual([200, "ok", false]);
+    stream.handler.data(new TextEncoder().encode("def"));
+    stream.handler.end();
+    await whole.promise;
+    expect(place.log).toMatchObject([{ status: 200, bytesIn: 6, bytesOut: 2 }]);
+    expect(place.origin.idleSockets).toBe(1);
   });
 
   test("is not read from the origin faster than the stream takes it", async () => {

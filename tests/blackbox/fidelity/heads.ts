@@ -104,7 +104,7 @@ export const headCases: readonly FidelityCase[] = [
   ...encodings.map(([name, fields, coding]) => ({
     group: "Content-Encoding untouched",
     name,
-    limits: { workerd: "the platform may code bodies itself" },
+    limits: { workerd: fetchHeaders },
     run: exchange({
       request: request(fields),
       answer: `HTTP/1.1 200 OK\r\nContent-Encoding: ${coding}\r\nContent-Length: ${gzipped.length}\r\n\r\n${gzipped}`,

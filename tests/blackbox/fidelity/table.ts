@@ -17,7 +17,9 @@ export class FidelityTable {
 
   /** Why cells of this runtime differ. */
   note(group: string, reason: string): void {
-    this.#notes.set(group, reason);
+    const before = this.#notes.get(group);
+    if (before?.includes(reason) !== true)
+      this.#notes.set(group, before === undefined ? reason : `${before}; ${reason}`);
   }
 
   async write(): Promise<void> {
@@ -44,8 +46,10 @@ export class FidelityTable {
         lines.push(`| ${escaped(row.name)} | ${cells.join(" | ")} |`);
       }
       lines.push("");
-      const note = this.#notes.get(group);
-      if (note) lines.push(`Where workerd differs: ${note}.`, "");
+      for (const runtime of runtimes) {
+        const note = runtime === relayRuntime ? this.#notes.get(group) : others.get(noteKey(runtime, group));
+        if (note) lines.push(`${noteStart(runtime)}${note}.`, "");
+      }
     }
     await writeFile(file, lines.join("\n"));
   }
@@ -59,13 +63,25 @@ function key(runtime: RelayRuntime, group: string, name: string): string {
   return `${runtime} ${group} ${escaped(name)}`;
 }
 
-/** The cells that stand in the file now. */
+function noteKey(runtime: RelayRuntime, group: string): string {
+  return `${runtime} ${group}`;
+}
+
+function noteStart(runtime: RelayRuntime): string {
+  return `Where ${runtime} differs: `;
+}
+
+/** The cells and notes that stand in the file now. */
 async function measuredBefore(): Promise<Map<string, string>> {
   const cells = new Map<string, string>();
   const text = await readFile(file, "utf8").catch(() => "");
   let group = "";
   for (const line of text.split("\n")) {
     if (line.startsWith("## ")) group = line.slice(3);
+    for (const runtime of runtimes) {
+      const start = noteStart(runtime);
+      if (line.startsWith(start)) cells.set(noteKey(runtime, group), line.slice(start.length, -1));
+    }
     if (!line.startsWith("| `")) continue;
     const parts = line.split(/(?<!\\) \| /);
     const name = (parts[0] ?? "").slice(2);
