@@ -1,5 +1,5 @@
-import { Names, type NamesOptions } from "./names.ts";
 import type { Kind } from "../shared/kind.ts";
+import { Names, type NamesOptions } from "./names.ts";
 
 /** What has to be kept of a name so that its owner stays the owner. Times are dates. */
 export interface NameRecord {

@@ -15,7 +15,7 @@ import { tunnelUrls } from "../tunnel-urls.ts";
 import { Tunnels } from "../tunnels.ts";
 import { type WorkersConfig, type WorkersEnv, workersConfig } from "./workers-config.ts";
 import { consoleLog } from "./workers-log.ts";
-import { workersClock as clock, workersPlatform as platform } from "./workers-platform.ts";
+import { workersPlatform as platform, workersClock } from "./workers-platform.ts";
 
 const objectLimits = {
   /** Of the 128 MB that an object has. First windows get half: 1,024 streams. What peers really make it hold is far less. */
@@ -29,6 +29,7 @@ const problem = "application/problem+json";
 
 /** One tunnel: the links of its agents, its visitors, and who owns its name. The Worker finds it by that name. */
 export class TunnelObject extends DurableObject<WorkersEnv> {
+  private readonly clock = workersClock();
   private readonly config: WorkersConfig;
   private readonly router: Router;
   private readonly names: KeptNames;
@@ -45,10 +46,11 @@ export class TunnelObject extends DurableObject<WorkersEnv> {
     const publicHost = publicUrl === undefined ? undefined : new URL(publicUrl).hostname;
     this.config = config;
     this.router = new Router({ domains, routing, publicHost });
-    this.names = new KeptNames({ ttlMs: config.nameTtlMs, random, maxNames: objectLimits.maxNames }, (name, record) =>
-      this.keep(name, record),
+    this.names = new KeptNames(
+      { ttlMs: config.nameTtlMs, random, maxNames: objectLimits.maxNames },
+      (name, record) => this.keep(name, record),
     );
-    const { names, router } = this;
+    const { clock, names, router } = this;
     const tunnels = new Tunnels(names);
     const metrics = new Metrics();
     this.reception = new Reception({
@@ -65,7 +67,16 @@ export class TunnelObject extends DurableObject<WorkersEnv> {
       draining: () => false,
     });
     const scheme = publicUrl === undefined ? undefined : publicUrl.startsWith("https:") ? "https" : "http";
-    this.ingress = new FetchIngress({ clock, router, tunnels, names, metrics, log: consoleLog, platform, scheme });
+    this.ingress = new FetchIngress({
+      clock,
+      router,
+      tunnels,
+      names,
+      metrics,
+      log: consoleLog,
+      platform,
+      scheme,
+    });
     void ctx.blockConcurrencyWhile(async () => {
       const record = await ctx.storage.get<NameRecord & { readonly name: string }>(recordKey);
       if (record !== undefined) names.restore(record.name, record, clock.now());
@@ -83,7 +94,7 @@ export class TunnelObject extends DurableObject<WorkersEnv> {
   /** Called by the Worker for POST /_underpass/names: the code of a refusal, as errors lose theirs on the way. */
   claim(name: string, owner: string, kind: Kind): Code | undefined {
     try {
-      this.names.claim(name, owner, kind, clock.now());
+      this.names.claim(name, owner, kind, this.clock.now());
       return undefined;
     } catch (error) {
       if (error instanceof UnderpassError) return error.code;
@@ -93,9 +104,9 @@ export class TunnelObject extends DurableObject<WorkersEnv> {
 
   /** A name that may have lapsed. */
   async alarm(): Promise<void> {
-    this.names.sweep(clock.now());
+    this.names.sweep(this.clock.now());
     if (this.names.size === 0) await this.ctx.storage.deleteAll();
-    else await this.ctx.storage.setAlarm(clock.now() + this.config.nameTtlMs);
+    else await this.ctx.storage.setAlarm(this.clock.now() + this.config.nameTtlMs);
   }
 
   private async link(request: Request, { head }: FetchHead): Promise<Response> {
@@ -104,7 +115,7 @@ export class TunnelObject extends DurableObject<WorkersEnv> {
       const admission = await this.reception.admit(name, token);
       this.calledUrl = new URL(request.url).origin;
       const { socket, response } = platform.upgrade(new Headers({ "Sec-WebSocket-Protocol": subprotocol }));
-      this.reception.receive(new MessageSocketLink(socket, { clock }), admission);
+      this.reception.receive(new MessageSocketLink(socket, { clock: this.clock }), admission);
       return response;
     } catch (error) {
       if (!(error instanceof UnderpassError)) consoleLog.write({ event: "fault", message: String(error) });
@@ -116,6 +127,6 @@ export class TunnelObject extends DurableObject<WorkersEnv> {
   /** Storage is told at once; what goes out waits for it by itself (output gates). */
   private keep(name: string, record: NameRecord): void {
     void this.ctx.storage.put(recordKey, { ...record, name });
-    void this.ctx.storage.setAlarm(clock.now() + this.config.nameTtlMs);
+    void this.ctx.storage.setAlarm(this.clock.now() + this.config.nameTtlMs);
   }
 }

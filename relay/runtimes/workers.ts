@@ -12,7 +12,6 @@ import { Router } from "../router.ts";
 import { TunnelObject } from "./tunnel-object.ts";
 import { type WorkersEnv, workersConfig } from "./workers-config.ts";
 import { consoleLog } from "./workers-log.ts";
-import { workersClock as clock } from "./workers-platform.ts";
 
 interface Env extends WorkersEnv {
   readonly TUNNELS: {
@@ -45,8 +44,8 @@ class Front {
       // Each isolate of a Worker counts for itself, and the objects do the work: there is no figure worth reading here.
       metrics: new Metrics(),
       state: () => "ready",
-      now: () => clock.now(),
-      date: () => clock.date(),
+      now: () => Date.now(),
+      date: () => Date.now(),
       behindProxy: true,
       fault: (error) => consoleLog.write({ event: "fault", message: error.message }),
     });
@@ -101,5 +100,4 @@ const worker = {
 };
 
 export { TunnelObject };
-// biome-ignore lint/style/noDefaultExport: the platform's entry is the default export.
 export default worker;

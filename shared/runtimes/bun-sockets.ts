@@ -49,8 +49,11 @@ class BunSocket implements Socket {
 
   write(bytes: Uint8Array): number {
     if (this.#ending || this.#closed || this.#raw === undefined || bytes.length === 0) return this.queued;
-    if (this.#queue.bytes > 0) this.#queue.push(bytes, 0);
-    else this.#gathered.add(bytes);
+    if (this.#queue.bytes > 0) {
+      // What was gathered before comes before.
+      this.#gathered.flush();
+      this.#queue.push(bytes, 0);
+    } else this.#gathered.add(bytes);
     return this.queued;
   }
 

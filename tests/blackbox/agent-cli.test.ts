@@ -2,12 +2,15 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { agentProgram } from "./programs/agent.ts";
+import { startTls } from "./origins/tls.ts";
+import { agentCommand, agentProgram } from "./programs/agent.ts";
 import { freePort } from "./programs/free-port.ts";
+import { installed } from "./programs/installed.ts";
 import { type Relay, relayProgram, startRelay } from "./programs/relay.ts";
 import { startAgent } from "./programs/tunnel.ts";
 import { answerOk, RawOrigin } from "./raw/origin.ts";
 import { Visitor, visit } from "./raw/visitor.ts";
+import { opcodes, RawWebSocket } from "./raw/websocket.ts";
 
 const testLimitMs = 60_000;
 const name = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
@@ -123,6 +126,74 @@ describe("agent", () => {
       }
       await bySocket.stop(true);
       await bySix.stop(true);
+    },
+    testLimitMs,
+  );
+
+  test.skipIf(!installed("openssl"))(
+    "an https origin whose certificate nobody trusts is refused, and accepted with --origin-insecure",
+    async () => {
+      const tls = await startTls();
+      const https = { origin: `https://localhost:${tls.port}`, token };
+      const target = (name: string) => ({ port: relay.port, host: relay.hostFor(name) });
+      const strict = await startAgent(relay, { ...https, name: "strict" });
+      const refused = await visit(target("strict"));
+      expect(refused.status).toBe(502);
+      expect(refused.head.field("underpass-error")).toStartWith("origin-");
+      await strict.stop();
+      const lax = await startAgent(relay, { ...https, name: "lax", args: ["--origin-insecure"] });
+      expect((await visit(target("lax"))).text).toBe("by TLS");
+      using socket = await RawWebSocket.connect(target("lax"));
+      await socket.send(opcodes.text, "hello");
+      expect(await socket.text()).toBe("hello");
+      await lax.stop();
+      await tls.close();
+    },
+    testLimitMs,
+  );
+
+  test(
+    "in a terminal a person sees the address, that it is this machine only, and each request",
+    async () => {
+      let screen = "";
+      let shown = Promise.withResolvers<void>();
+      const decoder = new TextDecoder();
+      const terminal = new Bun.Terminal({
+        cols: 100,
+        rows: 40,
+        data(_, bytes) {
+          screen += decoder.decode(bytes, { stream: true });
+          shown.resolve();
+          shown = Promise.withResolvers();
+        },
+      });
+      const until = async (fits: (text: string) => boolean) => {
+        while (!fits(Bun.stripANSI(screen))) await shown.promise;
+        return Bun.stripANSI(screen);
+      };
+      const command = agentCommand([
+        "--port",
+        String(origin.port),
+        "--listen",
+        "127.0.0.1:0",
+        "--name",
+        "seen",
+      ]);
+      const agent = Bun.spawn(command, {
+        terminal,
+        cwd: folder,
+        env: { ...process.env, TERM: "xterm-256color" },
+      });
+      const text = await until(
+        (each) => /http:\/\/seen\.localhost:\d+/.test(each) && each.includes("Ctrl-C"),
+      );
+      expect(text).toContain("this machine only");
+      const port = Number(/http:\/\/seen\.localhost:(\d+)/.exec(text)?.[1]);
+      expect((await visit({ port, host: "seen.localhost" }, "/shown")).text).toBe("ok");
+      expect(await until((each) => each.includes("/shown"))).toMatch(/GET.*\/shown.*200|200.*GET.*\/shown/);
+      terminal.write("\x03");
+      expect(await agent.exited).toBe(0);
+      terminal.close();
     },
     testLimitMs,
   );

@@ -42,7 +42,10 @@ function direct(): Target {
 function joined(seen: unknown): unknown {
   if (Array.isArray(seen)) return seen.map(joined);
   if (typeof seen !== "object" || seen === null) return seen;
-  const entries = Object.entries(seen).map(([key, value]) => [key, key === "fields" ? joinFields(value) : joined(value)]);
+  const entries = Object.entries(seen).map(([key, value]) => [
+    key,
+    key === "fields" ? joinFields(value) : joined(value),
+  ]);
   return Object.fromEntries(entries);
 }
 
@@ -73,7 +76,8 @@ describe("through the tunnel as direct", () => {
         try {
           const through = await run(each, tunnel.target, "through the tunnel");
           if (Bun.deepEquals(through, there)) cell = "same";
-          else if (Bun.deepEquals(joined(through), joined(there))) cell = "same but for case, order and joining";
+          else if (Bun.deepEquals(joined(through), joined(there)))
+            cell = "same but for case, order and joining";
           if (limit === undefined) expect(through).toEqual(there as never);
           else if (cell !== "same") table.note(each.group, limit);
         } catch (error) {
@@ -235,17 +239,21 @@ describe("what only a relay does", () => {
     }
   });
 
-  testExcept(ownReader, "an HTTP/1.0 visitor gets a chunked answer as plain bytes up to the end", async () => {
-    origin.script = (exchange) =>
-      exchange.send(
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n3\r\ndef\r\n0\r\nX-T: 1\r\n\r\n",
-      );
-    using visitor = await Visitor.connect(tunnel.target);
-    await visitor.send("GET / HTTP/1.0\r\nHost: HOST\r\n\r\n");
-    const { head, body } = await visitor.answer();
-    expect(head.field("transfer-encoding")).toBeUndefined();
-    expect(await body.text()).toBe("abcdef");
-  });
+  testExcept(
+    ownReader,
+    "an HTTP/1.0 visitor gets a chunked answer as plain bytes up to the end",
+    async () => {
+      origin.script = (exchange) =>
+        exchange.send(
+          "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n3\r\ndef\r\n0\r\nX-T: 1\r\n\r\n",
+        );
+      using visitor = await Visitor.connect(tunnel.target);
+      await visitor.send("GET / HTTP/1.0\r\nHost: HOST\r\n\r\n");
+      const { head, body } = await visitor.answer();
+      expect(head.field("transfer-encoding")).toBeUndefined();
+      expect(await body.text()).toBe("abcdef");
+    },
+  );
 
   test("an HTTP/1.0 visitor gets no interim answers", async () => {
     origin.script = (exchange) =>

@@ -13,7 +13,8 @@ export async function platformLinks(clock: Clock): Promise<{ agent: Link; relay:
   const { promise, resolve } = Promise.withResolvers<WebSocketLink>();
   const listener = await listen({ host: "127.0.0.1", port: 0 }, (socket) => upgrade(socket, clock, resolve));
   const options = { protocols: [protocol], perMessageDeflate: false } as unknown as string[];
-  const socket = new WebSocket(`ws://127.0.0.1:${listener.port}/`, options) as unknown as MessageSocket & WebSocket;
+  const socket = new WebSocket(`ws://127.0.0.1:${listener.port}/`, options) as unknown as MessageSocket &
+    WebSocket;
   const opened = new Promise((open, fail) => {
     socket.addEventListener("open", open);
     socket.addEventListener("error", fail);
@@ -35,7 +36,10 @@ function upgrade(socket: Socket, clock: Clock, opened: (link: WebSocketLink) => 
   socket.handler = {
     data(bytes) {
       const lines = new TextDecoder().decode(bytes).split("\r\n").slice(1, -2);
-      const fields = lines.flatMap((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1)]);
+      const fields = lines.flatMap((line) => [
+        line.slice(0, line.indexOf(":")),
+        line.slice(line.indexOf(":") + 1),
+      ]);
       const request = checkUpgradeRequest(fields);
       if (typeof request === "string") throw new Error(request);
       const accepted = acceptFields(request.key, protocol);

@@ -210,6 +210,29 @@ export const socketCases: readonly {
       }),
   },
   {
+    name: "writes of all sizes within one turn stay in order when the socket fills up among them",
+    run: (context) =>
+      pair(context, {}, async (near, far) => {
+        // Guards the gathering of small writes: what was gathered must not be overtaken by what is queued.
+        const source = pattern(16 * mebibyte);
+        const sizes = [10_000, 60_000, 12_000, 15_000, 40, 200_000, 9_000, 3_000, 65_536];
+        const left = new Ear(near);
+        const right = new Ear(far);
+        right.call((socket) => socket.pause());
+        left.call((socket) => {
+          for (let at = 0, i = 0; at < source.length; i++) {
+            const size = sizes[i % sizes.length] ?? 1;
+            socket.write(source.slice(at, at + size));
+            at += size;
+          }
+          socket.end();
+        });
+        right.call((socket) => socket.resume());
+        await right.until(() => right.ends === 1);
+        assert.ok(Buffer.concat(right.chunks).equals(Buffer.from(source.buffer)));
+      }),
+  },
+  {
     name: "destroy reaches the far end as a reset, and closed comes once on both",
     run: (context) =>
       pair(context, {}, async (near, far) => {

@@ -3,10 +3,10 @@ import { existsSync, readFileSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { kinds } from "../../shared/kind.ts";
-import { parseDuration } from "../../shared/units.ts";
 import { secretFromText } from "../../relay/auth/secret.ts";
 import { Tokens } from "../../relay/auth/tokens.ts";
+import { kinds } from "../../shared/kind.ts";
+import { parseDuration } from "../../shared/units.ts";
 import type { Relay, RelayOptions } from "../blackbox/programs/relay.ts";
 import { Workerd } from "./workerd.ts";
 

@@ -19,7 +19,8 @@ const chunked = (body: string) => post("Transfer-Encoding: chunked\r\n", body);
 
 /** What goes on to the origin is written anew from what workerd has read, so no origin reads it in another way. */
 const lenient = {
-  workerd: "workerd reads HTTP/1.1 itself, and less strictly; what it has read is written anew for the origin",
+  workerd:
+    "workerd reads HTTP/1.1 itself, and less strictly; what it has read is written anew for the origin",
 };
 
 export const refusals: readonly Refusal[] = [
@@ -72,29 +73,55 @@ export const refusals: readonly Refusal[] = [
     request: post("Transfer-Encoding: \x0bchunked\r\n", `0\r\n\r\n${smuggled}`),
   },
   {
-    name: "Transfer-Encoding in HTTP/1.0", limits: lenient,
+    name: "Transfer-Encoding in HTTP/1.0",
+    limits: lenient,
     request: `POST /refused HTTP/1.0\r\nHost: HOST\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n${smuggled}`,
   },
   { name: "a blank before the colon", limits: lenient, request: post("Content-Length : 3\r\n", "abc") },
   {
-    name: "a blank before the colon of Transfer-Encoding", limits: lenient,
+    name: "a blank before the colon of Transfer-Encoding",
+    limits: lenient,
     request: post("Transfer-Encoding : chunked\r\n", `0\r\n\r\n${smuggled}`),
   },
   { name: "a folded field", limits: lenient, request: get("X-Fold: a\r\n b\r\n") },
-  { name: "a folded first field", limits: lenient, request: "GET /refused HTTP/1.1\r\n Host: HOST\r\nHost: HOST\r\n\r\n" },
+  {
+    name: "a folded first field",
+    limits: lenient,
+    request: "GET /refused HTTP/1.1\r\n Host: HOST\r\nHost: HOST\r\n\r\n",
+  },
   { name: "lines that end in LF alone", limits: lenient, request: "GET /refused HTTP/1.1\nHost: HOST\n\n" },
-  { name: "a CR alone within a value", limits: lenient, request: get("X-A: b\rTransfer-Encoding: chunked\r\n") },
-  { name: "an LF alone within a value", limits: lenient, request: get("X-A: b\nTransfer-Encoding: chunked\r\n") },
+  {
+    name: "a CR alone within a value",
+    limits: lenient,
+    request: get("X-A: b\rTransfer-Encoding: chunked\r\n"),
+  },
+  {
+    name: "an LF alone within a value",
+    limits: lenient,
+    request: get("X-A: b\nTransfer-Encoding: chunked\r\n"),
+  },
   { name: "a zero byte in a value", request: get("X-A: b\0c\r\n") },
   { name: "a control byte in a value", request: get("X-A: b\x01c\r\n") },
   { name: "a field without a colon", request: get("X-Nothing\r\n") },
   { name: "a field without a name", request: get(": b\r\n") },
   { name: "a blank in a field name", request: get("X A: b\r\n") },
   { name: "a byte above 127 in a field name", request: get("X-\xe9: b\r\n") },
-  { name: "a space in the target", limits: lenient, request: "GET /refused here HTTP/1.1\r\nHost: HOST\r\n\r\n" },
-  { name: "a control byte in the target", limits: lenient, request: "GET /re\x01fused HTTP/1.1\r\nHost: HOST\r\n\r\n" },
+  {
+    name: "a space in the target",
+    limits: lenient,
+    request: "GET /refused here HTTP/1.1\r\nHost: HOST\r\n\r\n",
+  },
+  {
+    name: "a control byte in the target",
+    limits: lenient,
+    request: "GET /re\x01fused HTTP/1.1\r\nHost: HOST\r\n\r\n",
+  },
   { name: "a method with a forbidden sign", request: "GE(T /refused HTTP/1.1\r\nHost: HOST\r\n\r\n" },
-  { name: "two spaces in the request line", limits: lenient, request: "GET  /refused HTTP/1.1\r\nHost: HOST\r\n\r\n" },
+  {
+    name: "two spaces in the request line",
+    limits: lenient,
+    request: "GET  /refused HTTP/1.1\r\nHost: HOST\r\n\r\n",
+  },
   { name: "HTTP/0.9", request: "GET /refused\r\n\r\n" },
   { name: "HTTP/3.7", limits: lenient, request: "GET /refused HTTP/3.7\r\nHost: HOST\r\n\r\n" },
   { name: "the preface of HTTP/2", request: "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" },
@@ -117,14 +144,20 @@ export const refusals: readonly Refusal[] = [
     request: chunked(`3\r\nabcdef\r\n0\r\n\r\n${smuggled}`),
     inBody: true,
   },
-  { name: "chunk lines that end in LF alone", limits: lenient, request: chunked(`3\nabc\n0\n\n${smuggled}`), inBody: true },
+  {
+    name: "chunk lines that end in LF alone",
+    limits: lenient,
+    request: chunked(`3\nabc\n0\n\n${smuggled}`),
+    inBody: true,
+  },
   {
     name: "an endless chunk extension",
     request: chunked(`3;${"x".repeat(100_000)}\r\nabc\r\n0\r\n\r\n${smuggled}`),
     inBody: true,
   },
   {
-    name: "trailers of 100 KiB", limits: lenient,
+    name: "trailers of 100 KiB",
+    limits: lenient,
     request: chunked(`3\r\nabc\r\n0\r\n${"X-A: b\r\n".repeat(13_000)}\r\n${smuggled}`),
     inBody: true,
   },
