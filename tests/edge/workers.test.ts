@@ -22,7 +22,9 @@ describe("the bundle", () => {
     const [plain, minified] = await Promise.all([bundleWorkers(), bundleWorkers({ minify: true })]);
     const imports = [...plain.matchAll(/^\s*(?:import|export)\b[^;]*?\bfrom\s*["']([^"']+)["']/gm)];
     expect(imports.map(([, name]) => name)).toEqual(["cloudflare:workers"]);
-    expect(plain).not.toMatch(/["']node:|\brequire\(|\bBun\.|\bDeno\.|\bprocess\.(?!nextTick\b)|\bBuffer\.from/);
+    expect(plain).not.toMatch(
+      /["']node:|\brequire\(|\bBun\.|\bDeno\.|\bprocess\.(?!nextTick\b)|\bBuffer\.from/,
+    );
     const kib = gzipSync(minified).length / 1024;
     console.log(`bundle: ${(minified.length / 1024).toFixed(1)} KiB, ${kib.toFixed(1)} KiB compressed`);
     expect(kib).toBeLessThan(maxBundleKib);
@@ -101,9 +103,16 @@ describe("a visitor's WebSocket", () => {
     const before = origin.exchanges.length;
     using socket = await RawWebSocket.connect(target(), {
       path: "/chat%2Froom?x=1",
-      fields: ["Sec-WebSocket-Extensions: permessage-deflate", "Sec-WebSocket-Protocol: one, two", "Cookie: a=b"],
+      fields: [
+        "Sec-WebSocket-Extensions: permessage-deflate",
+        "Sec-WebSocket-Protocol: one, two",
+        "Cookie: a=b",
+      ],
     });
-    expect([socket.head.field("sec-websocket-protocol"), socket.head.field("x-from")]).toEqual(["two", "origin"]);
+    expect([socket.head.field("sec-websocket-protocol"), socket.head.field("x-from")]).toEqual([
+      "two",
+      "origin",
+    ]);
     const { head } = await origin.arrived(before);
     expect(head.target).toBe("/chat%2Froom?x=1");
     expect(head.field("sec-websocket-extensions")).toBeUndefined();
