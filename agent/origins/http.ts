@@ -2,7 +2,7 @@ import type { Clock } from "../../shared/clock.ts";
 import { decodeHead } from "../../shared/head.ts";
 import { HttpFault } from "../../shared/http1/fault.ts";
 import { requestFraming } from "../../shared/http1/framing.ts";
-import { isNamed, parseRequestHead, writeRequestHead } from "../../shared/http1/head.ts";
+import { closeHead, isNamed, parseRequestHead, writeRequestHead } from "../../shared/http1/head.ts";
 import { withoutHopByHop } from "../../shared/http1/hop.ts";
 import { encodeLatin1 } from "../../shared/http1/latin1.ts";
 import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
@@ -64,7 +64,7 @@ export class HttpOrigin {
     const sent = this.#host === undefined ? cleaned : withHost(cleaned, this.#host);
     const wire =
       sent === head.fields
-        ? withEmptyLine(http)
+        ? closeHead(http)
         : encodeLatin1(
             `${writeRequestHead({ method: head.method, target: head.target, minor: head.minor, fields: sent })}\r\n`,
           );
@@ -110,12 +110,4 @@ function endsInEmptyLine(http: Uint8Array): boolean {
   return (
     http[length - 4] === 13 && http[length - 3] === 10 && http[length - 2] === 13 && http[length - 1] === 10
   );
-}
-
-function withEmptyLine(http: Uint8Array): Uint8Array {
-  const wire = new Uint8Array(http.length + 2);
-  wire.set(http);
-  wire[http.length] = 13;
-  wire[http.length + 1] = 10;
-  return wire;
 }

@@ -3,6 +3,7 @@ import { encodeHead } from "../../shared/head.ts";
 import { lastChunk } from "../../shared/http1/chunked.ts";
 import type { Framing } from "../../shared/http1/framing.ts";
 import {
+  closeHead,
   fieldValue,
   isNamed,
   type RequestHead,
@@ -134,10 +135,10 @@ export class Exchange implements StreamHandler {
     const found = readAnswerHead(fields, this.options.head.method);
     if (found?.kind === "trailers") return this.takeTrailers(found.fields);
     if (found === undefined || this.state !== "waiting") return this.fault();
-    const { head, framing } = found;
+    const { head, framing, http } = found;
     if (head.status === 101) this.switchProtocols(head);
     else if (head.status < 200) this.interim(head);
-    else this.final(head, framing);
+    else this.final(head, framing, http);
   }
 
   data(bytes: Uint8Array): void {
@@ -200,27 +201,28 @@ export class Exchange implements StreamHandler {
     this.writeHead({ ...head, fields: withoutHopByHop(head.fields, { keepUpgrade: false }) });
   }
 
-  private final(head: ResponseHead, framing: Framing): void {
+  private final(head: ResponseHead, framing: Framing, http: Uint8Array): void {
     const { head: request, prefix } = this.options;
     this.status = head.status;
     this.state = "body";
     let fields = withoutHopByHop(head.fields, { keepUpgrade: false });
     if (prefix !== undefined)
       fields = rewriteResponse(fields, prefix, fieldValue(request.fields, "host") ?? "");
-    fields = fields.slice();
+    const added: string[] = [];
     if (framing.kind === "none") this.expected = 0;
     else if (framing.kind === "length") this.expected = framing.bytes;
     else if (request.minor === 0) {
       this.keepAlive = false;
-      dropTransferEncoding(fields);
+      fields = withoutTransferEncoding(fields);
     } else {
       this.chunks = true;
-      if (framing.kind === "until-close") fields.push("Transfer-Encoding", "chunked");
+      if (framing.kind === "until-close") added.push("Transfer-Encoding", "chunked");
     }
     // An upload that is still going on would have to be read to its end first.
-    if (!this.keepAlive) fields.push("Connection", "close");
-    else if (request.minor === 0) fields.push("Connection", "keep-alive");
-    this.writeHead({ ...head, fields });
+    if (!this.keepAlive) added.push("Connection", "close");
+    else if (request.minor === 0) added.push("Connection", "keep-alive");
+    if (fields === head.fields && head.minor === 1) this.visitor.write(closeHead(http, writeFields(added)));
+    else this.writeHead({ ...head, fields: [...fields, ...added] });
     if (this.upgrade) this.stream?.end();
   }
 
@@ -252,7 +254,9 @@ function chunk(bytes: Uint8Array): Uint8Array {
   return framed;
 }
 
-function dropTransferEncoding(fields: string[]): void {
-  for (let i = fields.length - 2; i >= 0; i -= 2)
-    if (isNamed(fields[i], "transfer-encoding")) fields.splice(i, 2);
+function withoutTransferEncoding(fields: readonly string[]): string[] {
+  const kept: string[] = [];
+  for (let i = 0; i < fields.length; i += 2)
+    if (!isNamed(fields[i], "transfer-encoding")) kept.push(fields[i] ?? "", fields[i + 1] ?? "");
+  return kept;
 }

@@ -32,7 +32,13 @@ export function openingFields(request: Onward): Uint8Array | undefined {
 
 /** What a HEAD frame of the answer holds. */
 export type AnswerHead =
-  | { readonly kind: "head"; readonly head: ResponseHead; readonly framing: Framing }
+  /** `http`: the head's bytes, which were read strictly and may go on as they are. */
+  | {
+      readonly kind: "head";
+      readonly head: ResponseHead;
+      readonly framing: Framing;
+      readonly http: Uint8Array;
+    }
   | { readonly kind: "trailers"; readonly fields: string[] };
 
 /** Reads a HEAD frame of the answer to `method`. undefined: it breaks PROTOCOL.md section 7. */
@@ -46,5 +52,5 @@ export function readAnswerHead(fields: Uint8Array, method: string): AnswerHead |
   const head = parseResponseHead(found.http);
   if (head instanceof HttpFault) return undefined;
   const framing = responseFraming(head, method);
-  return framing instanceof HttpFault ? undefined : { kind: "head", head, framing };
+  return framing instanceof HttpFault ? undefined : { kind: "head", head, framing, http: found.http };
 }

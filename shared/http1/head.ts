@@ -167,6 +167,17 @@ export function writeResponseHead(head: ResponseHead): string {
   return `HTTP/1.${head.minor} ${head.status} ${head.reason}\r\n${writeFields(head.fields)}`;
 }
 
+/** A whole head on its way: `head` without its empty line, as it came, then `lines` (each with CRLF), then the empty line. */
+export function closeHead(head: Uint8Array, lines = ""): Uint8Array {
+  const { length } = head;
+  const whole = new Uint8Array(length + lines.length + 2);
+  whole.set(head);
+  for (let i = 0; i < lines.length; i++) whole[length + i] = lines.charCodeAt(i);
+  whole[whole.length - 2] = 13;
+  whole[whole.length - 1] = 10;
+  return whole;
+}
+
 /** Field lines alone, each with CRLF. */
 export function writeFields(fields: readonly string[]): string {
   let text = "";

@@ -67,8 +67,18 @@ export function withoutHopByHop(fields: string[], options: { readonly keepUpgrad
   return kept;
 }
 
+const keepAliveAlone: ReadonlySet<string> = new Set(["keep-alive"]);
+const closeAlone: ReadonlySet<string> = new Set(["close"]);
+
 /** The lower-case names in all Connection fields: options (`close`, `keep-alive`, `upgrade`) and fields of this hop. */
-export function namedByConnection(fields: readonly string[]): Set<string> {
+export function namedByConnection(fields: readonly string[]): ReadonlySet<string> {
+  // Nearly every head that has one says one of two words: no set is made for those.
+  let only: string | undefined;
+  for (let i = 0; i < fields.length; i += 2) {
+    if (isNamed(fields[i], "connection")) only = only === undefined ? (fields[i + 1] ?? "") : "";
+  }
+  if (isNamed(only, "keep-alive")) return keepAliveAlone;
+  if (isNamed(only, "close")) return closeAlone;
   const names = new Set<string>();
   for (let i = 0; i < fields.length; i += 2) {
     if (!isNamed(fields[i], "connection")) continue;
