@@ -1,4 +1,5 @@
-import type { RequestHead } from "../shared/http1/head.ts";
+import { type RequestHead, writeFields } from "../shared/http1/head.ts";
+import { encodeLatin1 } from "../shared/http1/latin1.ts";
 
 /** Where a request came from and how; known by the ingress, never taken from the visitor. */
 export interface Arrival {
@@ -28,9 +29,9 @@ export function forwardRequest(head: Pick<RequestHead, "fields">, arrival: Arriv
   for (let i = 0; i + 1 < fields.length; i += 2) {
     const name = fields[i] ?? "";
     const value = fields[i + 1] ?? "";
-    const first = name.charCodeAt(0) | lower;
-    if ((first === X || first === F || first === U) && name.length >= 9 && isForged(name)) continue;
-    if (first === H && name.length === 4 && name.toLowerCase() === "host") host = value;
+    if (isForgedField(name)) continue;
+    if ((name.charCodeAt(0) | lower) === H && name.length === 4 && name.toLowerCase() === "host")
+      host = value;
     kept.push(name, value);
   }
   const { address, node } = visitorOf(arrival.remote);
@@ -44,6 +45,34 @@ export function forwardRequest(head: Pick<RequestHead, "fields">, arrival: Arriv
   if (arrival.prefix !== undefined) kept.push("X-Forwarded-Prefix", arrival.prefix);
   kept.push("Forwarded", `${forwarded};proto=${arrival.scheme}`);
   return kept;
+}
+
+/** The lines that `forwardRequest` adds, as bytes: made once for a visitor and the host he calls. */
+export class ForwardedLines {
+  /** What OPEN calls `visitor`. */
+  readonly visitor: Uint8Array;
+  private host: string | undefined;
+  private lines: Uint8Array = new Uint8Array(0);
+
+  constructor(private readonly arrival: Arrival) {
+    this.visitor = new TextEncoder().encode(arrival.remote);
+  }
+
+  forHost(host: string): Uint8Array {
+    if (host !== this.host) {
+      this.host = host;
+      this.lines = encodeLatin1(
+        writeFields(forwardRequest({ fields: ["Host", host] }, this.arrival).slice(2)),
+      );
+    }
+    return this.lines;
+  }
+}
+
+/** Whether `forwardRequest` takes a visitor's field of that name away. */
+export function isForgedField(name: string): boolean {
+  const first = name.charCodeAt(0) | lower;
+  return (first === X || first === F || first === U) && name.length >= 9 && isForged(name);
 }
 
 function isForged(name: string): boolean {

@@ -1,3 +1,4 @@
+import { copyHead } from "./http1/head-bytes.ts";
 import { limits } from "./mux/limits.ts";
 
 /** What an OPEN or HEAD frame carries (PROTOCOL.md section 7). */
@@ -37,6 +38,34 @@ export function encodeHead(head: HeadFields): Uint8Array {
     at += 3 + value.length;
   }
   return fields;
+}
+
+/**
+ * The fields of a head whose bytes are there already: `head` less the lines at `places` (shared/http1/head-bytes.ts), then
+ * `added` lines. undefined: it is larger than an http field may be.
+ */
+export function encodeHeadBytes(
+  head: Uint8Array,
+  places: readonly number[],
+  added: Uint8Array,
+  visitor?: Uint8Array,
+): Uint8Array | undefined {
+  const tail = visitor === undefined ? 0 : 3 + visitor.length;
+  const fields = new Uint8Array(3 + head.length + added.length + tail);
+  let at = copyHead(head, places, fields, 3);
+  fields.set(added, at);
+  at += added.length;
+  const size = at - 3;
+  if (size > limits.maxHttpHeadBytes) return undefined;
+  fields[0] = tags.http;
+  fields[1] = size >>> 8;
+  fields[2] = size;
+  if (visitor === undefined) return fields.subarray(0, at);
+  fields[at] = tags.visitor;
+  fields[at + 1] = visitor.length >>> 8;
+  fields[at + 2] = visitor.length;
+  fields.set(visitor, at + 3);
+  return fields.subarray(0, at + tail);
 }
 
 /** undefined: not valid (RESET `head-invalid`). */

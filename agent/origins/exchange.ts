@@ -1,5 +1,5 @@
 import { type Code, codes } from "../../shared/errors.ts";
-import { decodeHead, encodeHead } from "../../shared/head.ts";
+import { decodeHead, encodeHead, encodeHeadBytes } from "../../shared/head.ts";
 import { HttpFault } from "../../shared/http1/fault.ts";
 import type { Framing } from "../../shared/http1/framing.ts";
 import {
@@ -10,7 +10,7 @@ import {
   writeFields,
   writeResponseHead,
 } from "../../shared/http1/head.ts";
-import { namedByConnection, withoutHopByHop } from "../../shared/http1/hop.ts";
+import { hopByHopPlaces, namedByConnection, withoutHopByHop } from "../../shared/http1/hop.ts";
 import { encodeLatin1 } from "../../shared/http1/latin1.ts";
 import { limits } from "../../shared/mux/limits.ts";
 import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
@@ -21,6 +21,8 @@ import type { OriginSocket, OriginUser } from "./origin-socket.ts";
 import type { OriginPool } from "./pool.ts";
 import { RequestBody } from "./request-body.ts";
 import { Splice } from "./splice.ts";
+
+const nothing = new Uint8Array(0);
 
 /** What all exchanges of one origin share. */
 export interface ExchangePlace {
@@ -133,19 +135,19 @@ export class HttpExchange implements StreamHandler, OriginUser {
 
   // From the socket to the origin.
 
-  responseHead(head: ResponseHead, framing: Framing): void {
+  responseHead(head: ResponseHead, framing: Framing, bytes: Uint8Array): void {
     if (head.status < 200 && framing.kind === "none") {
-      if (this.#sendHead(head)) this.#progress();
+      if (this.#sendHead(head, bytes)) this.#progress();
       return;
     }
     this.#place.headDeadlines.clear(this);
     if (framing.kind === "tunnel") {
-      this.#upgrade(head);
+      this.#upgrade(head, bytes);
       return;
     }
     const known = framing.kind !== "until-close" && this.#head.minor === 1 && !this.#left;
     this.#keepSocket = known && staysOpen(head);
-    if (this.#sendHead(head)) this.#status = head.status;
+    if (this.#sendHead(head, bytes)) this.#status = head.status;
   }
 
   responseBody(bytes: Uint8Array): void {
@@ -242,27 +244,25 @@ export class HttpExchange implements StreamHandler, OriginUser {
   }
 
   /** false: it is larger than a frame may carry, and the exchange has failed. */
-  #sendHead(head: ResponseHead): boolean {
-    const fields = withoutHopByHop(head.fields, { keepUpgrade: head.status === 101 });
+  #sendHead(head: ResponseHead, bytes: Uint8Array): boolean {
     // The version is this hop's own: an origin that speaks HTTP/1.0 says nothing about the visitor's side.
-    const http = encodeLatin1(
-      writeResponseHead({ status: head.status, reason: head.reason, minor: 1, fields }),
-    );
-    if (http.length > limits.maxHttpHeadBytes) {
+    const places = head.minor === 0 || head.status === 101 ? undefined : hopByHopPlaces(head.fields);
+    const fields = places === undefined ? rewritten(head) : encodeHeadBytes(bytes, places, nothing);
+    if (fields === undefined) {
       this.#fail("origin-invalid");
       return false;
     }
-    this.#stream.head(encodeHead({ http }));
+    this.#stream.head(fields);
     return true;
   }
 
-  #upgrade(head: ResponseHead): void {
+  #upgrade(head: ResponseHead, bytes: Uint8Array): void {
     const socket = this.#socket;
     if (socket === undefined || head.status !== 101 || !this.#wantsUpgrade || !this.#request.complete) {
       this.#fail("origin-invalid");
       return;
     }
-    if (!this.#sendHead(head)) return;
+    if (!this.#sendHead(head, bytes)) return;
     this.#over = true;
     const { pool } = this.#place;
     const first = socket.reader.detach();
@@ -302,6 +302,15 @@ export class HttpExchange implements StreamHandler, OriginUser {
     const event = { event: "request", method, path: target, status, ms, bytesIn, bytesOut } as const;
     this.#place.onRequest(code === undefined ? event : { ...event, code });
   }
+}
+
+/** The head fields of a response whose lines change; undefined: it is larger than a frame may carry. */
+function rewritten(head: ResponseHead): Uint8Array | undefined {
+  const fields = withoutHopByHop(head.fields, { keepUpgrade: head.status === 101 });
+  const http = encodeLatin1(
+    writeResponseHead({ status: head.status, reason: head.reason, minor: 1, fields }),
+  );
+  return http.length > limits.maxHttpHeadBytes ? undefined : encodeHead({ http });
 }
 
 /** May the socket be used again after this response? RFC 9112 section 9.3. */

@@ -7,7 +7,8 @@ import type { Newcomer } from "./crowd.ts";
 
 /** Who has a socket for one exchange. */
 export interface OriginUser {
-  responseHead(head: ResponseHead, framing: Framing): void;
+  /** `bytes`: the head as it came, with its empty line. */
+  responseHead(head: ResponseHead, framing: Framing, bytes: Uint8Array): void;
   responseBody(bytes: Uint8Array): void;
   responseTrailers(fields: string[]): void;
   /** Complete: give the socket back. */
@@ -68,8 +69,8 @@ export class OriginSocket implements SocketHandler, HttpReaderHandler<ResponseHe
 
   // From the reader.
 
-  head(head: ResponseHead, framing: Framing): void {
-    this.user?.responseHead(head, framing);
+  head(head: ResponseHead, framing: Framing, bytes: Uint8Array): void {
+    this.user?.responseHead(head, framing, bytes);
   }
 
   body(bytes: Uint8Array): void {

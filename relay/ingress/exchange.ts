@@ -14,12 +14,15 @@ import {
 import { namedByConnection, withoutHopByHop } from "../../shared/http1/hop.ts";
 import { encodeLatin1 } from "../../shared/http1/latin1.ts";
 import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
+import type { ForwardedLines } from "../forwarded.ts";
 import { rewriteResponse } from "../prefix.ts";
-import { openingFields, readAnswerHead } from "./heads.ts";
+import { openingBytes, openingFields, readAnswerHead } from "./heads.ts";
 
 /** What an exchange needs of the visitor's socket. */
 export interface VisitorSide {
   readonly remote: string;
+  /** What is told to origins of this visitor. */
+  readonly forwarded: ForwardedLines;
   /** Bytes written that have not left. */
   readonly queued: number;
   write(bytes: Uint8Array): void;
@@ -40,6 +43,8 @@ export interface VisitorSide {
 export interface ExchangeOptions {
   readonly name: string;
   readonly head: RequestHead;
+  /** The head's bytes, with the empty line. */
+  readonly http: Uint8Array;
   readonly framing: Framing;
   /** The target as the origin shall see it. */
   readonly target: string;
@@ -88,7 +93,10 @@ export class Exchange implements StreamHandler {
     const { head, target, scheme, prefix } = this.options;
     const { remote } = this.visitor;
     const { method, fields } = head;
-    const opening = openingFields({ method, target, fields, upgrade: this.upgrade, remote, scheme, prefix });
+    const asItCame = target === head.target && head.minor === 1 && !this.upgrade;
+    const opening =
+      (asItCame ? openingBytes(this.options.http, fields, this.visitor.forwarded) : undefined) ??
+      openingFields({ method, target, fields, upgrade: this.upgrade, remote, scheme, prefix });
     if (opening === undefined) return "head-too-large";
     this.stream = open(opening, this);
     return this.stream === undefined ? "agent-offline" : undefined;

@@ -9,6 +9,7 @@ import type { Metrics } from "../metrics.ts";
 import type { Names } from "../names.ts";
 import type { Route, Router } from "../router.ts";
 import type { Tunnels } from "../tunnels.ts";
+import { account } from "./account.ts";
 import { FetchExchange, type FetchSide } from "./fetch-exchange.ts";
 import { type FetchHead, headersOf, readFetchHead } from "./fetch-head.ts";
 import type { FetchPlatform } from "./fetch-platform.ts";
@@ -103,16 +104,9 @@ export class FetchIngress implements FetchSide {
   }
 
   over(exchange: FetchExchange): void {
-    const { metrics, log, clock } = this.deps;
     const { options, bytesIn, bytesOut, status } = exchange;
-    const ms = clock.now() - options.startedMs;
-    metrics.streamsOpen--;
-    metrics.bytesIn += bytesIn;
-    metrics.bytesOut += bytesOut;
-    metrics.answered(status, ms);
-    const query = options.target.indexOf("?");
-    const path = query < 0 ? options.target : options.target.slice(0, query);
-    const { method } = options.read.head;
-    log.write({ event: "request", name: options.name, method, path, status, ms, bytesIn, bytesOut });
+    const { name, read, target, startedMs } = options;
+    const { method } = read.head;
+    account(this.deps, { name, method, target, startedMs, status, bytesIn, bytesOut });
   }
 }

@@ -1,16 +1,17 @@
-import { decodeHead, encodeHead } from "../../shared/head.ts";
+import { decodeHead, encodeHead, encodeHeadBytes } from "../../shared/head.ts";
 import { HttpFault } from "../../shared/http1/fault.ts";
 import { type Framing, responseFraming } from "../../shared/http1/framing.ts";
 import {
+  isNamed,
   parseResponseHead,
   parseTrailers,
   type ResponseHead,
   writeRequestHead,
 } from "../../shared/http1/head.ts";
-import { withoutHopByHop } from "../../shared/http1/hop.ts";
+import { hopByHopPlaces, withoutHopByHop } from "../../shared/http1/hop.ts";
 import { encodeLatin1 } from "../../shared/http1/latin1.ts";
 import { limits } from "../../shared/mux/limits.ts";
-import { type Arrival, forwardRequest } from "../forwarded.ts";
+import { type Arrival, type ForwardedLines, forwardRequest, isForgedField } from "../forwarded.ts";
 
 /** A visitor's request as it goes on to the agent. */
 export interface Onward extends Arrival {
@@ -28,6 +29,23 @@ export function openingFields(request: Onward): Uint8Array | undefined {
   const fields = forwardRequest({ fields: clean }, request);
   const http = encodeLatin1(writeRequestHead({ method, target, minor: 1, fields }));
   return http.length > limits.maxHttpHeadBytes ? undefined : encodeHead({ http, visitor: remote });
+}
+
+/** The same for a request whose bytes may go on but for some lines. undefined: it takes `openingFields`. */
+export function openingBytes(
+  http: Uint8Array,
+  fields: readonly string[],
+  ours: ForwardedLines,
+): Uint8Array | undefined {
+  let places = hopByHopPlaces(fields);
+  let host = "";
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i] ?? "";
+    if (isNamed(name, "host")) host = fields[i + 1] ?? "";
+    else if (isForgedField(name))
+      places = places === undefined ? undefined : [...places, i].sort((a, b) => a - b);
+  }
+  return places === undefined ? undefined : encodeHeadBytes(http, places, ours.forHost(host), ours.visitor);
 }
 
 /** What a HEAD frame of the answer holds. */

@@ -115,7 +115,9 @@ export class VisitorSocket implements StreamHandler {
       return;
     }
     this.state = "closing";
-    this.toOrigin(opcodes.close, closePayload(code, reason));
+    // Platforms pass on codes that must not stand in a frame (RFC 6455 section 7.4): a fault of the visitor's.
+    const known = code === 1005 || isCloseCode(code);
+    this.toOrigin(opcodes.close, known ? closePayload(code, reason) : closePayload(1002, ""));
     this.cutLater();
   }
 

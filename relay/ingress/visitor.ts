@@ -8,6 +8,8 @@ import { reasonPhrase } from "../../shared/http1/reasons.ts";
 import { streamKinds } from "../../shared/kind.ts";
 import type { Socket, SocketHandler } from "../../shared/socket.ts";
 import { type AnswerContext, answer } from "../answers.ts";
+import { ForwardedLines } from "../forwarded.ts";
+import { account } from "./account.ts";
 import { Exchange, type VisitorSide } from "./exchange.ts";
 import type { HttpIngress } from "./http.ts";
 import { ingressLimits } from "./limits.ts";
@@ -19,6 +21,7 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
   deadlineMs: number;
   private readonly reader: HttpReader<"request">;
   private exchange: Exchange | undefined;
+  readonly forwarded: ForwardedLines;
   /** A request on the relay's own host is being answered. */
   private own = false;
   private ownBody: ((bytes: Uint8Array | undefined) => void) | undefined;
@@ -31,13 +34,14 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
     private readonly ingress: HttpIngress,
   ) {
     this.reader = new HttpReader("request", {
-      head: (head, framing) => this.requestHead(head, framing),
+      head: (head, framing, bytes) => this.requestHead(head, framing, bytes),
       body: (bytes) => this.requestBody(bytes),
       trailers: (fields) => this.exchange?.requestTrailers(fields),
       end: () => this.requestEnd(),
       fault: (fault) => this.requestFault(fault),
     });
     this.deadlineMs = ingress.deps.clock.now() + ingressLimits.headWithinMs;
+    this.forwarded = new ForwardedLines({ remote: socket.remote, scheme: ingress.deps.scheme });
     socket.handler = this;
   }
 
@@ -155,7 +159,7 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
 
   // HttpReader's handler
 
-  private requestHead(head: RequestHead, framing: Framing): void {
+  private requestHead(head: RequestHead, framing: Framing, http: Uint8Array): void {
     const { deps } = this.ingress;
     this.deadlineMs = Number.POSITIVE_INFINITY;
     const host = fieldValue(head.fields, "host") ?? "";
@@ -185,6 +189,7 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
     const exchange = new Exchange(this, {
       name,
       head,
+      http,
       framing,
       target: route.target,
       prefix: route.prefix,
@@ -322,25 +327,10 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
   private report(exchange: Exchange): void {
     if (this.exchange !== exchange) return;
     this.exchange = undefined;
-    const { metrics, log, clock } = this.ingress.deps;
     const { options, bytesIn, bytesOut, status } = exchange;
-    const ms = clock.now() - options.startedMs;
-    metrics.streamsOpen--;
-    metrics.bytesIn += bytesIn;
-    metrics.bytesOut += bytesOut;
-    metrics.answered(status, ms);
-    const query = options.target.indexOf("?");
-    const path = query < 0 ? options.target : options.target.slice(0, query);
-    log.write({
-      event: "request",
-      name: options.name,
-      method: options.head.method,
-      path,
-      status,
-      ms,
-      bytesIn,
-      bytesOut,
-    });
+    const { name, head, target, startedMs } = options;
+    const { method } = head;
+    account(this.ingress.deps, { name, method, target, startedMs, status, bytesIn, bytesOut });
   }
 }
 

@@ -67,6 +67,27 @@ export function withoutHopByHop(fields: string[], options: { readonly keepUpgrad
   return kept;
 }
 
+const nowhere: readonly number[] = [];
+
+/**
+ * Where in `fields` those of this hop stand, for who copies the rest as bytes. undefined: Connection names more than
+ * keep-alive or close, so that it takes `withoutHopByHop`.
+ */
+export function hopByHopPlaces(fields: readonly string[]): readonly number[] | undefined {
+  let places: number[] | undefined;
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i] ?? "";
+    if (!mayBeHopByHop(name)) continue;
+    const lower = name.toLowerCase();
+    if (!hopByHop.has(lower)) continue;
+    if (lower === "connection" && !isNamed(fields[i + 1], "keep-alive") && !isNamed(fields[i + 1], "close"))
+      return undefined;
+    places ??= [];
+    places.push(i);
+  }
+  return places ?? nowhere;
+}
+
 const keepAliveAlone: ReadonlySet<string> = new Set(["keep-alive"]);
 const closeAlone: ReadonlySet<string> = new Set(["close"]);
 

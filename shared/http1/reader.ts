@@ -10,8 +10,11 @@ export type HeadOf<S extends Side> = S extends "request" ? RequestHead : Respons
 
 /** Who gets what `HttpReader` reads. All calls come from inside push, finish, next or expect. */
 export interface HttpReaderHandler<Head> {
-  /** A head. A response's 1xx heads come here too, with framing `none`, and the final head follows. */
-  head(head: Head, framing: Framing): void;
+  /**
+   * A head, and its `bytes` with the empty line, which may be a view of what was pushed. A response's 1xx heads come
+   * here too, with framing `none`, and the final head follows.
+   */
+  head(head: Head, framing: Framing, bytes: Uint8Array): void;
   /** Body bytes without framing: a view of what was pushed. */
   body(bytes: Uint8Array): void;
   /** Trailers of a chunked body; only when there are some. */
@@ -253,7 +256,7 @@ export class HttpReader<S extends Side> {
     if (this.#side === "request") {
       const head = parseRequestHead(bytes);
       if (head instanceof HttpFault) this.#give(head);
-      else this.#begin(head as HeadOf<S>, requestFraming(head));
+      else this.#begin(head as HeadOf<S>, requestFraming(head), bytes);
       return;
     }
     const head = parseResponseHead(bytes);
@@ -263,15 +266,15 @@ export class HttpReader<S extends Side> {
     }
     const framing = responseFraming(head, this.#method);
     if (head.status >= 200 || head.status === 101 || framing instanceof HttpFault) {
-      this.#begin(head as HeadOf<S>, framing);
+      this.#begin(head as HeadOf<S>, framing, bytes);
     } else if (++this.#interims > maxInterimHeads) {
       this.#fail("Too many 1xx heads.");
     } else {
-      this.#handler.head(head as HeadOf<S>, framing);
+      this.#handler.head(head as HeadOf<S>, framing, bytes);
     }
   }
 
-  #begin(head: HeadOf<S>, framing: Framing | HttpFault): void {
+  #begin(head: HeadOf<S>, framing: Framing | HttpFault, bytes: Uint8Array): void {
     if (framing instanceof HttpFault) {
       this.#give(framing);
       return;
@@ -297,7 +300,7 @@ export class HttpReader<S extends Side> {
         this.#tunnel = true;
         break;
     }
-    this.#handler.head(head, framing);
+    this.#handler.head(head, framing, bytes);
     if (this.#state === "length" && this.#left === 0) this.#complete();
   }
 

@@ -191,7 +191,7 @@ describe("agent", () => {
       const port = Number(/http:\/\/seen\.localhost:(\d+)/.exec(text)?.[1]);
       expect((await visit({ port, host: "seen.localhost" }, "/shown")).text).toBe("ok");
       expect(await until((each) => each.includes("/shown"))).toMatch(/GET.*\/shown.*200|200.*GET.*\/shown/);
-      terminal.write("\x03");
+      agent.kill("SIGINT");
       expect(await agent.exited).toBe(0);
       terminal.close();
     },

@@ -3,11 +3,13 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promise
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { testExcept } from "./programs/except.ts";
 import { type Relay, relayProgram, startRelay } from "./programs/relay.ts";
 import { startAgent } from "./programs/tunnel.ts";
 import { answerOk, RawOrigin } from "./raw/origin.ts";
 import { Visitor, visit } from "./raw/visitor.ts";
 
+const noProgram = { workerd: "the relay is no program there" };
 const testLimitMs = 60_000;
 
 let folder: string;
@@ -51,7 +53,8 @@ describe("relay", () => {
     testLimitMs,
   );
 
-  test(
+  testExcept(
+    noProgram,
     "its data folder is private, ignored by git, and keeps the key over a restart",
     async () => {
       const data = join(folder, "kept");
@@ -149,7 +152,8 @@ describe("relay", () => {
     testLimitMs,
   );
 
-  test(
+  testExcept(
+    noProgram,
     "on SIGTERM what is under way is finished and new connections are not taken",
     async () => {
       const own = await startRelay();
