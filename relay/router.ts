@@ -19,14 +19,19 @@ export interface RouterOptions {
   readonly publicHost?: string | undefined;
 }
 
+const maxSeenHosts = 4_096;
+
 /** Host and path to tunnel: the one place that decides, so that routing and checks never read different values. */
 export class Router {
+  /** Host fields that were looked at before: a handful of them makes up nearly all requests. */
+  private readonly seen = new Map<string, string | undefined>();
+
   constructor(private readonly options: RouterOptions) {}
 
   /** `host` as in the Host field; `target` in origin form. */
   route(host: string, target: string): Route {
     const { domains, routing, publicHost } = this.options;
-    const bare = hostName(host);
+    const bare = this.hostName(host);
     if (bare === undefined) return { kind: "unknown" };
     if (bare === publicHost || domains.includes(bare) || isAddress(bare)) return this.own(target);
     const dot = bare.indexOf(".");
@@ -34,6 +39,15 @@ export class Router {
     if (routing === "path" || !isName(name) || !domains.includes(bare.slice(dot + 1)))
       return { kind: "unknown" };
     return { kind: "tunnel", name, target };
+  }
+
+  private hostName(host: string): string | undefined {
+    const known = this.seen.get(host);
+    if (known !== undefined) return known;
+    const bare = hostName(host);
+    if (this.seen.size >= maxSeenHosts) this.seen.clear();
+    this.seen.set(host, bare);
+    return bare;
   }
 
   private own(target: string): Route {

@@ -5,7 +5,7 @@
 export interface Link {
   /** Who receives the events; set at once by whoever gets the link. */
   handler: LinkHandler;
-  /** Takes a binary message. The bytes must not change until they are gone. Ignored once closed. */
+  /** Takes a binary message, and a copy of it: the bytes are the caller's again. Ignored once closed. */
   send(message: Uint8Array): void;
   /** Takes a text message (liveness). */
   sendText(text: string): void;

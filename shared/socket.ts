@@ -8,7 +8,7 @@ export interface Socket {
   handler: SocketHandler;
   /**
    * Takes all of `bytes`, and keeps what the system does not accept at once. The caller must not change them after.
-   * Returns `queued`. A small rest is copied, so a view never pins a large buffer. Ignored after end or destroy.
+   * Returns `queued`: at 0, bytes of 16 KiB or more are the caller's again. A small rest is copied, so a view never pins a large buffer. Ignored after end or destroy.
    */
   write(bytes: Uint8Array): number;
   /** Bytes written that the system has not accepted yet. */

@@ -50,7 +50,8 @@ export class MessageSocketLink implements Link {
 
   send(message: Uint8Array): void {
     if (this.#state !== "open" || this.#socket.readyState !== openState) return;
-    this.#socket.send(message as Uint8Array<ArrayBuffer>);
+    // workerd queues the buffer itself, and the sender uses it again.
+    this.#socket.send(message.slice());
     if (!this.#polling && this.queued > 0) this.#pollLater(this.queued);
   }
 

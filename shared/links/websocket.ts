@@ -1,7 +1,7 @@
 import type { Clock } from "../clock.ts";
 import type { Link, LinkHandler } from "../link.ts";
 import type { Socket } from "../socket.ts";
-import { closePayload, encodeFrame, type Opcode, opcodes } from "../websocket/frame.ts";
+import { closePayload, encodeFrame, maxHeaderBytes, type Opcode, opcodes } from "../websocket/frame.ts";
 import { FrameReader } from "../websocket/frame-reader.ts";
 
 export interface WebSocketLinkOptions {
@@ -19,6 +19,8 @@ const limits = {
   maxMessageBytes: 65_536,
   /** Liveness texts are far shorter. */
   maxTextBytes: 1_024,
+  /** Sockets gather smaller writes and keep them for a moment. */
+  reuseFromBytes: 32_768,
   /** A peer that neither answers a close nor reads what is queued is dropped after this. */
   closeTimeoutMs: 2_000,
   /** A peer that pings and does not read gets no more pongs above this. */
@@ -36,6 +38,8 @@ export class WebSocketLink implements Link {
   readonly #keys: MaskingKeys | undefined;
   readonly #encoder = new TextEncoder();
   #early: Uint8Array | undefined;
+  /** For the next large frame: a fresh 64 KiB each cost a tenth of bulk throughput in zeroing and page faults. */
+  #room: Uint8Array | undefined;
   #cancelTimeout: (() => void) | undefined;
   #state: "open" | "closing" | "closed" = "open";
   /** What `closed` will say. */
@@ -102,7 +106,15 @@ export class WebSocketLink implements Link {
    * copy: 64 KiB copied take 2.3 us, and between two processes both ways gave 1.9 to 2.3 GB/s.
    */
   #write(opcode: Opcode, payload: Uint8Array): void {
-    this.#socket.write(encodeFrame(opcode, payload, this.#keys?.next()));
+    const key = this.#keys?.next();
+    if (payload.length < limits.reuseFromBytes) {
+      this.#socket.write(encodeFrame(opcode, payload, key));
+      return;
+    }
+    const room = this.#room ?? new Uint8Array(limits.maxMessageBytes + maxHeaderBytes);
+    const queued = this.#socket.write(encodeFrame(opcode, payload, key, room));
+    // What is queued still lies in it.
+    this.#room = queued === 0 ? room : undefined;
   }
 
   #pong(payload: Uint8Array): void {

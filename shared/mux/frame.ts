@@ -48,9 +48,9 @@ export class MessageWriter {
   private bytes: Uint8Array;
   length = 0;
 
-  /** `expectedBytes`: what is waiting; the message is never larger than the limit. */
-  constructor(expectedBytes: number) {
-    this.bytes = new Uint8Array(Math.min(limits.maxMessageBytes, expectedBytes));
+  /** `expectedBytes`: what is waiting; the message is never larger than the limit. `spare`: a buffer of that size. */
+  constructor(expectedBytes: number, spare?: Uint8Array) {
+    this.bytes = spare ?? new Uint8Array(Math.min(limits.maxMessageBytes, expectedBytes));
   }
 
   /** Bytes that still fit. */

@@ -15,6 +15,7 @@ export class Ledger {
   /** When an ACK must leave at the latest; undefined: none is owed. */
   ackDueMs: number | undefined;
   private readonly kept = new Queue<Kept>();
+  private readonly spares: Uint8Array[] = [];
   private sentCount = 0;
   private ackedCount = 0;
   private receivedCount = 0;
@@ -36,6 +37,11 @@ export class Ledger {
     this.kept.push({ bytes, sentMs: nowMs, mark: this.flight.sent(bytes.length) });
   }
 
+  /** A full-size buffer of an acknowledged message: nobody needs its bytes any more. undefined: there is none. */
+  spare(): Uint8Array | undefined {
+    return this.spares.pop();
+  }
+
   /** An ACK came. */
   acknowledged(count: number, nowMs: number): Code | undefined {
     if (count > this.sentCount) return "protocol-error";
@@ -43,8 +49,13 @@ export class Ledger {
     let newest: Kept | undefined;
     for (; this.ackedCount < count; this.ackedCount++) {
       newest = this.kept.shift();
-      bytes += newest?.bytes.length ?? 0;
+      if (newest === undefined) continue;
+      bytes += newest.bytes.length;
+      if (newest.bytes.length === limits.maxMessageBytes && this.spares.length < limits.maxSpares)
+        this.spares.push(newest.bytes);
     }
+    // At rest nothing is held.
+    if (this.kept.length === 0) this.spares.length = 0;
     if (newest !== undefined) this.flight.acknowledged(bytes, newest.mark, newest.sentMs, nowMs);
     return undefined;
   }
@@ -79,6 +90,7 @@ export class Ledger {
   /** Forgets all, at the session's end. */
   clear(): void {
     this.kept.clear();
+    this.spares.length = 0;
     this.flight.clear();
     this.ackDueMs = undefined;
   }

@@ -25,6 +25,8 @@ export const limits = {
   /** Resets that wait for the link; more means that the peer opens without reading. */
   maxPendingResets: 8_192,
   maxPendingDatagramBytes: 1_048_576,
+  /** Buffers of acknowledged messages that are kept for the next ones while bulk flows. */
+  maxSpares: 8,
   ackDelayMs: 25,
   /** With no stream open. One request after the other: the next OPEN takes the ACK along, which saves a message. */
   idleAckDelayMs: 2,

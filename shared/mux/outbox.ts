@@ -78,7 +78,11 @@ export class Outbox {
     nowMs: number,
     options: { readonly frames: boolean; readonly acks: boolean },
   ): Uint8Array | undefined {
-    const writer = new MessageWriter(this.expectedBytes(options.frames));
+    const expected = this.expectedBytes(options.frames);
+    const writer = new MessageWriter(
+      expected,
+      expected < limits.maxMessageBytes ? undefined : this.ledger.spare(),
+    );
     const received = options.acks ? this.ledger.tell() : undefined;
     if (received !== undefined) writer.ack(received);
     this.writeCredits(writer, nowMs);

@@ -52,11 +52,23 @@ export function frameHeader(opcode: Opcode, payloadBytes: number, key?: number):
   return header;
 }
 
-/** A whole frame in one fresh buffer: one copy, and the masking in place where the payload lies on a word border. */
-export function encodeFrame(opcode: Opcode, payload: Uint8Array, key?: number): Uint8Array {
+/** The longest header, and what puts the payload behind it on a word border. */
+export const maxHeaderBytes = 16;
+
+/**
+ * A whole frame in one buffer: one copy, and the masking in place where the payload lies on a word border. `room`: a
+ * buffer to use again, `maxHeaderBytes` larger than the payload at least; else a fresh one is made.
+ */
+export function encodeFrame(
+  opcode: Opcode,
+  payload: Uint8Array,
+  key?: number,
+  room?: Uint8Array,
+): Uint8Array {
   const headerBytes = frameHeaderLength(payload.length, key !== undefined);
   const pad = (4 - (headerBytes & 3)) & 3;
-  const out = new Uint8Array(pad + headerBytes + payload.length);
+  const size = pad + headerBytes + payload.length;
+  const out = room === undefined ? new Uint8Array(size) : room.subarray(0, size);
   const start = writeHeader(out, pad, opcode, payload.length, key);
   out.set(payload, start);
   if (key !== undefined) applyMask(out.subarray(start), key);

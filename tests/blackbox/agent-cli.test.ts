@@ -72,7 +72,7 @@ describe("agent", () => {
       expect(kinds.indexOf("ready")).toBeGreaterThanOrEqual(0);
       expect(kinds.indexOf("ready")).toBeLessThan(kinds.indexOf("request"));
       const link = agent.events.find((event) => event.event === "link");
-      expect(link).toMatchObject({ link: 0, state: "up" });
+      expect(link).toMatchObject({ state: "up", attempt: 0, delayMs: 0 });
     },
     testLimitMs,
   );
