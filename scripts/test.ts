@@ -29,6 +29,8 @@ interface Group {
   readonly environment: Readonly<Record<string, string>>;
   /** What the group leaves out, because it makes no sense there. */
   readonly without?: RegExp;
+  /** A script to run first. */
+  readonly prepare?: string;
 }
 
 /** What starts programs runs apart from the units, and where it says so again on another runtime. */
@@ -49,6 +51,14 @@ const programGroups: readonly Group[] = [
     environment: { UNDERPASS_TEST_RELAY: "workerd" },
     // There is no program to start, and the platform reads and writes WebSocket frames itself.
     without: /\/(agent-cli|relay-cli|usage|autobahn)\.test\.ts$/,
+  },
+  {
+    title: "black box, the agent's binary",
+    folder: "tests/blackbox/",
+    environment: { UNDERPASS_TEST_RELAY: "bun", UNDERPASS_TEST_AGENT: join(root, "dist/underpass") },
+    // What is about the agent: the rest would say the same thing again.
+    without: /\/(relay-cli|routing|servers|autobahn|usage)\.test\.ts$/,
+    prepare: "scripts/build-agent.ts",
   },
   { title: "house", folder: "tests/house/", environment: {} },
 ];
@@ -129,9 +139,12 @@ async function main(): Promise<number> {
   const lines: string[] = [];
   let passed = 0;
   let failed = 0;
-  for (const { title, members, environment } of chosenGroups(positionals, values.soak)) {
+  for (const { title, members, environment, prepare } of chosenGroups(positionals, values.soak)) {
     console.log(`\n── ${title} (${members.length} files)`);
     const startedAt = performance.now();
+    if (prepare !== undefined)
+      await Bun.spawn([process.execPath, join(root, prepare)], { stdout: "inherit", stderr: "inherit" })
+        .exited;
     const result = await run(members, environment, timeoutMs);
     const seconds = ((performance.now() - startedAt) / 1000).toFixed(0);
     passed += result.passed;

@@ -5,10 +5,12 @@ import { join } from "node:path";
 import type { Program } from "./programs/program.ts";
 import { type Relay, relayRuntime, startRelay } from "./programs/relay.ts";
 import { startAgent } from "./programs/tunnel.ts";
+import { within } from "./programs/within.ts";
 import { RawOrigin } from "./raw/origin.ts";
 import { type Answer, Visitor, visit } from "./raw/visitor.ts";
 
 const testLimitMs = 120_000;
+const answerLimitMs = 20_000;
 const agentCount = 20;
 
 let data: string;
@@ -50,7 +52,9 @@ test(
         agents.map((agent, i) => agent.event("ready", (event) => event["name"] === `agent-${i}`, marks[i])),
       );
       for (let i = 0; i < agentCount; i++) {
-        expect((await visit({ port, host: relay.hostFor(`agent-${i}`) })).text).toBe("ok");
+        const visited = visit({ port, host: relay.hostFor(`agent-${i}`) });
+        const told = () => `an answer by agent-${i}, ${agents[i]?.describe()}`;
+        expect((await within(visited, answerLimitMs, told)).text).toBe("ok");
       }
       const errors = agents.flatMap((agent, i) =>
         agent.events.slice(marks[i]).filter((event) => event.event === "error"),

@@ -115,8 +115,9 @@ export class Wire {
       }
       if (all.length > maxBytes) throw new Error(`no ${JSON.stringify(mark)} in ${all.length} bytes`);
       if (this.#over !== undefined) throw new WireEnded(this.#over === "reset");
+      const more = this.#more();
       this.socket.resume();
-      await this.#more();
+      await more;
     }
   }
 
