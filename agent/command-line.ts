@@ -93,6 +93,7 @@ const groups: readonly (readonly [heading: string, switches: readonly Switch[]])
       { name: "json", text: "one JSON object a line on stdout", example: "--json" },
       { name: "qr", text: "the URL as QR code", example: "--qr" },
       { name: "verbose", text: "more on stderr", example: "--verbose" },
+      { name: "quiet", text: "no line for each request", example: "--quiet" },
     ],
   ],
 ];

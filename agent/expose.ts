@@ -127,6 +127,7 @@ function check(given: ExposeOptions): AgentOptions {
     json: false,
     qr: false,
     verbose: false,
+    quiet: false,
     warnings: [],
   };
 }

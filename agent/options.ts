@@ -39,6 +39,8 @@ export interface AgentOptions {
   readonly json: boolean;
   readonly qr: boolean;
   readonly verbose: boolean;
+  /** Requests are not told. */
+  readonly quiet: boolean;
   /** What the person should know before it starts. */
   readonly warnings: readonly string[];
 }
@@ -80,6 +82,7 @@ export function checkOptions(line: CommandLine): AgentOptions {
     json: line.flag("json"),
     qr: line.flag("qr"),
     verbose: line.flag("verbose"),
+    quiet: line.flag("quiet"),
     warnings,
   };
 }

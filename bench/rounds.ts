@@ -26,7 +26,7 @@ export interface Entrant {
   readonly running: Running;
 }
 
-const warmUpSeconds = 1;
+const warmUpSeconds = 3;
 
 interface Measured {
   readonly values: Readonly<Record<string, number>>;
@@ -51,7 +51,7 @@ export async function playRounds(
     faults.set(contender.name, []);
   }
   for (const running of field) {
-    // Not counted: sockets, pages and compiled code get warm. What fails here fails again below, and is told there.
+    // Not counted: sockets, pages and compiled code get warm (a JIT takes seconds). What fails here fails again below, and is told there.
     await measureOnce(workload, running, { ...settings, seconds: warmUpSeconds }).catch(() => undefined);
   }
   const headline = workload.metrics[0];

@@ -142,6 +142,7 @@ function serveShape(values: Values): RelayOptions {
     nameTtlMs: within("--name-ttl", () => parseDuration(values.text("--name-ttl") ?? "24h")),
     memoryBytes,
     graceMs: within("--grace", () => parseDuration(values.text("--grace") ?? "30s")),
+    quiet: values.flag("--quiet"),
     json: values.flag("--json"),
   };
 }

@@ -20,6 +20,8 @@ export interface RelayOptions extends SecretSource {
   readonly nameTtlMs: number;
   readonly memoryBytes: number;
   readonly graceMs: number;
+  /** Requests are not logged. */
+  readonly quiet: boolean;
   readonly json: boolean;
 }
 

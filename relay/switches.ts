@@ -15,6 +15,7 @@ export function serveSwitches(): Option[] {
     switchOf("--name-ttl <duration>", "how long a name stays its owner's after the last agent left", "24h"),
     switchOf("--memory <size>", "cap for buffers", "512MiB"),
     switchOf("--grace <duration>", "time that open streams get to finish on SIGTERM", "30s"),
+    switchOf("--quiet", "no log line for each request"),
     switchOf("--json", "one JSON object a line on stdout; logs to stderr"),
   ];
 }
@@ -68,6 +69,7 @@ Examples:
   relay --domain a.example --domain b.example            two domains
   relay --secret-file /run/secrets/underpass             a key of your own
   relay --data /var/lib/underpass --name-ttl 7d          where things are kept, and names for longer
+  relay --quiet                                          busy, and logged by the proxy before it
   relay --memory 1GiB --grace 10s --json                 for a supervisor that reads JSON lines
 `;
 export const tokenExamples = `

@@ -72,20 +72,32 @@ export function encodeHeadBytes(
 export function decodeHead(fields: Uint8Array): HeadFields | undefined {
   if (fields.length > limits.maxHeadFieldsBytes) return undefined;
   const head: { http?: Uint8Array; trailers?: Uint8Array; visitor?: string } = {};
-  let seen: Set<number> | undefined;
+  let seen = 0;
+  let unknown: Set<number> | undefined;
   for (let at = 0; at < fields.length; ) {
     const tag = fields[at] ?? 0;
     const from = at + 3;
     const to = from + (((fields[at + 1] ?? 0) << 8) | (fields[at + 2] ?? 0));
     if (from > fields.length || to > fields.length) return undefined;
-    // Most heads have one field; a second one is what needs the look back.
-    if (at > 0 && (seen ??= new Set([fields[0] ?? 0])).has(tag)) return undefined;
-    seen?.add(tag);
     const value = fields.subarray(from, to);
-    if (tag === tags.http) head.http = value;
-    else if (tag === tags.trailers) head.trailers = value;
-    else if (tag === tags.visitor) head.visitor = decoder.decode(value);
-    else if ((tag & optionalTag) === 0) return undefined;
+    const before = seen;
+    if (tag === tags.http) {
+      head.http = value;
+      seen |= 1;
+    } else if (tag === tags.trailers) {
+      head.trailers = value;
+      seen |= 2;
+    } else if (tag === tags.visitor) {
+      head.visitor = decoder.decode(value);
+      seen |= 4;
+    } else if ((tag & optionalTag) === 0 || unknown?.has(tag)) return undefined;
+    else {
+      unknown ??= new Set();
+      unknown.add(tag);
+      at = to;
+      continue;
+    }
+    if (seen === before) return undefined;
     at = to;
   }
   return head.http !== undefined && head.http.length > limits.maxHttpHeadBytes ? undefined : head;

@@ -24,6 +24,16 @@ export function chooseFace(
   composed: Composed,
   on: { readonly interrupt: () => void; readonly readerGone: () => void },
 ): Face {
+  const face = loudFace(options, composed, on);
+  if (!options.quiet) return face;
+  return { ...face, show: (event) => event.event === "request" || face.show(event) };
+}
+
+function loudFace(
+  options: AgentOptions,
+  composed: Composed,
+  on: { readonly interrupt: () => void; readonly readerGone: () => void },
+): Face {
   if (options.json) return jsonFace(options, on.readerGone);
   return process.stdout.isTTY ? screenFace(options, composed, on.interrupt) : plainFace(options);
 }

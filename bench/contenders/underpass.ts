@@ -44,6 +44,8 @@ export const underpass: Contender = {
         "localhost",
         "--data",
         data,
+        // nginx runs with access_log off.
+        "--quiet",
         "--json",
       );
       const url = new URL(await relay.line(listeningUrl));
@@ -59,6 +61,7 @@ export const underpass: Contender = {
           name,
           "--token-file",
           tokenFile,
+          "--quiet",
         );
         await agent.line((line) => (line.includes("://") ? line : undefined));
         return {

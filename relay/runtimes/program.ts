@@ -38,7 +38,7 @@ export async function runRelay(listen: Listen): Promise<number> {
 
 async function serve(options: RelayOptions, listen: Listen): Promise<number> {
   const { secret, source } = await loadSecret(options);
-  const log = new StreamLog({ json: options.json });
+  const log = new StreamLog(options);
   const stopped = Promise.withResolvers<void>();
   let signals = 0;
   let relay: RunningRelay | undefined;

@@ -13,7 +13,7 @@ export class StreamLog implements RelayLog {
   private shownMs = 0;
   private shown = "";
 
-  constructor(private readonly options: { readonly json: boolean }) {
+  constructor(private readonly options: { readonly json: boolean; readonly quiet: boolean }) {
     process.on("exit", () => this.flush());
   }
 
@@ -22,6 +22,7 @@ export class StreamLog implements RelayLog {
       if (this.options.json) process.stdout.write(`${JSON.stringify(event)}\n`);
       return;
     }
+    if (this.options.quiet && event.event === "request") return;
     this.text += `${this.time()} ${line(event)}\n`;
     if (this.text.length > gatherChars) this.flush();
     else if (!this.waiting) {

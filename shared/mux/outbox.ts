@@ -36,6 +36,11 @@ export class Outbox {
     return this.resets.length;
   }
 
+  /** Streams that wait for their turn. */
+  get waitingStreams(): number {
+    return this.turns.length;
+  }
+
   get hasFrames(): boolean {
     while (this.turns.peek()?.closed === true) this.turns.shift();
     return this.turns.length > 0 || this.resets.length > 0;
@@ -110,10 +115,11 @@ export class Outbox {
     if (this.goaway !== undefined) bytes += limits.maxReasonBytes + recordBytes.goaway;
     const datagram = this.datagrams.peek();
     if (datagram !== undefined) bytes += datagram.payload.length + recordBytes.datagram;
-    // The first stream is measured, so that it always gets on; the others are guessed.
-    const first = frames ? this.turns.peek() : undefined;
-    if (first !== undefined)
-      bytes += first.waitingBytes + (this.turns.length - 1) * 512 + recordBytes.resetFrame;
+    if (frames) {
+      bytes += recordBytes.resetFrame;
+      for (let i = 0; i < this.turns.length && bytes < limits.maxMessageBytes; i++)
+        bytes += this.turns.at(i)?.waitingBytes ?? 0;
+    }
     return bytes;
   }
 

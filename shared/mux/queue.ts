@@ -15,6 +15,11 @@ export class Queue<T> {
     return this.items[this.start];
   }
 
+  /** The `place`th from the front, from 0. */
+  at(place: number): T | undefined {
+    return this.items[this.start + place];
+  }
+
   shift(): T | undefined {
     if (this.start === this.items.length) return undefined;
     const item = this.items[this.start];

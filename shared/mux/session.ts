@@ -135,6 +135,11 @@ export class Session implements StreamHost {
   get flightBudgetBytes(): number {
     return this.ledger.flight.budgetBytes;
   }
+  /** Every open stream has something to send: to wait for more before sending gains nothing. */
+  get allWaiting(): boolean {
+    const { waitingStreams } = this.outbox;
+    return waitingStreams > 0 && waitingStreams >= this.streams.size;
+  }
   /** At rest: no streams, nothing to send, nothing unacknowledged either way. */
   get resting(): boolean {
     return this.streams.size === 0 && this.outbox.pendingResets === 0 && this.ledger.settled;

@@ -48,6 +48,8 @@ export class Stream {
   closed = false;
   /** DATA bytes that wait to be sent. */
   queued = 0;
+  /** The same of OPEN and HEAD. */
+  private headBytes = 0;
 
   /** In the session's turn queue. Session's own. */
   inTurn = false;
@@ -96,7 +98,9 @@ export class Stream {
     this.granted = window;
     this.epochMs = nowMs;
     this.announced = opening === undefined;
-    if (opening !== undefined) this.items.push({ type: RecordType.open, bytes: opening });
+    if (opening === undefined) return;
+    this.items.push({ type: RecordType.open, bytes: opening });
+    this.headBytes = opening.length;
   }
 
   /** Queues a HEAD frame. Throws RangeError when the fields are larger than a frame may carry. */
@@ -105,6 +109,7 @@ export class Stream {
       throw new RangeError("head fields are too large for a frame");
     if (this.closed || this.ending) return;
     this.items.push({ type: RecordType.head, bytes: fields });
+    this.headBytes += fields.length;
     this.host.ready(this);
   }
 
@@ -199,13 +204,9 @@ export class Stream {
     );
   }
 
-  /** What the writer needs for all that waits here, at most a message. */
+  /** What the writer needs for all that waits here. */
   get waitingBytes(): number {
-    const heads = this.items.length * frameHeaderBytes * 2;
-    const first = this.items.peek();
-    return (
-      this.queued + heads + (first !== undefined && first.type !== RecordType.data ? first.bytes.length : 0)
-    );
+    return this.queued + this.headBytes + this.items.length * (frameHeaderBytes + 1);
   }
 
   /**
@@ -271,6 +272,7 @@ export class Stream {
       return;
     }
     this.offset += item.bytes.length + limits.frameCost;
+    this.headBytes -= item.bytes.length;
     if (item.type === RecordType.open) {
       writer.open(this.id, this.kind, item.bytes);
       this.announced = true;

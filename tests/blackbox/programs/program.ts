@@ -81,9 +81,14 @@ export class Program {
     return within(wait(), waitLimitMs, () => `some output of ${this.describe()}`);
   }
 
-  /** The exit code, within the limit. */
-  exit(): Promise<number> {
-    return within(this.exited, waitLimitMs, () => `the end of ${this.describe()}`);
+  /** The exit code, within the limit; a program that does not end by then is killed. */
+  async exit(): Promise<number> {
+    try {
+      return await within(this.exited, waitLimitMs, () => `the end of ${this.describe()}`);
+    } catch (error) {
+      this.signal("SIGKILL");
+      throw error;
+    }
   }
 
   signal(name: NodeJS.Signals): void {
