@@ -1,4 +1,4 @@
-/** From here on a write goes its own way when it is the first of a turn: copying it would cost what it saves. */
+/** From here on a write goes its own way: copying it would cost what it saves. */
 const writeAtOnceBytes = 16_384;
 const maxGatheredBytes = 65_536;
 
@@ -18,14 +18,14 @@ export class GatheredWrites {
 
   /** Takes `bytes`, or gives them (and what came before them) to the system at once. */
   add(bytes: Uint8Array): void {
-    if (this.#bytes + bytes.length > maxGatheredBytes) this.flush();
-    if (this.#bytes === 0) {
-      if (bytes.length >= writeAtOnceBytes) {
-        this.#toSystem(bytes);
-        return;
-      }
-      queueMicrotask(this.flush);
+    const atOnce = bytes.length >= writeAtOnceBytes;
+    if (atOnce || this.#bytes + bytes.length > maxGatheredBytes) this.flush();
+    if (atOnce) {
+      // Never kept here: who writes as much may use the buffer again as soon as nothing is queued.
+      this.#toSystem(bytes);
+      return;
     }
+    if (this.#bytes === 0) queueMicrotask(this.flush);
     this.#pieces.push(bytes);
     this.#bytes += bytes.length;
   }

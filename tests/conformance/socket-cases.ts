@@ -160,6 +160,30 @@ export const socketCases: readonly SocketCase[] = [
       }),
   },
   {
+    name: "a write of 16 KiB or more that leaves nothing queued is done with its buffer",
+    run: (context) =>
+      pair(context, {}, async (near, far) => {
+        // Guards links that write each large message from the same buffer, right behind a small one.
+        const left = new Ear(near);
+        const right = new Ear(far);
+        let expected = "";
+        left.call((socket) => {
+          const room = new Uint8Array(20_000);
+          for (let i = 0; i < 8; i++) {
+            const letter = String.fromCharCode(97 + i);
+            socket.write(bytesOf("0123456789"));
+            room.fill(letter.charCodeAt(0));
+            expected += `0123456789${letter.repeat(room.length)}`;
+            if (socket.write(room) > 0) break;
+            room.fill(0);
+          }
+          socket.end();
+        });
+        await right.until(() => right.ends === 1);
+        assert.ok(right.text() === expected, "bytes were changed after they were written");
+      }),
+  },
+  {
     name: "destroy reaches the far end as a reset, and closed comes once on both",
     run: (context) =>
       pair(context, {}, async (near, far) => {
