@@ -82,6 +82,12 @@ async function main(): Promise<number> {
   const results: Result[] = [];
   const stops: (() => Promise<void>)[] = [];
   let broken = false;
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.once(signal, async () => {
+      for (const stop of stops.toReversed()) await stop();
+      process.exit(130);
+    });
+  }
   try {
     const origins = await startOrigins();
     stops.push(origins.stop);

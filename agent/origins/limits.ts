@@ -9,7 +9,7 @@ export const originLimits = {
    * meets such a close is lost, since it is never sent twice.
    */
   idleMs: 1_500,
-  maxIdleSockets: 64,
+  maxIdleSockets: 512,
   /** After our FIN the origin has this long to close its side. */
   partingMs: 1_000,
   /** Smaller pieces of a request are joined into one write. */
