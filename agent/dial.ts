@@ -168,9 +168,16 @@ function refusal(result: HttpCallResult): RelayRefusal {
   return new RelayRefusal("not-a-relay", `${codes["not-a-relay"].meaning} (It answers ${status}${hint}.)`);
 }
 
-/** A code of a newer relay that is not known here counts by its status. */
+/**
+ * What a relay tells visitors (an unknown host or tunnel, a path with nothing at it) means to an agent that it has the
+ * wrong address: time does not cure it. A code of a newer relay that is not known here counts by its status.
+ */
 function knownCode(text: string, status: number): Code {
-  if (Object.hasOwn(codes, text)) return text as Code;
+  const wrongAddress = status >= 400 && status < 500 && status !== 408 && status !== 429;
+  if (Object.hasOwn(codes, text)) {
+    const code = text as Code;
+    return wrongAddress && !codes[code].fatal ? "not-a-relay" : code;
+  }
   return status >= 500 || status === 429 ? "relay-unreachable" : "bad-request";
 }
 

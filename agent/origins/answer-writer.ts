@@ -1,6 +1,7 @@
 import { encodeHead } from "../../shared/head.ts";
 import { writeResponseHead } from "../../shared/http1/head.ts";
 import { encodeLatin1 } from "../../shared/http1/latin1.ts";
+import { limits } from "../../shared/mux/limits.ts";
 import type { Stream } from "../../shared/mux/stream.ts";
 
 /** A Response as the frames of a stream: each chunk goes at once, and the next is read when the stream has room. */
@@ -35,8 +36,11 @@ export class AnswerWriter {
     const hasBody = !bodiless && response.body !== null;
     if (hasBody && Number.isNaN(announced)) fields.push("transfer-encoding", "chunked");
     if (!hasBody && !bodiless && Number.isNaN(announced)) fields.push("content-length", "0");
+    if (!this.#head(response.status, response.statusText, fields)) {
+      await response.body?.cancel().catch(() => {});
+      return new RangeError("The Response's head is larger than a tunnel carries (32 KiB).");
+    }
     this.status = response.status;
-    this.#head(response.status, response.statusText, fields);
     if (!hasBody || response.body === null) {
       await response.body?.cancel().catch(() => {});
       return !bodiless && announced > 0
@@ -98,9 +102,12 @@ export class AnswerWriter {
     return new TypeError(message);
   }
 
-  #head(status: number, reason: string, fields: string[]): void {
-    const text = writeResponseHead({ status, reason, minor: 1, fields });
-    this.#stream.head(encodeHead({ http: encodeLatin1(text) }));
+  /** false: it is too large, and was not sent. */
+  #head(status: number, reason: string, fields: string[]): boolean {
+    const http = encodeLatin1(writeResponseHead({ status, reason, minor: 1, fields }));
+    if (http.length > limits.maxHttpHeadBytes) return false;
+    this.#stream.head(encodeHead({ http }));
+    return true;
   }
 }
 

@@ -3,6 +3,7 @@ import { decodeHead } from "../../shared/head.ts";
 import { HttpFault } from "../../shared/http1/fault.ts";
 import { requestFraming } from "../../shared/http1/framing.ts";
 import { closeHead, isNamed, parseRequestHead, writeRequestHead } from "../../shared/http1/head.ts";
+import { sizeWithoutEmptyLine } from "../../shared/http1/head-bytes.ts";
 import { withoutHopByHop } from "../../shared/http1/hop.ts";
 import { encodeLatin1 } from "../../shared/http1/latin1.ts";
 import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
@@ -52,7 +53,8 @@ export class HttpOrigin {
   /** Takes an http stream that the relay opened, with its head fields still encoded. The head is checked once more here. */
   open(stream: Stream, fields: Uint8Array): StreamHandler {
     const http = decodeHead(fields)?.http;
-    const head = http === undefined || endsInEmptyLine(http) ? undefined : parseRequestHead(http);
+    const head =
+      http === undefined || sizeWithoutEmptyLine(http) !== http.length ? undefined : parseRequestHead(http);
     const framing = head === undefined || head instanceof HttpFault ? undefined : requestFraming(head);
     const valid = head !== undefined && !(head instanceof HttpFault) && framing !== undefined;
     // CONNECT asks for a proxy, which an origin is not; and its answer would be no HTTP message.
@@ -103,11 +105,4 @@ function authority(target: DialTarget): string {
   const name = host.includes(":") ? `[${host}]` : host;
   const usual = target.tls === undefined ? 80 : 443;
   return port === undefined || port === usual ? name : `${name}:${port}`;
-}
-
-function endsInEmptyLine(http: Uint8Array): boolean {
-  const { length } = http;
-  return (
-    http[length - 4] === 13 && http[length - 3] === 10 && http[length - 2] === 13 && http[length - 1] === 10
-  );
 }

@@ -8,6 +8,7 @@ import {
   type ResponseHead,
   writeRequestHead,
 } from "../../shared/http1/head.ts";
+import { sizeWithoutEmptyLine } from "../../shared/http1/head-bytes.ts";
 import { hopByHopPlaces, withoutHopByHop } from "../../shared/http1/hop.ts";
 import { encodeLatin1 } from "../../shared/http1/latin1.ts";
 import { limits } from "../../shared/mux/limits.ts";
@@ -37,15 +38,20 @@ export function openingBytes(
   fields: readonly string[],
   ours: ForwardedLines,
 ): Uint8Array | undefined {
-  let places = hopByHopPlaces(fields);
+  const ofThisHop = hopByHopPlaces(fields);
+  if (ofThisHop === undefined) return undefined;
+  const places: number[] = [];
   let host = "";
+  let next = 0;
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] ?? "";
-    if (isNamed(name, "host")) host = fields[i + 1] ?? "";
-    else if (isForgedField(name))
-      places = places === undefined ? undefined : [...places, i].sort((a, b) => a - b);
+    if (ofThisHop[next] === i) {
+      places.push(i);
+      next++;
+    } else if (isForgedField(name)) places.push(i);
+    else if (isNamed(name, "host")) host = fields[i + 1] ?? "";
   }
-  return places === undefined ? undefined : encodeHeadBytes(http, places, ours.forHost(host), ours.visitor);
+  return encodeHeadBytes(http, places, ours.forHost(host), ours.visitor);
 }
 
 /** What a HEAD frame of the answer holds. */
@@ -66,7 +72,8 @@ export function readAnswerHead(fields: Uint8Array, method: string): AnswerHead |
     const trailers = parseTrailers(found.trailers, "origin-invalid");
     return trailers instanceof HttpFault ? undefined : { kind: "trailers", fields: trailers };
   }
-  if (found?.http === undefined) return undefined;
+  // An empty line within would end the head before what is added to it.
+  if (found?.http === undefined || sizeWithoutEmptyLine(found.http) !== found.http.length) return undefined;
   const head = parseResponseHead(found.http);
   if (head instanceof HttpFault) return undefined;
   const framing = responseFraming(head, method);

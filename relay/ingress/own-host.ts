@@ -19,7 +19,8 @@ export type Answered = (bytes: Uint8Array, options: { readonly keepAlive: boolea
 export interface LinkOutcome {
   refused: Answered;
   /** The 101 to write; gives the socket and what has come behind the request. */
-  opened(bytes: Uint8Array): { readonly socket: Socket; readonly early: Uint8Array };
+  /** undefined: the agent has gone meanwhile, and nothing was written. */
+  opened(bytes: Uint8Array): { readonly socket: Socket; readonly early: Uint8Array } | undefined;
 }
 
 /** Larger bodies are no business of the control plane's. */
@@ -79,11 +80,13 @@ export class OwnHost {
       const { name, token } = readDial(head.fields, target);
       const admission = await this.reception.admit(name, token);
       const fields = acceptFields(upgrade.key, subprotocol);
-      const { socket, early } = outcome.opened(
+      const opened = outcome.opened(
         encodeLatin1(
           `${writeResponseHead({ status: 101, reason: reasonPhrase(101), minor: 1, fields })}\r\n`,
         ),
       );
+      if (opened === undefined) return;
+      const { socket, early } = opened;
       this.reception.receive(
         new WebSocketLink(socket, { role: "relay", clock: this.clock, early }),
         admission,

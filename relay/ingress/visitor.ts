@@ -28,6 +28,7 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
   private mode: "http" | "raw" | "lingering" | "handed-on" = "http";
   private lingered = 0;
   private halfClosed = false;
+  private gone = false;
 
   constructor(
     private readonly socket: Socket,
@@ -92,6 +93,7 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
   }
 
   closed(): void {
+    this.gone = true;
     this.ingress.forget(this);
     this.ownBody?.(undefined);
     const { exchange } = this;
@@ -245,6 +247,11 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
       ownHost.link(head, target, {
         refused: answered,
         opened: (bytes) => {
+          // While the token was checked the agent may have left, and no event would ever tell a link made now.
+          if (this.gone || this.halfClosed) {
+            this.socket.destroy();
+            return undefined;
+          }
           this.mode = "handed-on";
           this.ingress.forget(this);
           this.write(bytes);

@@ -121,7 +121,7 @@ export class Stream {
       this.queued += bytes.length;
       this.host.ready(this);
     }
-    if (this.queued > limits.streamQueueHighBytes) this.full = true;
+    if (this.queueCost > limits.streamQueueHighBytes) this.full = true;
     return !this.full;
   }
 
@@ -204,6 +204,11 @@ export class Stream {
     );
   }
 
+  /** What is queued costs memory by the piece too: a flood of single bytes must fill it as well. */
+  private get queueCost(): number {
+    return this.queued + this.items.length * limits.frameCost;
+  }
+
   /** What the writer needs for all that waits here. */
   get waitingBytes(): number {
     return this.queued + this.headBytes + this.items.length * (frameHeaderBytes + 1);
@@ -236,7 +241,7 @@ export class Stream {
       this.sendWhole(item, writer);
       if (this.closed) return true;
     }
-    if (this.full && this.queued < limits.streamQueueLowBytes) {
+    if (this.full && this.queueCost < limits.streamQueueLowBytes) {
       this.full = false;
       this.handler.writable();
     }

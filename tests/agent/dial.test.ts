@@ -171,6 +171,17 @@ describe("a refusal", () => {
     }
   });
 
+  test("with what a relay tells visitors means the wrong address, which no other dial cures", async () => {
+    for (const [status, code] of [
+      [421, "unknown-host"],
+      [404, "unknown-tunnel"],
+      [404, "not-found"],
+    ] as const) {
+      const refusal = await refusalFor(refuse(status, code));
+      expect([refusal.code, refusal.fatal]).toEqual(["not-a-relay", true]);
+    }
+  });
+
   test("with a code of a newer relay counts by its status", async () => {
     expect((await refusalFor(refuse(422, "moon-phase"))).code).toBe("bad-request");
     expect((await refusalFor(refuse(503, "constructor"))).code).toBe("relay-unreachable");

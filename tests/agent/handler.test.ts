@@ -331,6 +331,10 @@ describe("a fetch function as origin", () => {
       () => new Response(new Blob(["abc"]).stream(), { headers: { "content-length": "4" } }),
     ],
     [
+      "follows a head larger than a tunnel carries",
+      () => new Response("x", { headers: { "x-large": "x".repeat(45_000) } }),
+    ],
+    [
       "is longer than announced",
       () => new Response(new Blob(["abc"]).stream(), { headers: { "content-length": "2" } }),
     ],

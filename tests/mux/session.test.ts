@@ -129,6 +129,18 @@ describe("credit", () => {
 });
 
 describe("memory", () => {
+  test("single bytes fill a stream's queue as well: each piece counts for what it costs to keep", () => {
+    const pair = new Pair();
+    const talk = pair.relay.open(0);
+    if (talk === undefined) throw new Error("refused");
+    let pieces = 0;
+    while (!talk.full && pieces < 100_000) {
+      talk.write(1);
+      pieces++;
+    }
+    expect(pieces).toBeLessThan(2_000);
+  });
+
   test("is reserved under the cap whatever grows first", () => {
     const memory = new Memory(1_000_000);
     expect(memory.admit(100_000)).toBe(true);

@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { ForwardedLines, forwardRequest } from "../../relay/forwarded.ts";
-import { openingBytes, openingFields } from "../../relay/ingress/heads.ts";
-import { decodeHead } from "../../shared/head.ts";
+import { openingBytes, openingFields, readAnswerHead } from "../../relay/ingress/heads.ts";
+import { decodeHead, encodeHead } from "../../shared/head.ts";
 import { HttpFault } from "../../shared/http1/fault.ts";
 import { parseRequestHead, writeFields } from "../../shared/http1/head.ts";
 import { withoutHopByHop } from "../../shared/http1/hop.ts";
@@ -54,4 +54,13 @@ test("a head that goes on as bytes says what one says that is written anew", () 
     { seed: 1, numRuns: 2_000 },
   );
   expect(Math.min(shortened.asBytes, shortened.anew)).toBeGreaterThan(200);
+});
+
+test("an answer's head with an empty line in it or behind it is refused: what is added would stand in the body", () => {
+  const head = (text: string) => readAnswerHead(encodeHead({ http: encodeLatin1(text) }), "GET");
+  const plain = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n";
+  expect(head(plain)?.kind).toBe("head");
+  expect(head(`${plain}\r\n`)).toBeUndefined();
+  expect(head(`${plain}\r\nX-A: b\r\n`)).toBeUndefined();
+  expect(head(`${plain}\r\nX-A: b\r\n\r\n`)).toBeUndefined();
 });
