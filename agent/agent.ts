@@ -36,6 +36,7 @@ export interface AgentSettings {
   readonly token: () => Promise<string | undefined>;
   /** Links at once, each with a session of its own. */
   readonly links: number;
+  readonly join: boolean;
   readonly reconnect: boolean;
   readonly backoff: () => SlotOptions["backoff"];
   /** 16 to 64 of `[A-Za-z0-9_-]`, random. */
@@ -150,12 +151,13 @@ export class Agent implements SlotOwner {
   }
 
   #startSlots(name: string): void {
-    const { door, clock, links, backoff, instance, version } = this.#settings;
+    const { door, clock, links, backoff, instance, version, join } = this.#settings;
     this.#slots = Array.from({ length: links }, (_, index) => {
       const credential = new Credential(this.#settings.token);
       const options: SlotOptions = {
         index,
         instance,
+        join,
         version,
         clock,
         memory: this.#memory,

@@ -78,6 +78,7 @@ const groups: readonly (readonly [heading: string, switches: readonly Switch[]])
     "How it holds on:",
     [
       { name: "links", value: "n", text: "links to the relay, 1 to 8 (default 2)", example: "--links 4" },
+      { name: "join", text: "share the name with other agents that join", example: "--join" },
       { name: "no-reconnect", text: "exit 5 when the link is lost", example: "--no-reconnect" },
       {
         name: "max-reconnect-delay",

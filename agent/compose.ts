@@ -52,6 +52,7 @@ export async function compose(given: ComposeOptions): Promise<Composed> {
     ...(options.name !== undefined && { name: options.name }),
     token: embedded === undefined ? () => readToken(options, platform) : async () => embedded.token,
     links: options.links,
+    join: options.join,
     reconnect: options.reconnect,
     backoff: () => new Backoff({ maxDelayMs: options.maxReconnectDelayMs, random: Math.random }),
     instance: randomText(random),

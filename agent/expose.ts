@@ -39,6 +39,8 @@ export interface ExposeOptions {
   readonly links?: number;
   /** false: a relay that can't be reached, or is lost, ends the tunnel. Default true: it is dialled again, for ever. */
   readonly reconnect?: boolean;
+  /** Share the name with other agents that join it. Default false: take it over. */
+  readonly join?: boolean;
   /** What happens, as `--json` prints it. */
   readonly onEvent?: (event: AgentEvent) => void;
   /** A fetch function threw, or its answer could not be sent. Default: to the console. */
@@ -122,6 +124,7 @@ function check(given: ExposeOptions): AgentOptions {
     ...(name !== undefined && { name }),
     insecure,
     links: given.links ?? 2,
+    join: given.join ?? false,
     reconnect: given.reconnect ?? true,
     maxReconnectDelayMs: 30_000,
     json: false,

@@ -34,6 +34,8 @@ export interface AgentOptions {
   readonly name?: string;
   readonly insecure: boolean;
   readonly links: number;
+  /** Share the name instead of taking it over. */
+  readonly join: boolean;
   readonly reconnect: boolean;
   readonly maxReconnectDelayMs: number;
   readonly json: boolean;
@@ -77,6 +79,7 @@ export function checkOptions(line: CommandLine): AgentOptions {
     ...(name !== undefined && { name }),
     insecure,
     links: parseWhole(line.text("links") ?? "2", "--links", 1, 8),
+    join: line.flag("join"),
     reconnect: !line.flag("no-reconnect"),
     maxReconnectDelayMs: duration(line, "max-reconnect-delay", 30_000),
     json: line.flag("json"),

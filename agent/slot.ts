@@ -17,6 +17,7 @@ export interface SlotOptions {
   /** From 0. */
   readonly index: number;
   readonly instance: string;
+  readonly join: boolean;
   readonly version: string;
   readonly clock: Clock;
   readonly memory: Memory;
@@ -99,7 +100,7 @@ export class Slot {
   }
 
   #shakeHands(link: Link): void {
-    const { clock, instance, index, version } = this.#options;
+    const { clock, instance, index, version, join } = this.#options;
     let settled = false;
     const settle = (): boolean => {
       if (settled) return false;
@@ -141,6 +142,7 @@ export class Slot {
         window: limits.initialWindowBytes,
         streams: limits.maxStreams,
         received: 0,
+        ...(join && { join }),
         agent: `underpass/${version}`,
       }),
     );

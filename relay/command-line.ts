@@ -10,16 +10,7 @@ import { serveExamples, serveSwitches, tokenExamples, tokenSwitches, variableOf 
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Of the contract, but of a later version. Silence would be worse: someone relies on them. */
-const laterSwitches = [
-  "--tcp-ports",
-  "--udp-ports",
-  "--tls-listen",
-  "--tls-cert",
-  "--tls-key",
-  "--jwks",
-  "--issuer",
-  "--audience",
-];
+const laterSwitches = ["--tcp-ports", "--udp-ports", "--tls-listen", "--jwks", "--issuer", "--audience"];
 /** Below this the relay can't carry one stream each way at full credit for a handful of visitors. */
 const minMemoryBytes = 16 * 2 ** 20;
 
@@ -138,6 +129,7 @@ function serveShape(values: Values): RelayOptions {
     listen: within("--listen", () => parseListenAddress(values.text("--listen") ?? "127.0.0.1:8787")),
     domains: [...new Set((values.list("--domain") ?? [defaultDomain(publicUrl)]).map(checkedDomain))],
     ...(publicUrl !== undefined && { publicUrl: checkedPublicUrl(publicUrl) }),
+    ...tlsShape(values),
     routing: checkedRouting(values.text("--routing") ?? "both"),
     nameTtlMs: within("--name-ttl", () => parseDuration(values.text("--name-ttl") ?? "24h")),
     memoryBytes,
@@ -145,6 +137,14 @@ function serveShape(values: Values): RelayOptions {
     quiet: values.flag("--quiet"),
     json: values.flag("--json"),
   };
+}
+
+function tlsShape(values: Values): Pick<RelayOptions, "tls"> {
+  const cert = values.text("--tls-cert");
+  const key = values.text("--tls-key");
+  if ((cert === undefined) !== (key === undefined))
+    throw new UnderpassError("usage", "--tls-cert and --tls-key go together.");
+  return cert === undefined || key === undefined ? {} : { tls: { cert, key } };
 }
 
 function tokenShape(values: Values): TokenOptions {

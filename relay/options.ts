@@ -18,6 +18,8 @@ export interface RelayOptions extends SecretSource {
   readonly publicUrl?: string;
   readonly routing: "host" | "path" | "both";
   readonly nameTtlMs: number;
+  /** Paths of PEM files: https and wss without a proxy. */
+  readonly tls?: { readonly cert: string; readonly key: string };
   readonly memoryBytes: number;
   readonly graceMs: number;
   /** Requests are not logged. */

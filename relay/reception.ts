@@ -53,6 +53,11 @@ export class Reception {
 
   constructor(private readonly deps: ReceptionDeps) {}
 
+  /** A dial was refused. */
+  refused(code: Code): void {
+    this.deps.metrics.refused(code);
+  }
+
   /** Checks a dial before the link is opened. Rejects with the refusal; nothing is kept of one. */
   async admit(name: string, token: string | undefined): Promise<Admission> {
     const { deps } = this;
@@ -122,6 +127,10 @@ export class Reception {
       refuseLink(link, error instanceof UnderpassError ? error.code : "internal-error", gone);
       return;
     }
+    if (tunnels.isSuperseded(name, hello.instance, nowMs)) {
+      refuseLink(link, "superseded", gone);
+      return;
+    }
     const session = new Session(
       {
         side: "relay",
@@ -148,6 +157,7 @@ export class Reception {
         },
         over: (code) => {
           cancelExpiry();
+          agent?.cancelGrace?.();
           metrics.sessions--;
           if (agent !== undefined) tunnels.remove(name, agent, clock.now());
           metrics.tunnels = tunnels.size;
@@ -157,8 +167,11 @@ export class Reception {
       },
       { pings: false },
     );
-    agent = { driver, instance: hello.instance, leaving: false };
-    const { generation, superseded } = tunnels.add(name, agent, { join: hello.join === true, nowMs });
+    agent = { driver, instance: hello.instance, slot: hello.slot, leaving: false };
+    const { generation, superseded, replaced } = tunnels.add(name, agent, {
+      join: hello.join === true,
+      nowMs,
+    });
     link.send(
       writeWelcome({
         version: 1,
@@ -179,6 +192,7 @@ export class Reception {
     metrics.tunnels = tunnels.size;
     deps.log.write({ event: "agent", name, state: "here", subject: claims.subject });
     for (const old of superseded) this.supersede(old);
+    for (const old of replaced) old.driver.session.lost("link-lost");
     cancelExpiry = this.atExpiry(claims.expiresAtMs, agent);
   }
 
@@ -190,7 +204,9 @@ export class Reception {
       receptionLimits.supersededGraceMs,
       codes.superseded.meaning,
     );
-    clock.at(clock.now() + receptionLimits.supersededGraceMs, () => old.driver.close("superseded"));
+    old.cancelGrace = clock.at(clock.now() + receptionLimits.supersededGraceMs, () =>
+      old.driver.close("superseded"),
+    );
   }
 
   /** At `exp` of a live session: GOAWAY `token-expired`. Timers hold at most 24.8 days, so the wait is cut. */

@@ -27,6 +27,8 @@ export interface RelayConfig {
   readonly nameTtlMs: number;
   readonly memoryBytes?: number;
   readonly log?: RelayLog;
+  /** PEM texts: https and wss without a proxy. */
+  readonly tls?: { readonly cert: string; readonly key: string } | undefined;
 }
 
 export interface RunningRelay {
@@ -40,6 +42,8 @@ export interface RunningRelay {
 const relayLimits = {
   defaultMemoryBytes: 536_870_912,
   maxNames: 200_000,
+  /** So that one token can't take them all. */
+  maxNamesPerOwner: 10_000,
   /** Lapsed names are looked for this often. */
   sweepMs: 60_000,
   /** While stopping: how often it looks whether all has finished. */
@@ -54,7 +58,12 @@ export async function startRelay(config: RelayConfig): Promise<RunningRelay> {
   const metrics = new Metrics();
   const memory = new Memory(config.memoryBytes ?? relayLimits.defaultMemoryBytes);
   const log = config.log ?? { write() {} };
-  const names = new Names({ ttlMs: config.nameTtlMs, random, maxNames: relayLimits.maxNames });
+  const names = new Names({
+    ttlMs: config.nameTtlMs,
+    random,
+    maxNames: relayLimits.maxNames,
+    maxNamesPerOwner: relayLimits.maxNamesPerOwner,
+  });
   const tunnels = new Tunnels(names);
   const tokens = new Tokens(config.secret);
   const publicHost = publicUrl === undefined ? undefined : new URL(publicUrl).hostname;
@@ -87,16 +96,19 @@ export async function startRelay(config: RelayConfig): Promise<RunningRelay> {
     },
   });
   const ownHost = new OwnHost(app, reception, clock, draining);
-  const scheme = publicUrl?.startsWith("https:") === true ? "https" : "http";
+  const ownScheme = config.tls === undefined ? "http" : "https";
+  const scheme = publicUrl === undefined ? ownScheme : publicUrl.startsWith("https:") ? "https" : "http";
   const ingress = new HttpIngress({ clock, router, tunnels, names, metrics, log, ownHost, scheme });
   let listener: Listener;
   try {
-    listener = await config.accept(config.listen, (socket) => ingress.accept(socket));
+    listener = await config.accept({ ...config.listen, ...(config.tls && { tls: config.tls }) }, (socket) =>
+      ingress.accept(socket),
+    );
   } catch (error) {
     ingress.close();
     throw error;
   }
-  url = `http://${config.listen.host.includes(":") ? `[${config.listen.host}]` : config.listen.host}:${listener.port}`;
+  url = `${ownScheme}://${config.listen.host.includes(":") ? `[${config.listen.host}]` : config.listen.host}:${listener.port}`;
   let cancelSweep = () => {};
   const sweep = () => {
     names.sweep(clock.now());

@@ -19,7 +19,9 @@ export interface RouterOptions {
   readonly publicHost?: string | undefined;
 }
 
-const maxSeenHosts = 4_096;
+/** Few and short: a key may pin the head that it was cut from. */
+const maxSeenHosts = 256;
+const maxSeenHostChars = 255;
 
 /** Host and path to tunnel: the one place that decides, so that routing and checks never read different values. */
 export class Router {
@@ -45,6 +47,7 @@ export class Router {
     const known = this.seen.get(host);
     if (known !== undefined) return known;
     const bare = hostName(host);
+    if (host.length > maxSeenHostChars) return bare;
     if (this.seen.size >= maxSeenHosts) this.seen.clear();
     this.seen.set(host, bare);
     return bare;

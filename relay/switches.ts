@@ -11,6 +11,8 @@ export function serveSwitches(): Option[] {
     switchOf("--domain <domain...>", "a tunnel 'blue' is at blue.<domain>; may be repeated", "localhost"),
     switchOf("--public-url <url>", "what the outside calls this relay when a proxy stands before it"),
     switchOf("--routing <how>", "host (blue.<domain>), path (/~blue/), or both", "both"),
+    switchOf("--tls-cert <file>", "serve https and wss itself: the certificate chain, PEM"),
+    switchOf("--tls-key <file>", "and its key, PEM"),
     ...secretSwitches(),
     switchOf("--name-ttl <duration>", "how long a name stays its owner's after the last agent left", "24h"),
     switchOf("--memory <size>", "cap for buffers", "512MiB"),
@@ -66,6 +68,7 @@ Examples:
   relay                                                  for this machine, on 127.0.0.1:8787
   relay --listen 0.0.0.0:80 --domain tunnels.example     tunnels at http://NAME.tunnels.example
   relay --public-url https://relay.example --routing path   behind a proxy that speaks TLS, without wildcard DNS
+  relay --listen 0.0.0.0:443 --domain t.example --tls-cert chain.pem --tls-key key.pem
   relay --domain a.example --domain b.example            two domains
   relay --secret-file /run/secrets/underpass             a key of your own
   relay --data /var/lib/underpass --name-ttl 7d          where things are kept, and names for longer

@@ -50,7 +50,7 @@ const programGroups: readonly Group[] = [
     folder: "tests/blackbox/",
     environment: { UNDERPASS_TEST_RELAY: "workerd" },
     // There is no program to start, and the platform reads and writes WebSocket frames itself.
-    without: /\/(agent-cli|relay-cli|usage|autobahn)\.test\.ts$/,
+    without: /\/(agent-cli|relay-cli|usage|autobahn|tls)\.test\.ts$/,
   },
   {
     title: "black box, the agent's binary",

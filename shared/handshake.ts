@@ -31,7 +31,8 @@ const welcomeSchema = v.object({
   first: count,
   generation: count,
   resumeWindowMs: count,
-  urls: v.array(v.string()),
+  // They reach a terminal and programs that read lines.
+  urls: v.pipe(v.array(v.pipe(v.string(), v.regex(/^[!-~]{1,300}$/))), v.maxLength(16)),
 });
 
 export type Hello = v.InferOutput<typeof helloSchema>;

@@ -13,10 +13,18 @@ import {
 } from "../../shared/http1/head.ts";
 import { namedByConnection, withoutHopByHop } from "../../shared/http1/hop.ts";
 import { encodeLatin1 } from "../../shared/http1/latin1.ts";
+import { maxInterimHeads } from "../../shared/http1/limits.ts";
 import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
 import type { ForwardedLines } from "../forwarded.ts";
 import { rewriteResponse } from "../prefix.ts";
-import { openingBytes, openingFields, readAnswerHead } from "./heads.ts";
+import {
+  allowedTrailers,
+  openingBytes,
+  openingFields,
+  readAnswerHead,
+  visitorCode,
+  withoutOurs,
+} from "./heads.ts";
 
 /** What an exchange needs of the visitor's socket. */
 export interface VisitorSide {
@@ -32,6 +40,8 @@ export interface VisitorSide {
   done(exchange: Exchange, options: { readonly keepAlive: boolean }): void;
   /** No answer came from the origin: give one for `code`. */
   refuse(exchange: Exchange, code: Code): void;
+  /** The answer is through; the rest of the upload may take as long as an idle socket may. */
+  awaitUpload(): void;
   /** The answer broke off: end so that the visitor can tell. */
   abort(exchange: Exchange): void;
   /** From here on the socket's bytes are the new protocol's; what has come of it already is handed to `requestBody`. */
@@ -53,6 +63,8 @@ export interface ExchangeOptions {
   readonly startedMs: number;
 }
 
+/** More 1xx heads wait for a visitor who does not read only in an attack. */
+const maxQueuedInterimBytes = 65_536;
 const crlf = encodeLatin1("\r\n");
 
 /** One request of a visitor through a tunnel, and its answer. `StreamHandler`: what comes from the agent. */
@@ -73,6 +85,7 @@ export class Exchange implements StreamHandler {
   private chunks = false;
   private keepAlive: boolean;
   private trailers: readonly string[] = [];
+  private interims = 0;
   private requestComplete = false;
   private readonly upgrade: boolean;
 
@@ -111,7 +124,7 @@ export class Exchange implements StreamHandler {
   }
 
   requestTrailers(fields: string[]): void {
-    this.stream?.head(encodeHead({ trailers: encodeLatin1(writeFields(fields)) }));
+    this.stream?.head(encodeHead({ trailers: encodeLatin1(writeFields(allowedTrailers(fields))) }));
   }
 
   requestEnd(): void {
@@ -123,7 +136,8 @@ export class Exchange implements StreamHandler {
 
   /** FIN from the visitor. */
   visitorLeft(): void {
-    if (!this.requestComplete) return this.visitorGone();
+    // What comes after an upgrade is not complete before it has begun.
+    if (!this.requestComplete || (this.upgrade && this.state === "waiting")) return this.visitorGone();
     this.stream?.end();
     if (this.state !== "raw") this.stream?.left();
   }
@@ -172,6 +186,7 @@ export class Exchange implements StreamHandler {
     this.state = "answered";
     if (this.upgrade) this.stream?.end();
     if (this.requestComplete || !this.keepAlive) this.complete();
+    else visitor.awaitUpload();
   }
 
   left(): void {}
@@ -205,6 +220,8 @@ export class Exchange implements StreamHandler {
   }
 
   private interim(head: ResponseHead): void {
+    // Nothing slows an agent that sends heads to a visitor who does not read.
+    if (++this.interims > maxInterimHeads || this.visitor.queued > maxQueuedInterimBytes) return this.fault();
     if (this.options.head.minor === 0) return;
     this.writeHead({ ...head, fields: withoutHopByHop(head.fields, { keepUpgrade: false }) });
   }
@@ -213,7 +230,7 @@ export class Exchange implements StreamHandler {
     const { head: request, prefix } = this.options;
     this.status = head.status;
     this.state = "body";
-    let fields = withoutHopByHop(head.fields, { keepUpgrade: false });
+    let fields = withoutOurs(withoutHopByHop(head.fields, { keepUpgrade: false }));
     if (prefix !== undefined)
       fields = rewriteResponse(fields, prefix, fieldValue(request.fields, "host") ?? "");
     const added: string[] = [];
@@ -248,7 +265,7 @@ export class Exchange implements StreamHandler {
   private fail(code: Code): void {
     const { state } = this;
     this.state = "over";
-    if (state === "waiting") this.visitor.refuse(this, code);
+    if (state === "waiting") this.visitor.refuse(this, visitorCode(code));
     else if (state !== "over") this.visitor.abort(this);
   }
 }

@@ -8,7 +8,7 @@ import { checkUpgradeRequest, newKey, refusalOfUpgrade } from "../../shared/webs
 import { rewriteResponse } from "../prefix.ts";
 import { type FetchHead, headersOf } from "./fetch-head.ts";
 import type { FetchPlatform } from "./fetch-platform.ts";
-import { openingFields, readAnswerHead } from "./heads.ts";
+import { openingFields, readAnswerHead, visitorCode, withoutOurs } from "./heads.ts";
 import { Upload } from "./upload.ts";
 import { VisitorSocket } from "./visitor-socket.ts";
 
@@ -216,7 +216,7 @@ export class FetchExchange implements StreamHandler {
   private final(head: ResponseHead, framing: Framing): void {
     const { read, prefix } = this.options;
     const { status } = head;
-    let fields = withoutHopByHop(head.fields, { keepUpgrade: false });
+    let fields = withoutOurs(withoutHopByHop(head.fields, { keepUpgrade: false }));
     if (prefix !== undefined) fields = rewriteResponse(fields, prefix, read.host);
     const headers = headersOf(fields);
     headers.delete("transfer-encoding");
@@ -251,7 +251,7 @@ export class FetchExchange implements StreamHandler {
     const { state } = this;
     this.state = "over";
     if (state === "waiting") {
-      const response = this.side.refuse(this, code);
+      const response = this.side.refuse(this, visitorCode(code));
       this.status = response.status;
       this.answer(response);
     } else if (state === "body") {

@@ -1,3 +1,4 @@
+import { type Code, codes } from "../../shared/errors.ts";
 import { decodeHead, encodeHead, encodeHeadBytes } from "../../shared/head.ts";
 import { HttpFault } from "../../shared/http1/fault.ts";
 import { type Framing, responseFraming } from "../../shared/http1/framing.ts";
@@ -79,3 +80,42 @@ export function readAnswerHead(fields: Uint8Array, method: string): AnswerHead |
   const framing = responseFraming(head, method);
   return framing instanceof HttpFault ? undefined : { kind: "head", head, framing, http: found.http };
 }
+
+/** The answer's fields less `Underpass-*`: a visitor must be able to tell the relay's own answers by them. */
+export function withoutOurs(fields: string[]): string[] {
+  let kept: string[] | undefined;
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i] ?? "";
+    const ours = (name.charCodeAt(0) | 0x20) === 0x75 && name.toLowerCase().startsWith("underpass-");
+    if (ours) kept ??= fields.slice(0, i);
+    else kept?.push(name, fields[i + 1] ?? "");
+  }
+  return kept ?? fields;
+}
+
+/** What a visitor is told when his stream ended with `code`: the fate of the session behind it is not his to know. */
+export function visitorCode(code: Code): Code {
+  return codes[code].status === undefined || codes[code].fatal ? "link-lost" : code;
+}
+
+/** A visitor's trailers less what must not come behind the body: routing, framing, and what only we may say (RFC 9110 section 6.5.1). */
+export function allowedTrailers(fields: string[]): string[] {
+  const kept: string[] = [];
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i] ?? "";
+    if (!isForgedField(name) && !neverTrailing.has(name.toLowerCase())) kept.push(name, fields[i + 1] ?? "");
+  }
+  return kept;
+}
+
+const neverTrailing = new Set([
+  "host",
+  "content-length",
+  "transfer-encoding",
+  "connection",
+  "upgrade",
+  "te",
+  "trailer",
+  "authorization",
+  "cookie",
+]);

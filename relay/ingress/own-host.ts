@@ -24,7 +24,7 @@ export interface LinkOutcome {
 }
 
 /** Larger bodies are no business of the control plane's. */
-const maxBodyBytes = 65_536;
+const maxBodyBytes = 8_192;
 const problem = "application/problem+json";
 
 /** The relay's own host on raw sockets: the control plane in Hono, and the agents' links. */
@@ -44,14 +44,20 @@ export class OwnHost {
     remote: string,
     answered: Answered,
   ): (bytes: Uint8Array | undefined) => void {
-    const chunks: Uint8Array[] = [];
+    let body = new Uint8Array(0);
     let size = 0;
     let over = false;
     return (bytes) => {
       if (over) return;
       if (bytes !== undefined && size + bytes.length <= maxBodyBytes) {
+        // One buffer that grows: pieces of a byte each would cost a hundred times what they hold.
+        if (size + bytes.length > body.length) {
+          const larger = new Uint8Array(Math.min(maxBodyBytes, Math.max(1_024, (size + bytes.length) * 2)));
+          larger.set(body.subarray(0, size));
+          body = larger;
+        }
+        body.set(bytes, size);
         size += bytes.length;
-        chunks.push(bytes.slice());
         return;
       }
       over = true;
@@ -61,7 +67,7 @@ export class OwnHost {
         head,
         target,
         remote,
-        framing.kind === "none" ? undefined : new Blob(chunks as BlobPart[]),
+        framing.kind === "none" ? undefined : new Blob([body.subarray(0, size)]),
         answered,
         complete,
       );
@@ -96,6 +102,7 @@ export class OwnHost {
         error instanceof UnderpassError
           ? error
           : new UnderpassError("internal-error", undefined, { cause: error });
+      this.reception.refused(known.code);
       const { status, fields, body } = answer(known.code, { accept: problem, detail: known.message });
       fields.push("Connection", "close");
       outcome.refused(wholeAnswer(status, fields, body), { keepAlive: false });

@@ -127,6 +127,10 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
     else this.linger();
   }
 
+  awaitUpload(): void {
+    this.deadlineMs = this.ingress.deps.clock.now() + ingressLimits.idleMs;
+  }
+
   abort(exchange: Exchange): void {
     this.report(exchange);
     this.socket.destroy();
@@ -199,7 +203,10 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
       startedMs: deps.clock.now(),
     });
     const refusal = exchange.start((fields, handler) => tunnel.open(streamKinds.http, fields, handler));
-    if (refusal !== undefined) return this.refuseRequest(refusal, head, framing, { name });
+    if (refusal !== undefined) {
+      const full = refusal === "agent-offline" && tunnel.reachable;
+      return this.refuseRequest(full ? "too-many-streams" : refusal, head, framing, { name });
+    }
     deps.metrics.streams++;
     deps.metrics.streamsOpen++;
     this.exchange = exchange;
@@ -221,9 +228,12 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
   private requestFault(fault: HttpFault): void {
     const { exchange } = this;
     if (exchange !== undefined) {
+      const { answered } = exchange;
       exchange.visitorGone();
       this.report(exchange);
-      this.socket.destroy();
+      // An answer that is through is still to be read.
+      if (answered) this.linger();
+      else this.socket.destroy();
       return;
     }
     this.ownBody?.(undefined);
@@ -236,6 +246,8 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
   private toOwnHost(head: RequestHead, framing: Framing, target: string): void {
     const { ownHost } = this.ingress.deps;
     this.own = true;
+    // The control plane's requests are small: whoever is slower than a head may be holds a socket for nothing.
+    this.deadlineMs = this.ingress.deps.clock.now() + ingressLimits.headWithinMs;
     const answered = (bytes: Uint8Array, options: { readonly keepAlive: boolean }) => {
       this.own = false;
       this.ownBody = undefined;

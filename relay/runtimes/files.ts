@@ -76,3 +76,10 @@ async function readIfThere(path: string): Promise<string | undefined> {
 function isCode(error: unknown, code: string): boolean {
   return error instanceof Error && "code" in error && error.code === code;
 }
+
+/** A file that a switch names. Throws `usage` when it can't be read. */
+export async function readText(path: string): Promise<string> {
+  return readFile(path, "utf8").catch((cause: unknown) => {
+    throw new UnderpassError("usage", `${resolve(path)} can't be read.`, { cause });
+  });
+}

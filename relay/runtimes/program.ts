@@ -7,7 +7,7 @@ import { parseRelayCommand } from "../command-line.ts";
 import type { RelayOptions } from "../options.ts";
 import { type RunningRelay, startRelay } from "../relay.ts";
 import { mintToken } from "../token.ts";
-import { loadSecret } from "./files.ts";
+import { loadSecret, readText } from "./files.ts";
 import { StreamLog } from "./stream-log.ts";
 
 /** `relay.ts` as a program, on Bun and on Deno: `listen` is the runtime's. Resolves with the exit code. */
@@ -36,6 +36,9 @@ export async function runRelay(listen: Listen): Promise<number> {
   }
 }
 
+/** For what was written last. */
+const lastWordsMs = 250;
+
 async function serve(options: RelayOptions, listen: Listen): Promise<number> {
   const { secret, source } = await loadSecret(options);
   const log = new StreamLog(options);
@@ -55,11 +58,14 @@ async function serve(options: RelayOptions, listen: Listen): Promise<number> {
     random: (bytes) => crypto.getRandomValues(bytes),
     secret,
     log,
+    tls: options.tls && { cert: await readText(options.tls.cert), key: await readText(options.tls.key) },
   });
   log.note(
-    `Relay at ${relay.url}, tunnels at http://NAME.${options.domains[0]}:${relay.port}. Tokens are checked with ${source}.`,
+    `Relay at ${relay.url}, tunnels at ${new URL(relay.url).protocol}//NAME.${options.domains[0]}:${relay.port}. Tokens are checked with ${source}.`,
   );
   await stopped.promise;
   log.flush();
+  // Sockets that are still in a handshake are not waited for.
+  systemClock.at(systemClock.now() + lastWordsMs, () => process.exit(0));
   return 0;
 }

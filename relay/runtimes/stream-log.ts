@@ -59,12 +59,21 @@ export class StreamLog implements RelayLog {
 function line(event: RelayEvent): string {
   switch (event.event) {
     case "request":
-      return `request ${event.name} ${event.method} ${JSON.stringify(event.path)} ${event.status} ${event.ms.toFixed(1)}ms in=${event.bytesIn} out=${event.bytesOut}`;
+      return `request ${event.name} ${event.method} ${quoted(event.path)} ${event.status} ${event.ms.toFixed(1)}ms in=${event.bytesIn} out=${event.bytesOut}`;
     case "agent":
-      return `agent ${event.name} ${event.state}${event.subject === undefined ? "" : ` sub=${JSON.stringify(event.subject)}`}${event.code === undefined ? "" : ` code=${event.code}`}`;
+      return `agent ${event.name} ${event.state}${event.subject === undefined ? "" : ` sub=${quoted(event.subject)}`}${event.code === undefined ? "" : ` code=${event.code}`}`;
     case "fault":
-      return `fault ${JSON.stringify(event.message)}`;
+      return `fault ${quoted(event.message)}`;
     case "listening":
       return `listening ${event.url}`;
   }
+}
+
+/** JSON leaves the C1 controls as they are, and some terminals obey them. */
+function quoted(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
+  return JSON.stringify(text).replace(
+    /[\u007f-\u009f]/g,
+    (character) => `\\u00${character.charCodeAt(0).toString(16)}`,
+  );
 }

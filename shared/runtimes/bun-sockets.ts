@@ -4,6 +4,8 @@ import { GatheredWrites } from "./gathered-writes.ts";
 import { dialFailure, remoteText } from "./socket-facts.ts";
 import { WriteQueue } from "./write-queue.ts";
 
+const keepAliveAfterMs = 60_000;
+
 /** A peer that opened a TLS socket and then says nothing must not hold it. */
 const acceptHandshakeTimeoutSeconds = 10;
 
@@ -100,6 +102,8 @@ class BunSocket implements Socket {
       return;
     }
     raw.setNoDelay(true);
+    // A far end that vanished without a word is noticed by the system in the end.
+    raw.setKeepAlive(true, keepAliveAfterMs);
     if (!birth.tls) raw.timeout(0);
     this.remote = remoteText(raw.remoteAddress, raw.remotePort);
     if (!birth.tls) this.#born(birth);

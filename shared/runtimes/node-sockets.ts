@@ -5,6 +5,8 @@ import type { Dial, Listen, Socket, SocketHandler } from "../socket.ts";
 import { GatheredWrites } from "./gathered-writes.ts";
 import { dialFailure, remoteText } from "./socket-facts.ts";
 
+const keepAliveAfterMs = 60_000;
+
 /** A peer that opened a TLS socket and then says nothing must not hold it. */
 const acceptHandshakeTimeoutMs = 10_000;
 
@@ -37,6 +39,8 @@ class NodeSocket implements Socket {
   constructor(raw: net.Socket) {
     this.#raw = raw;
     raw.setNoDelay(true);
+    // A far end that vanished without a word is noticed by the system in the end.
+    raw.setKeepAlive(true, keepAliveAfterMs);
     this.remote = remoteText(raw.remoteAddress, raw.remotePort);
     raw.on("data", (bytes: Uint8Array) => {
       if (!this.#destroyed) this.handler.data(bytes);

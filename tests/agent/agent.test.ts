@@ -156,6 +156,7 @@ function setUp(more: Partial<AgentSettings> = {}): Bench {
       },
     },
     token: async () => "token",
+    join: false,
     links: 1,
     reconnect: true,
     backoff: () => ({ next: () => delayMs, succeeded() {} }),

@@ -120,6 +120,7 @@ const everySwitch: readonly [
   ["qr", undefined, (o) => o.qr, true],
   ["verbose", undefined, (o) => o.verbose, true],
   ["quiet", undefined, (o) => o.quiet, true],
+  ["join", undefined, (o) => o.join, true],
 ];
 
 describe("every switch", () => {

@@ -41,7 +41,10 @@ const welcomeMembers: Record<string, Check> = {
   streams,
   generation: count,
   resumeWindowMs: count,
-  urls: texts,
+  urls: (value) =>
+    texts(value) &&
+    (value as string[]).length <= 16 &&
+    (value as string[]).every((url) => /^[!-~]{1,300}$/.test(url)),
 };
 
 export function checkHello(json: unknown): GoawayCode | undefined {

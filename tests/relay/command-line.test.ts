@@ -133,7 +133,7 @@ describe("the relay's command line", () => {
   });
 
   test("a switch of a later version is refused in the environment too, rather than ignored", () => {
-    expect(() => serve([], { UNDERPASS_TLS_CERT: "cert.pem" })).toThrow("UNDERPASS_TLS_CERT");
+    expect(() => serve([], { UNDERPASS_JWKS: "keys.json" })).toThrow("UNDERPASS_JWKS");
   });
 
   test("token takes all that a token can grant", () => {

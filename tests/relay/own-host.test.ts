@@ -25,6 +25,7 @@ test("an agent that leaves while its token is checked leaves nothing behind at t
   const received: string[] = [];
   const asked = Promise.withResolvers<void>();
   const reception = {
+    refused() {},
     admit: async (name: string) => ({ name }),
     receive: () => received.push("a link"),
   } as unknown as Reception;
