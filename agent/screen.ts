@@ -181,9 +181,7 @@ export class Screen {
     const status = event.status === 0 ? "---" : String(event.status);
     if (event.code === "origin-refused" && !this.#refusedTold) {
       this.#refusedTold = true;
-      this.note(
-        `Nothing accepts connections at ${this.#options.origin}. Visitors get 502 until something does.`,
-      );
+      this.note(`Nothing listens at ${this.#options.origin}. Visitors get 502 until something does.`);
     }
     this.#line(
       `  ${dim(time)}  ${this.#paint(event.status)(status)}  ${bold(method)} ${shown}${red(why)}${" ".repeat(width - shown.length - why.length)} ${dim(tail)}`,

@@ -67,7 +67,7 @@ const wordings: Partial<Record<Code, Wording>> = {
   },
   "origin-closed": {
     title: "The service hung up",
-    remedy: "It closed the connection before its answer was complete. Its own log should say why.",
+    remedy: "It closed its socket before its answer was complete. Its own log should say why.",
     failed: 3,
   },
   "origin-invalid": {

@@ -167,7 +167,7 @@ export class Reception {
       },
       { pings: false },
     );
-    agent = { driver, instance: hello.instance, slot: hello.slot, leaving: false };
+    agent = { driver, instance: hello.instance, slot: hello.slot, generation: 0, leaving: false };
     const { generation, superseded, replaced } = tunnels.add(name, agent, {
       join: hello.join === true,
       nowMs,

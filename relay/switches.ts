@@ -27,8 +27,14 @@ export function tokenSwitches(): Option[] {
     switchOf("--sub <subject>", "who it is for; names belong to the subject"),
     switchOf("--name <glob...>", "a name it may use, with * and ?; may be repeated (none: any name)"),
     switchOf("--kind <kind...>", `${kinds.join(", ")}; may be repeated (none: all of them)`),
-    switchOf("--connect <name...>", "a private tunnel it may reach; may be repeated"),
-    switchOf("--egress <pattern...>", "HOST-GLOB:PORTS or CIDR:PORTS it may reach; may be repeated"),
+    switchOf(
+      "--connect <name...>",
+      "a private tunnel it may reach (of use to a later version); may be repeated",
+    ),
+    switchOf(
+      "--egress <pattern...>",
+      "HOST-GLOB:PORTS or CIDR:PORTS it may reach (of use to a later version); may be repeated",
+    ),
     switchOf("--admin", "it may read /metrics from anywhere"),
     switchOf("--ttl <duration>", "how long it is valid", "30d"),
     ...secretSwitches(),

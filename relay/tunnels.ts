@@ -7,6 +7,8 @@ export interface AgentSession {
   readonly driver: Driver;
   readonly instance: string;
   readonly slot: number;
+  /** Given by `Tunnels.add`; shared by the sessions of one instance. */
+  generation: number;
   /** Ends what was set going for this session alone. */
   cancelGrace?: () => void;
   /** Takes no new streams: the agent said GOAWAY, or a newer instance took over. */
@@ -22,27 +24,28 @@ export interface Tunnel {
   readonly reachable: boolean;
 }
 
-/** As long as a session could have been resumed. */
-const supersededForMs = 60_000;
+/** As long as a session could have been resumed: two supervisors of one name must not fight. */
+const rememberedForMs = 60_000;
+const maxRemembered = 100_000;
 
 /** A tunnel served by sessions of this process. */
 class LocalTunnel implements Tunnel {
   readonly sessions = new Set<AgentSession>();
   generation = 0;
-  /** Instances that a newer one took over from, and until when they are turned away: two supervisors must not fight. */
-  readonly turnedAway = new Map<string, number>();
+  /** Of the last instance that came without `join`: older ones have lost the name. */
+  exclusiveGeneration = 0;
 
   constructor(readonly name: string) {}
 
   get reachable(): boolean {
-    for (const session of this.sessions) if (!session.leaving) return true;
+    for (const session of this.sessions) if (!isLeaving(session)) return true;
     return false;
   }
 
   open(kind: number, fields: Uint8Array, handler: StreamHandler): Stream | undefined {
     let best: AgentSession | undefined;
     for (const session of this.sessions) {
-      if (session.leaving) continue;
+      if (isLeaving(session)) continue;
       if (best === undefined || session.driver.session.openStreams < best.driver.session.openStreams)
         best = session;
     }
@@ -54,6 +57,8 @@ class LocalTunnel implements Tunnel {
 export class Tunnels {
   private readonly live = new Map<string, LocalTunnel>();
   private lastGeneration = 0;
+  /** By name and instance: who came, was superseded, or left lately. */
+  private readonly instances = new Map<string, { readonly generation: number; readonly untilMs: number }>();
 
   constructor(private readonly names: Names) {}
 
@@ -69,9 +74,16 @@ export class Tunnels {
     for (const tunnel of this.live.values()) yield* tunnel.sessions;
   }
 
-  /** Whether a newer instance has taken over from this one within the resume window. */
+  /** Whether a newer instance took the name over from this one, which was here within the resume window. */
   isSuperseded(name: string, instance: string, nowMs: number): boolean {
-    return (this.live.get(name)?.turnedAway.get(instance) ?? 0) > nowMs;
+    const known = this.instances.get(`${name} ${instance}`);
+    const tunnel = this.live.get(name);
+    return (
+      known !== undefined &&
+      tunnel !== undefined &&
+      known.untilMs > nowMs &&
+      known.generation < tunnel.exclusiveGeneration
+    );
   }
 
   /**
@@ -95,23 +107,44 @@ export class Tunnels {
     }
     const present = [...tunnel.sessions];
     const own = present.filter((other) => other.instance === session.instance);
-    if (own.length === 0) tunnel.generation = ++this.lastGeneration;
-    const superseded = options.join ? [] : present.filter((other) => !own.includes(other) && !other.leaving);
-    const replaced = own.filter((other) => other.slot === session.slot && !other.leaving);
+    if (own.length === 0) {
+      tunnel.generation = ++this.lastGeneration;
+      if (!options.join) tunnel.exclusiveGeneration = tunnel.generation;
+    }
+    // Only its first session takes over: a redial of an older instance must not, whoever has joined meanwhile.
+    const takesOver = own.length === 0 && !options.join;
+    const superseded = takesOver ? present.filter((other) => !isLeaving(other)) : [];
+    const replaced = own.filter((other) => other.slot === session.slot && !isLeaving(other));
     for (const other of [...superseded, ...replaced]) other.leaving = true;
-    const { turnedAway } = tunnel;
-    for (const [instance, untilMs] of turnedAway) if (untilMs <= options.nowMs) turnedAway.delete(instance);
-    for (const { instance } of superseded) turnedAway.set(instance, options.nowMs + supersededForMs);
+    session.generation = own[0]?.generation ?? tunnel.generation;
+    for (const one of [session, ...superseded]) this.remember(name, one, options.nowMs);
     tunnel.sessions.add(session);
     this.names.touch(name, options.nowMs);
-    return { generation: tunnel.generation, superseded, replaced };
+    return { generation: session.generation, superseded, replaced };
   }
 
   /** A session is over. The name stays its owner's for a while. Idempotent. */
   remove(name: string, session: AgentSession, nowMs: number): void {
     const tunnel = this.live.get(name);
+    this.remember(name, session, nowMs);
     if (tunnel === undefined || !tunnel.sessions.delete(session) || tunnel.sessions.size > 0) return;
     this.live.delete(name);
     this.names.leave(name, nowMs);
   }
+
+  /** Keeps an instance's generation for the resume window from now; the longest unseen go first. */
+  private remember(name: string, { instance, generation }: AgentSession, nowMs: number): void {
+    const key = `${name} ${instance}`;
+    this.instances.delete(key);
+    this.instances.set(key, { generation, untilMs: nowMs + rememberedForMs });
+    for (const [oldest, { untilMs }] of this.instances) {
+      if (untilMs > nowMs && this.instances.size <= maxRemembered) return;
+      this.instances.delete(oldest);
+    }
+  }
+}
+
+/** By its own word, or because its stream ids are used up. */
+function isLeaving(session: AgentSession): boolean {
+  return session.leaving || session.driver.session.leaving;
 }

@@ -29,13 +29,13 @@ const table = {
     wire: 2,
     fatal: false,
     status: 502,
-    meaning: "Nothing accepts connections at the origin's address. Start the service, or correct the port.",
+    meaning: "Nothing listens at the origin's address. Start the service, or correct the port.",
   },
   "origin-closed": {
     wire: 3,
     fatal: false,
     status: 502,
-    meaning: "The origin closed the connection before its answer was complete.",
+    meaning: "The origin closed its socket before its answer was complete.",
   },
   "origin-invalid": {
     wire: 4,
@@ -239,12 +239,12 @@ const table = {
   "agent-offline": {
     fatal: false,
     status: 503,
-    meaning: "The tunnel is known, but its agent is not connected now.",
+    meaning: "The tunnel is known, but its agent is not here now.",
   },
   "agent-elsewhere": {
     fatal: false,
     status: 503,
-    meaning: "The tunnel's agent is connected to another relay that can't be reached from here.",
+    meaning: "The tunnel's agent is at another relay that can't be reached from here.",
   },
   "request-invalid": { fatal: false, status: 400, meaning: "The request is not valid HTTP/1.1." },
   "request-timeout": { fatal: false, status: 408, meaning: "The request's head did not come in time." },

@@ -63,7 +63,7 @@ export interface ExchangeOptions {
   readonly startedMs: number;
 }
 
-/** More 1xx heads wait for a visitor who does not read only in an attack. */
+/** No 1xx head is added to more than this: they are hints, and the visitor does not read. */
 const maxQueuedInterimBytes = 65_536;
 const crlf = encodeLatin1("\r\n");
 
@@ -137,7 +137,11 @@ export class Exchange implements StreamHandler {
   /** FIN from the visitor. */
   visitorLeft(): void {
     // What comes after an upgrade is not complete before it has begun.
-    if (!this.requestComplete || (this.upgrade && this.state === "waiting")) return this.visitorGone();
+    if (!this.requestComplete || (this.upgrade && this.state === "waiting")) {
+      this.visitorGone();
+      this.visitor.abort(this);
+      return;
+    }
     this.stream?.end();
     if (this.state !== "raw") this.stream?.left();
   }
@@ -208,22 +212,22 @@ export class Exchange implements StreamHandler {
 
   private takeTrailers(fields: string[]): void {
     if (this.state !== "body" || this.trailers.length > 0) return this.fault();
-    this.trailers = fields;
+    this.trailers = withoutOurs(fields);
   }
 
   private switchProtocols(head: ResponseHead): void {
     if (!this.upgrade) return this.fault();
     this.status = 101;
     this.state = "raw";
-    this.writeHead({ ...head, fields: withoutHopByHop(head.fields, { keepUpgrade: true }) });
+    this.writeHead({ ...head, fields: withoutOurs(withoutHopByHop(head.fields, { keepUpgrade: true })) });
     this.visitor.switchProtocols(this);
   }
 
   private interim(head: ResponseHead): void {
     // Nothing slows an agent that sends heads to a visitor who does not read.
-    if (++this.interims > maxInterimHeads || this.visitor.queued > maxQueuedInterimBytes) return this.fault();
-    if (this.options.head.minor === 0) return;
-    this.writeHead({ ...head, fields: withoutHopByHop(head.fields, { keepUpgrade: false }) });
+    if (++this.interims > maxInterimHeads) return this.fault();
+    if (this.options.head.minor === 0 || this.visitor.queued > maxQueuedInterimBytes) return;
+    this.writeHead({ ...head, fields: withoutOurs(withoutHopByHop(head.fields, { keepUpgrade: false })) });
   }
 
   private final(head: ResponseHead, framing: Framing, http: Uint8Array): void {

@@ -88,7 +88,8 @@ export class FetchIngress implements FetchSide {
       startedMs: deps.clock.now(),
     });
     const refusal = exchange.start((fields, handler) => tunnel.open(streamKinds.http, fields, handler));
-    if (refusal !== undefined) return refuse(refusal);
+    if (refusal !== undefined)
+      return refuse(refusal === "agent-offline" && tunnel.reachable ? "too-many-streams" : refusal);
     deps.metrics.streams++;
     deps.metrics.streamsOpen++;
     return exchange.response;

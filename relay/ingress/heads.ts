@@ -118,4 +118,10 @@ const neverTrailing = new Set([
   "trailer",
   "authorization",
   "cookie",
+  "set-cookie",
+  "expect",
+  "proxy-authorization",
+  "content-type",
+  "content-encoding",
+  "content-range",
 ]);

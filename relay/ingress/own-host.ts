@@ -18,8 +18,10 @@ export type Answered = (bytes: Uint8Array, options: { readonly keepAlive: boolea
 
 export interface LinkOutcome {
   refused: Answered;
-  /** The 101 to write; gives the socket and what has come behind the request. */
-  /** undefined: the agent has gone meanwhile, and nothing was written. */
+  /**
+   * The 101 to write; gives the socket and what has come behind the request. undefined: the agent has gone meanwhile,
+   * and nothing was written.
+   */
   opened(bytes: Uint8Array): { readonly socket: Socket; readonly early: Uint8Array } | undefined;
 }
 
@@ -36,7 +38,7 @@ export class OwnHost {
     readonly draining: () => boolean,
   ) {}
 
-  /** Returns what takes the body: chunks, then undefined at its end (or when the visitor has gone). */
+  /** Returns what takes the body: chunks, then undefined at its end. One that never ends is never answered. */
   request(
     head: RequestHead,
     framing: Framing,
@@ -61,16 +63,15 @@ export class OwnHost {
         return;
       }
       over = true;
-      // Over the bound: the body is cut, and the app, whose own bound is far lower, refuses it.
-      const complete = bytes === undefined;
-      void this.respond(
-        head,
-        target,
-        remote,
-        framing.kind === "none" ? undefined : new Blob([body.subarray(0, size)]),
-        answered,
-        complete,
-      );
+      if (bytes === undefined) {
+        const whole = framing.kind === "none" ? undefined : new Blob([body.subarray(0, size)]);
+        void this.respond(head, target, remote, whole, answered);
+        return;
+      }
+      this.reception.refused("body-too-large");
+      const { status, fields, body: text } = answer("body-too-large", { accept: problem });
+      fields.push("Connection", "close");
+      answered(wholeAnswer(status, fields, text), { keepAlive: false });
     };
   }
 
@@ -115,7 +116,6 @@ export class OwnHost {
     remote: string,
     body: Blob | undefined,
     answered: Answered,
-    complete: boolean,
   ): Promise<void> {
     const host = fieldValue(head.fields, "host") ?? "localhost";
     let response: Response;
@@ -136,7 +136,7 @@ export class OwnHost {
     }
     const bytes = new Uint8Array(await response.arrayBuffer());
     const asked = fieldValue(head.fields, "connection")?.toLowerCase();
-    const keepAlive = complete && head.minor === 1 && asked?.includes("close") !== true;
+    const keepAlive = head.minor === 1 && asked?.includes("close") !== true;
     const fields: string[] = [];
     for (const [name, value] of response.headers) if (name !== "content-length") fields.push(name, value);
     fields.push("Content-Length", String(bytes.length));

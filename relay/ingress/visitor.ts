@@ -1,5 +1,5 @@
 import { type Code, codes } from "../../shared/errors.ts";
-import type { HttpFault } from "../../shared/http1/fault.ts";
+import { HttpFault } from "../../shared/http1/fault.ts";
 import type { Framing } from "../../shared/http1/framing.ts";
 import { fieldValue, isNamed, type RequestHead, writeResponseHead } from "../../shared/http1/head.ts";
 import { encodeLatin1 } from "../../shared/http1/latin1.ts";
@@ -95,7 +95,8 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
   closed(): void {
     this.gone = true;
     this.ingress.forget(this);
-    this.ownBody?.(undefined);
+    // A body that broke off is nobody's request.
+    this.ownBody = undefined;
     const { exchange } = this;
     if (exchange === undefined) return;
     exchange.visitorGone();
@@ -109,6 +110,7 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
   }
 
   resume(): void {
+    if (this.exchange?.answered === true) this.awaitUpload();
     this.socket.resume();
   }
 
@@ -151,6 +153,10 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
   // What the ingress does.
 
   timeOut(): void {
+    if (this.exchange?.answered === true) {
+      this.requestFault(new HttpFault("request-invalid", "The rest of the upload did not come in time."));
+      return;
+    }
     if (this.reader.between || this.mode !== "http") {
       this.socket.destroy();
       return;
@@ -236,7 +242,8 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
       else this.socket.destroy();
       return;
     }
-    this.ownBody?.(undefined);
+    this.ownBody = undefined;
+    this.own = false;
     this.giveAnswer(fault.code, undefined, undefined, { detail: fault.message });
     this.linger();
   }

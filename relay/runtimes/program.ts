@@ -63,9 +63,12 @@ async function serve(options: RelayOptions, listen: Listen): Promise<number> {
   log.note(
     `Relay at ${relay.url}, tunnels at ${new URL(relay.url).protocol}//NAME.${options.domains[0]}:${relay.port}. Tokens are checked with ${source}.`,
   );
-  await stopped.promise;
-  log.flush();
-  // Sockets that are still in a handshake are not waited for.
-  systemClock.at(systemClock.now() + lastWordsMs, () => process.exit(0));
+  try {
+    await stopped.promise;
+  } finally {
+    log.flush();
+    // Sockets that are still in a handshake are not waited for.
+    systemClock.at(systemClock.now() + lastWordsMs, () => process.exit());
+  }
   return 0;
 }

@@ -22,6 +22,8 @@ export const limits = {
   minWindowBytes: 65_536,
   maxWindowBytes: 16_777_216,
   maxStreams: 4_096,
+  /** Ids used up: what is open gets this long. */
+  usedUpGraceMs: 30_000,
   /** Resets that wait for the link; more means that the peer opens without reading. */
   maxPendingResets: 8_192,
   maxPendingDatagramBytes: 1_048_576,

@@ -135,6 +135,10 @@ export class Session implements StreamHost {
   get flightBudgetBytes(): number {
     return this.ledger.flight.budgetBytes;
   }
+  /** One side has said GOAWAY: no new streams. */
+  get leaving(): boolean {
+    return this.ended || this.peerGoaway || this.lastAccepted !== undefined;
+  }
   /** Every open stream has something to send: to wait for more before sending gains nothing. */
   get allWaiting(): boolean {
     const { waitingStreams } = this.outbox;
@@ -165,7 +169,7 @@ export class Session implements StreamHost {
     )
       return undefined;
     if (this.nextId > 0xffff_ffff) {
-      this.goaway("drain", "going-away", 0, "");
+      this.goaway("drain", "going-away", limits.usedUpGraceMs, "");
       return undefined;
     }
     if (!options.memory.admit(options.window)) return undefined;

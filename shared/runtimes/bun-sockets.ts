@@ -1,7 +1,6 @@
-import { UnderpassError } from "../errors.ts";
 import type { Dial, DialFailure, DialHandler, DialTarget, Listen, Socket, SocketHandler } from "../socket.ts";
 import { GatheredWrites } from "./gathered-writes.ts";
-import { dialFailure, remoteText } from "./socket-facts.ts";
+import { dialFailure, listenFailure, remoteText } from "./socket-facts.ts";
 import { WriteQueue } from "./write-queue.ts";
 
 const keepAliveAfterMs = 60_000;
@@ -326,6 +325,6 @@ export const listen: Listen = async (options, accept) => {
       close: () => listener.stop(),
     };
   } catch (cause) {
-    throw new UnderpassError("port-in-use", `Can't listen on ${options.host}:${options.port}.`, { cause });
+    throw listenFailure(options, cause);
   }
 };

@@ -1,9 +1,8 @@
 import net from "node:net";
 import tls from "node:tls";
-import { UnderpassError } from "../errors.ts";
 import type { Dial, Listen, Socket, SocketHandler } from "../socket.ts";
 import { GatheredWrites } from "./gathered-writes.ts";
-import { dialFailure, remoteText } from "./socket-facts.ts";
+import { dialFailure, listenFailure, remoteText } from "./socket-facts.ts";
 
 const keepAliveAfterMs = 60_000;
 
@@ -165,15 +164,20 @@ export const dial: Dial = (target, timeoutMs, handler) => {
 export const listen: Listen = (options, accept) =>
   new Promise((resolve, reject) => {
     const taken = (raw: net.Socket): void => accept(new NodeSocket(raw));
-    const listener = options.tls
-      ? tls.createServer({ ...options.tls, ...halfOpen, handshakeTimeout: acceptHandshakeTimeoutMs }, taken)
-      : net.createServer({ allowHalfOpen: true, noDelay: true }, taken);
+    let listener: net.Server;
+    try {
+      listener = options.tls
+        ? tls.createServer({ ...options.tls, ...halfOpen, handshakeTimeout: acceptHandshakeTimeoutMs }, taken)
+        : net.createServer({ allowHalfOpen: true, noDelay: true }, taken);
+    } catch (cause) {
+      // A certificate that can't be read.
+      reject(listenFailure(options, cause));
+      return;
+    }
     // Failed handshakes of strangers; nobody was told of them yet.
     listener.on("tlsClientError", () => {});
     listener.once("error", (cause) => {
-      reject(
-        new UnderpassError("port-in-use", `Can't listen on ${options.host}:${options.port}.`, { cause }),
-      );
+      reject(listenFailure(options, cause));
     });
     const { host, port, reusePort } = options;
     listener.listen({ host, port, ...(reusePort === true && { reusePort: true }) }, () => {

@@ -1,4 +1,5 @@
-import type { DialFailure } from "../socket.ts";
+import { UnderpassError } from "../errors.ts";
+import type { DialFailure, ListenOptions } from "../socket.ts";
 
 const failures: Readonly<Record<string, DialFailure>> = {
   ECONNREFUSED: "refused",
@@ -28,4 +29,19 @@ export function remoteText(address: string | undefined, port: number | undefined
   return address.startsWith("::ffff:") && address.includes(".")
     ? `${address.slice(7)}:${port}`
     : `[${address}]:${port}`;
+}
+
+/** Why a listener could not be opened, as an error that says what to do. */
+export function listenFailure(options: ListenOptions, cause: unknown): UnderpassError {
+  const place = `${options.host}:${options.port}`;
+  const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
+  if (options.tls !== undefined && code !== "EADDRINUSE" && code !== "EACCES") {
+    const detail = cause instanceof Error ? cause.message : String(cause);
+    return new UnderpassError("usage", `The certificate or its key can't be used: ${detail}`, { cause });
+  }
+  const why =
+    code === "EACCES"
+      ? "This user may not use that port."
+      : "It is taken, or not an address of this machine.";
+  return new UnderpassError("port-in-use", `Can't listen on ${place}. ${why}`, { cause });
 }

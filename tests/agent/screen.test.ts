@@ -160,7 +160,7 @@ test("the hint for dev servers comes once", () => {
 test("an origin that does not listen is explained once", () => {
   const { screen, text } = setUp();
   for (let i = 0; i < 2; i++) screen.show(request({ status: 502, code: "origin-refused" }));
-  expect(text().match(/Nothing accepts connections at http:..localhost:1/g)).toHaveLength(1);
+  expect(text().match(/Nothing listens at http:..localhost:1/g)).toHaveLength(1);
 });
 
 test("without colours there is no escape sequence in what stays", () => {

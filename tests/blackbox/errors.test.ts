@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { testExcept } from "./programs/except.ts";
 import { startAgent, startTunnel, type Tunnel } from "./programs/tunnel.ts";
 import { answerOk, RawOrigin, type Script } from "./raw/origin.ts";
 import { type Target, Visitor, visit } from "./raw/visitor.ts";
@@ -219,4 +220,35 @@ test("a connection that says nothing costs others nothing", async () => {
   expect((await visit(tunnel.target)).text).toBe("ok");
   await silent.send("TP/1.1\r\nHost: HOST\r\n\r\n");
   expect((await silent.answer()).status).toBe(200);
+});
+
+testExcept(
+  { workerd: "a visitor's FIN alone is not told there" },
+  "a visitor who half-closes before an upgrade is answered is let go, and his origin hears of it",
+  async () => {
+    const before = origin.exchanges.length;
+    origin.script = () => new Promise(() => {});
+    using visitor = await Visitor.connect(tunnel.target);
+    await visitor.send("GET / HTTP/1.1\r\nHost: HOST\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
+    const exchange = await origin.arrived(before);
+    visitor.wire.end();
+    await expect(exchange.wire.rest()).resolves.toBe("");
+    await visitor.wire.rest().catch(() => {});
+    origin.script = answerOk;
+  },
+);
+
+test("what only the relay may say does not come through from an origin", async () => {
+  origin.script = async ({ wire }) => {
+    await wire.send(
+      "HTTP/1.1 200 OK\r\nUnderpass-Error: agent-offline\r\nunderpass-x: y\r\nX-Own: z\r\nContent-Length: 0\r\n\r\n",
+    );
+  };
+  const { head } = await visit(tunnel.target);
+  expect([head.field("underpass-error"), head.field("underpass-x"), head.field("x-own")]).toEqual([
+    undefined,
+    undefined,
+    "z",
+  ]);
+  origin.script = answerOk;
 });

@@ -10,7 +10,8 @@ function setUp(): Tunnels {
 }
 
 function session(instance: string, slot: number): AgentSession {
-  return { driver: { session: { openStreams: 0 } } as unknown as Driver, instance, slot, leaving: false };
+  const driver = { session: { openStreams: 0, leaving: false } } as unknown as Driver;
+  return { driver, instance, slot, generation: 0, leaving: false };
 }
 
 const alone = { join: false, nowMs: 0 };
@@ -25,6 +26,28 @@ test("a newer instance takes over, and the older one's next slot is turned away 
   expect(tunnels.isSuperseded("blue", "b", 1)).toBe(false);
   expect(tunnels.add("blue", session("b", 1), alone).superseded).toEqual([]);
   expect(tunnels.isSuperseded("blue", "a", 60_001)).toBe(false);
+});
+
+test("an older instance that was away does not take the name back within the resume window", () => {
+  const tunnels = setUp();
+  const [a0, b0] = [session("a", 0), session("b", 0)];
+  tunnels.add("blue", a0, alone);
+  tunnels.remove("blue", a0, 1_000);
+  tunnels.add("blue", b0, { join: false, nowMs: 2_000 });
+  expect(tunnels.isSuperseded("blue", "a", 3_000)).toBe(true);
+  tunnels.remove("blue", b0, 4_000);
+  // Nobody is there to take the name from.
+  expect(tunnels.isSuperseded("blue", "a", 5_000)).toBe(false);
+});
+
+test("an instance's later sessions leave alone who has joined meanwhile", () => {
+  const tunnels = setUp();
+  const joined = session("j", 0);
+  tunnels.add("blue", session("a", 0), alone);
+  tunnels.add("blue", joined, { join: true, nowMs: 0 });
+  expect(tunnels.add("blue", session("a", 1), alone).superseded).toEqual([]);
+  expect(joined.leaving).toBe(false);
+  expect(tunnels.isSuperseded("blue", "a", 1)).toBe(false);
 });
 
 test("a session takes the place of one with its own instance and slot, whose link must be dead", () => {
