@@ -1,5 +1,5 @@
 import { type Code, codes } from "../shared/errors.ts";
-import type { AnswerContext } from "./answers.ts";
+import type { AnswerContext } from "./answer-context.ts";
 import { pageStyle } from "./page-style.ts";
 
 /** The stations of a request, in its order. */

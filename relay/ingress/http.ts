@@ -1,28 +1,10 @@
-import type { Clock } from "../../shared/clock.ts";
 import type { Socket } from "../../shared/socket.ts";
-import type { RelayLog } from "../log.ts";
-import type { Metrics } from "../metrics.ts";
-import type { Names } from "../names.ts";
-import type { Router } from "../router.ts";
-import type { Tunnels } from "../tunnels.ts";
+import type { HttpIngressDeps } from "./ingress-deps.ts";
 import { ingressLimits } from "./limits.ts";
-import type { OwnHost } from "./own-host.ts";
-import { HttpVisitor } from "./visitor.ts";
-
-export interface HttpIngressDeps {
-  readonly clock: Clock;
-  readonly router: Router;
-  readonly tunnels: Tunnels;
-  readonly names: Names;
-  readonly metrics: Metrics;
-  readonly log: RelayLog;
-  readonly ownHost: OwnHost;
-  /** How visitors call this relay: what the origin is told. */
-  readonly scheme: "http" | "https";
-}
+import { HttpVisitor, type VisitorPlace } from "./visitor.ts";
 
 /** Visitors' sockets in HTTP/1.1: each request goes to a tunnel, or to the relay's own host. */
-export class HttpIngress {
+export class HttpIngress implements VisitorPlace {
   private readonly visitors = new Set<HttpVisitor>();
   private cancelSweep: () => void;
 

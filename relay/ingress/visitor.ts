@@ -7,13 +7,21 @@ import { HttpReader } from "../../shared/http1/reader.ts";
 import { reasonPhrase } from "../../shared/http1/reasons.ts";
 import { streamKinds } from "../../shared/kind.ts";
 import type { Socket, SocketHandler } from "../../shared/socket.ts";
-import { type AnswerContext, answer } from "../answers.ts";
+import type { AnswerContext } from "../answer-context.ts";
+import { answer } from "../answers.ts";
 import { ForwardedLines } from "../forwarded.ts";
 import { account } from "./account.ts";
 import { Exchange, type VisitorSide } from "./exchange.ts";
-import type { HttpIngress } from "./http.ts";
+import type { HttpIngressDeps } from "./ingress-deps.ts";
 import { ingressLimits } from "./limits.ts";
 import { originForm } from "./request-target.ts";
+
+/** What a visitor's socket needs of the ingress that it belongs to. */
+export interface VisitorPlace {
+  readonly deps: HttpIngressDeps;
+  /** The socket is gone, or somebody else's now. */
+  forget(visitor: HttpVisitor): void;
+}
 
 /** One socket of a visitor: its requests, one after the other. */
 export class HttpVisitor implements SocketHandler, VisitorSide {
@@ -32,7 +40,7 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
 
   constructor(
     private readonly socket: Socket,
-    private readonly ingress: HttpIngress,
+    private readonly ingress: VisitorPlace,
   ) {
     this.reader = new HttpReader("request", {
       head: (head, framing, bytes) => this.requestHead(head, framing, bytes),

@@ -71,7 +71,6 @@ function line(event: RelayEvent): string {
 
 /** JSON leaves the C1 controls as they are, and some terminals obey them. */
 function quoted(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
   return JSON.stringify(text).replace(
     /[\u007f-\u009f]/g,
     (character) => `\\u00${character.charCodeAt(0).toString(16)}`,
