@@ -68,7 +68,7 @@ export class Router {
 }
 
 /** The Host field less its port, in lower case; undefined when it is malformed (RFC 9110 section 7.2). */
-export function hostName(host: string): string | undefined {
+function hostName(host: string): string | undefined {
   const match = /^(\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9._-]+)(?::\d{0,5})?$/.exec(host);
   const bare = match?.[1]?.toLowerCase();
   return bare?.endsWith(".") === true ? bare.slice(0, -1) : bare;

@@ -36,7 +36,7 @@ export async function loadSecret(from: SecretSource): Promise<LoadedSecret> {
 }
 
 /** Only this user may look into it, and git does not. A folder that was there is left as it is. */
-export async function makeDataFolder(path: string): Promise<void> {
+async function makeDataFolder(path: string): Promise<void> {
   const made = await mkdir(path, { recursive: true, mode: 0o700 });
   if (made !== undefined) await writeFile(join(path, ".gitignore"), "*\n", { mode: 0o600 });
 }

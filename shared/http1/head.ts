@@ -191,14 +191,6 @@ export function fieldValue(fields: readonly string[], lowerName: string): string
   return undefined;
 }
 
-/** All values of a field, in order. */
-export function fieldValues(fields: readonly string[], lowerName: string): string[] {
-  const values: string[] = [];
-  for (let i = 0; i < fields.length; i += 2)
-    if (isNamed(fields[i], lowerName)) values.push(fields[i + 1] ?? "");
-  return values;
-}
-
 /** Compares a raw name with a lower-case one; the length settles most cases without making a string. */
 export function isNamed(name: string | undefined, lowerName: string): boolean {
   return (

@@ -38,7 +38,7 @@ export class WebSocketLink implements Link {
   readonly #keys: MaskingKeys | undefined;
   readonly #encoder = new TextEncoder();
   #early: Uint8Array | undefined;
-  /** For the next large frame: a fresh 64 KiB each cost a tenth of bulk throughput in zeroing and page faults. */
+  /** For the next large frame: a fresh 64 KiB each time would be zeroed, and its pages faulted in, for nothing. */
   #room: Uint8Array | undefined;
   #cancelTimeout: (() => void) | undefined;
   #state: "open" | "closing" | "closed" = "open";

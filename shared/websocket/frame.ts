@@ -45,13 +45,6 @@ function writeHeader(out: Uint8Array, at: number, opcode: Opcode, length: number
   return at;
 }
 
-/** The header alone. `key` as in mask.ts; absent: not masked. */
-export function frameHeader(opcode: Opcode, payloadBytes: number, key?: number): Uint8Array {
-  const header = new Uint8Array(frameHeaderLength(payloadBytes, key !== undefined));
-  writeHeader(header, 0, opcode, payloadBytes, key);
-  return header;
-}
-
 /** The longest header, and what puts the payload behind it on a word border. */
 export const maxHeaderBytes = 16;
 

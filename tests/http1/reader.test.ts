@@ -5,7 +5,6 @@ import { HttpFault } from "../../shared/http1/fault.ts";
 import type { Framing } from "../../shared/http1/framing.ts";
 import {
   fieldValue,
-  fieldValues,
   parseRequestHead,
   parseResponseHead,
   type RequestHead,
@@ -117,7 +116,11 @@ describe("heads", () => {
     if (head instanceof HttpFault) throw head;
     expect(fieldValue(head.fields, "host")).toBe("a");
     expect(fieldValue(head.fields, "none")).toBeUndefined();
-    expect(fieldValues(head.fields, "x-a")).toEqual(["1  2", "", "3"]);
+    expect(head.fields.filter((_, i, all) => i % 2 === 1 && all[i - 1]?.toLowerCase() === "x-a")).toEqual([
+      "1  2",
+      "",
+      "3",
+    ]);
   });
 
   test("a reason may be empty, and its space missing", () => {

@@ -17,7 +17,7 @@ const page = `<!doctype html><title>vite</title><link rel="stylesheet" href="/st
 const main = `import { word } from "./word.ts";
 const show = (text: string) => { document.querySelector("#word")!.textContent = text; };
 show(word);
-(window as any).loadedAt = performance.timeOrigin;
+Object.assign(window, { loadedAt: performance.timeOrigin });
 import.meta.hot?.accept("./word.ts", (next) => show(next?.word));`;
 
 /** Vite's dev server for a small page with a stylesheet, an image and a module that accepts updates. */
