@@ -4,9 +4,11 @@ import type { Welcome } from "../shared/handshake.ts";
 import type { Link } from "../shared/link.ts";
 import { Memory } from "../shared/mux/memory.ts";
 import type { Stream, StreamHandler } from "../shared/mux/stream.ts";
+import { watchSleep } from "../shared/sleep.ts";
 import { Credential } from "./credential.ts";
 import type { AgentEvent } from "./events.ts";
 import { RelayRefusal } from "./relay-refusal.ts";
+import { renewWorst } from "./renewal.ts";
 import { Slot, type SlotOptions, type SlotOwner } from "./slot.ts";
 
 /** Whoever serves the streams: an origin on the network, or a function in this process. */
@@ -20,6 +22,7 @@ export interface Origin {
 export interface RelayDoor {
   openLink(
     name: string,
+    session: string | undefined,
     token: string | undefined,
     done: (result: Link | UnderpassError) => void,
   ): () => void;
@@ -104,14 +107,20 @@ export class Agent implements SlotOwner {
     return this.#settings.origin.open(stream, fields);
   }
 
-  up(slot: Slot, welcome: Welcome): void {
+  up(slot: Slot, welcome: Welcome, { resumed }: { readonly resumed: boolean }): void {
     const { onEvent } = this.#settings;
     onEvent({ event: "link", link: slot.index, state: "up", attempt: 0, delayMs: 0 });
     if (this.#ready) return;
     this.#ready = true;
     const name = this.#name ?? "";
     const url = welcome.urls[0] ?? "";
-    onEvent({ event: "ready", name, kind: "http", url, resumed: welcome.resumed, urls: welcome.urls });
+    onEvent({ event: "ready", name, kind: "http", url, resumed, urls: welcome.urls });
+  }
+
+  suspect(slot: Slot): void {
+    const { onEvent } = this.#settings;
+    if (!this.#finished)
+      onEvent({ event: "link", link: slot.index, state: "suspect", attempt: 0, delayMs: 0 });
   }
 
   down(slot: Slot, error: UnderpassError, attempt: number, delayMs: number | undefined): void {
@@ -162,12 +171,22 @@ export class Agent implements SlotOwner {
         clock,
         memory: this.#memory,
         backoff: backoff(),
-        openLink: (done) => credential.dial<Link>((token, inner) => door.openLink(name, token, inner), done),
+        openLink: (session, done) =>
+          credential.dial<Link>((token, inner) => door.openLink(name, session, token, inner), done),
+        doubted: (doubted) => this.#slots[doubted]?.session?.driver.doubt(),
         isFinal: (error) => this.#isFinal(error, credential),
       };
       return new Slot(options, this);
     });
     for (const slot of this.#slots) slot.start();
+    const cancelSleep = watchSleep(clock, () => {
+      for (const slot of this.#slots) slot.session?.driver.slept();
+    });
+    const cancelRenewal = renewWorst(this.#slots, clock, Math.random);
+    this.#cancel = () => {
+      cancelSleep();
+      cancelRenewal();
+    };
   }
 
   #isFinal(error: UnderpassError, credential: Credential): boolean {

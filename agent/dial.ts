@@ -34,9 +34,10 @@ export class RelayDialer {
     this.#options = options;
   }
 
-  /** Opens a link to the tunnel `name`. `done` is called once, never from inside. Returns what gives up. */
+  /** Opens a link to the tunnel `name`, to resume `session` where that is given. `done` is called once, never from inside. Returns what gives up. */
   openLink(
     name: string,
+    session: string | undefined,
     token: string | undefined,
     done: (result: Link | UnderpassError) => void,
   ): () => void {
@@ -48,7 +49,8 @@ export class RelayDialer {
       `Sec-WebSocket-Key: ${key}`,
       `Sec-WebSocket-Protocol: ${subprotocol}`,
     ];
-    return this.#call("GET", `links/${encodeURIComponent(name)}`, token, fields, "", (result) => {
+    const path = `links/${encodeURIComponent(name)}${session === undefined ? "" : `/${session}`}`;
+    return this.#call("GET", path, token, fields, "", (result) => {
       if (result instanceof UnderpassError) {
         done(result);
         return;

@@ -1,17 +1,14 @@
 import type { Clock } from "../shared/clock.ts";
-import { Driver } from "../shared/driver.ts";
-import { type Code, codes, goawayCode, UnderpassError } from "../shared/errors.ts";
-import { readWelcome, type Welcome, writeHello } from "../shared/handshake.ts";
-import type { Link } from "../shared/link.ts";
+import { type Code, codes, UnderpassError } from "../shared/errors.ts";
+import type { Hello, Welcome } from "../shared/handshake.ts";
 import { limits } from "../shared/mux/limits.ts";
 import type { Memory } from "../shared/mux/memory.ts";
-import { Session } from "../shared/mux/session.ts";
+import type { GoawayKind } from "../shared/mux/session-handler.ts";
 import type { Stream, StreamHandler } from "../shared/mux/stream.ts";
 import type { Backoff } from "./backoff.ts";
+import { type Greeted, Greeting, type OpenLink } from "./greeting.ts";
+import { HeldSession, type HeldSessionOwner } from "./held-session.ts";
 import { RelayRefusal } from "./relay-refusal.ts";
-
-/** Opens a link under the tunnel's name. Exactly one call of `done`, never from inside. Returns what gives up. */
-export type OpenLink = (done: (result: Link | UnderpassError) => void) => () => void;
 
 export interface SlotOptions {
   /** From 0. */
@@ -25,36 +22,33 @@ export interface SlotOptions {
   readonly openLink: OpenLink;
   /** Whether there is no use in another dial. */
   readonly isFinal: (error: UnderpassError) => boolean;
+  /** The relay suspects the link of this slot of the same agent. */
+  readonly doubted: (slot: number) => void;
 }
 
 /** Whom the slot tells. */
 export interface SlotOwner {
   opened(stream: Stream, fields: Uint8Array): StreamHandler | undefined;
-  /** A session is up. */
-  up(slot: Slot, welcome: Welcome): void;
-  /** A dial failed or the session ended. The next dial comes in `delayMs`; undefined: none comes. */
+  /** There is a link that takes streams. `resumed`: those that were open go on. */
+  up(slot: Slot, welcome: Welcome, options: { readonly resumed: boolean }): void;
+  /** The link is suspect; another is dialled. */
+  suspect(slot: Slot): void;
+  /** A dial failed, or the link was lost. The next dial comes in `delayMs`; undefined: none comes. */
   down(slot: Slot, error: UnderpassError, attempt: number, delayMs: number | undefined): void;
 }
 
-/** WELCOME must come within this time of the 101 (PROTOCOL.md section 1), and is no larger than `maxHandshakeBytes`. */
-const handshakeTimeoutMs = 10_000;
-/** How often a session that is leaving is looked at: streams end without telling anybody else. */
-const leavingLookMs = 25;
-const closeTimeoutMs = 1_000;
-
-interface Running {
-  readonly driver: Driver;
-  /** Resolves when the link is gone. */
-  readonly closed: Promise<void>;
-}
-
-/** One place in the agent's pool: dials, shakes hands, runs a session, and does it again when it is over. */
-export class Slot {
+/** One place in the agent's pool: has a session, or dials for one. A session that must leave finishes beside it. */
+export class Slot implements HeldSessionOwner {
   readonly #options: SlotOptions;
   readonly #owner: SlotOwner;
-  #current: Running | undefined;
-  /** Gives up what is under way: a dial, a handshake, or the wait before the next. */
+  #current: HeldSession | undefined;
+  /** Of the current session's start: what later links don't tell anew. */
+  #welcome: Welcome | undefined;
+  /** Gives up what is under way for a fresh session: a dial, or the wait before the next. */
   #cancel: () => void = () => {};
+  /** Failures since the last link. */
+  #failures = 0;
+  /** Of HELLO, rising over all sessions of this slot. */
   #attempt = 0;
   #stopped = false;
   /** Sessions that finish their streams, and the latest time for that once the agent stops. */
@@ -69,20 +63,27 @@ export class Slot {
   get index(): number {
     return this.#options.index;
   }
+  /** It has a link. */
   get isUp(): boolean {
-    return this.#current !== undefined;
+    return this.#current?.driver.hasLink === true;
   }
   get openStreams(): number {
-    return this.#current?.driver.session.openStreams ?? 0;
+    return this.#current?.openStreams ?? 0;
+  }
+  get session(): HeldSession | undefined {
+    return this.#current;
   }
 
-  /** Dials now. */
+  /** Dials now, for a fresh session. */
   start(): void {
     if (this.#stopped) return;
-    this.#cancel = this.#options.openLink((result) => {
-      if (result instanceof UnderpassError) this.#lost(result);
-      else this.#shakeHands(result);
+    const { clock, openLink } = this.#options;
+    const hello = () => this.hello({ received: 0 }, this.nextAttempt());
+    const greeting = new Greeting({ clock, openLink, hello }, (result) => {
+      if (result instanceof UnderpassError) this.#failed(result);
+      else this.#begin(result);
     });
+    this.#cancel = () => greeting.cancel();
   }
 
   /** Says goodbye, lets open streams finish for `graceMs`, and closes. Resolves when all that was said has left. */
@@ -90,154 +91,118 @@ export class Slot {
     this.#stopped = true;
     this.#cancel();
     this.#leaveByMs = Math.min(this.#leaveByMs, this.#options.clock.now() + graceMs);
-    const running = this.#current;
-    if (running !== undefined) {
+    const current = this.#current;
+    if (current !== undefined) {
       this.#current = undefined;
-      running.driver.session.goaway("bye", "goodbye", graceMs, codes.goodbye.meaning);
-      this.#leave(running, graceMs);
+      current.driver.session.goaway("bye", "goodbye", graceMs, codes.goodbye.meaning);
+      this.#leave(current, graceMs, { peerEnds: false });
     }
     await Promise.all(this.#leaving);
   }
 
-  #shakeHands(link: Link): void {
-    const { clock, instance, index, version, join } = this.#options;
-    let settled = false;
-    const settle = (): boolean => {
-      if (settled) return false;
-      settled = true;
-      cancelTimer();
-      return true;
-    };
-    const fail = (code: Code): void => {
-      if (!settle()) return;
-      link.close(codes[code].close ?? 1002, code);
-      this.#lost(new UnderpassError(code));
-    };
-    const cancelTimer = clock.at(clock.now() + handshakeTimeoutMs, () => fail("handshake-timeout"));
-    this.#cancel = () => {
-      if (settle()) link.destroy();
-    };
-    const helloMs = clock.now();
-    link.handler = {
-      message: (bytes) => {
-        const result = readWelcome(bytes);
-        if (result.kind === "goaway") fail(goawayCode(result.wire));
-        else if (result.kind === "fault") fail(result.code);
-        else if (settle()) this.#run(link, result.value, clock.now() - helloMs);
-      },
-      text: () => fail("protocol-error"),
-      drained: () => {},
-      closed: () => {
-        if (settle())
-          this.#lost(new UnderpassError("link-lost", "The relay closed the link before it said WELCOME."));
-      },
-    };
-    link.send(
-      writeHello({
-        version: 1,
-        features: [],
-        kind: "http",
-        instance,
-        slot: index,
-        window: limits.initialWindowBytes,
-        streams: limits.maxStreams,
-        received: 0,
-        ...(join && { join }),
-        agent: `underpass/${version}`,
-      }),
-    );
+  // HeldSessionOwner
+
+  nextAttempt(): number {
+    return ++this.#attempt;
   }
 
-  #run(link: Link, welcome: Welcome, tripMs: number): void {
-    const { clock, memory, backoff } = this.#options;
-    const session = new Session(
-      {
-        side: "agent",
-        window: limits.initialWindowBytes,
-        peerWindow: welcome.window,
-        streams: limits.maxStreams,
-        peerStreams: welcome.streams,
-        memory,
-        tripMs,
-      },
-      clock.now(),
-    );
-    const { promise: closed, resolve } = Promise.withResolvers<void>();
-    const driver = new Driver(
-      session,
-      link,
-      clock,
-      {
-        opened: (stream, fields) => this.#owner.opened(stream, fields),
-        goaway: (kind, code, graceMs) => {
-          if (kind !== "error") this.#replace(running, code, graceMs);
-        },
-        over: (code) => {
-          if (this.#current !== running) return;
-          this.#current = undefined;
-          this.#lost(
-            new UnderpassError(code, code === "link-lost" ? "The link to the relay was lost." : undefined),
-          );
-        },
-        closed: () => resolve(),
-      },
-      { pings: true },
-    );
-    const running: Running = { driver, closed };
-    this.#current = running;
-    this.#cancel = () => {};
-    this.#attempt = 0;
-    backoff.succeeded();
-    this.#owner.up(this, welcome);
+  hello(more: Pick<Hello, "received" | "resume">, attempt: number): Hello {
+    const { instance, index, version, join } = this.#options;
+    return {
+      version: 1,
+      features: [],
+      kind: "http",
+      instance,
+      slot: index,
+      attempt,
+      window: limits.initialWindowBytes,
+      streams: limits.maxStreams,
+      ...(join && { join }),
+      agent: `underpass/${version}`,
+      ...more,
+    };
   }
 
-  /** The relay wants to be left: the old session finishes its streams while another is dialled. */
-  #replace(running: Running, code: Code, graceMs: number): void {
-    if (this.#current !== running) return;
+  opened(stream: Stream, fields: Uint8Array): StreamHandler | undefined {
+    return this.#owner.opened(stream, fields);
+  }
+
+  up(session: HeldSession): void {
+    if (session !== this.#current || this.#welcome === undefined) return;
+    this.#failures = 0;
+    this.#owner.up(this, this.#welcome, { resumed: true });
+  }
+
+  suspect(session: HeldSession): void {
+    if (session === this.#current) this.#owner.suspect(this);
+  }
+
+  lost(session: HeldSession, error: UnderpassError, delayMs: number): void {
+    if (session === this.#current) this.#owner.down(this, error, ++this.#failures, delayMs);
+  }
+
+  fresh(session: HeldSession, greeted: Greeted): void {
+    if (session !== this.#current) {
+      // Asked for no fresh one, so the relay breaks a rule.
+      greeted.link.destroy();
+      session.end("link-lost");
+      return;
+    }
     this.#current = undefined;
-    this.#leave(running, graceMs);
-    this.#lost(new UnderpassError(code));
+    session.end("link-lost");
+    this.#begin(greeted);
   }
 
-  #leave(running: Running, graceMs: number): void {
-    const left = this.#finishStreams(running, graceMs).then(() => void this.#leaving.delete(left));
+  goaway(session: HeldSession, kind: GoawayKind, code: Code, graceMs: number): void {
+    if (session !== this.#current) return;
+    this.#current = undefined;
+    const error = new UnderpassError(code);
+    this.#leave(session, graceMs, { peerEnds: kind === "drain" && !this.#options.isFinal(error) });
+    this.#failed(error);
+  }
+
+  over(session: HeldSession, error: UnderpassError): void {
+    if (session !== this.#current) return;
+    this.#current = undefined;
+    this.#failed(error);
+  }
+
+  #begin(greeted: Greeted): void {
+    if (this.#stopped) {
+      greeted.link.destroy();
+      return;
+    }
+    this.#cancel = () => {};
+    if (greeted.welcome.resumed || greeted.welcome.secret === undefined) {
+      greeted.link.close(codes["protocol-error"].close ?? 1002, "protocol-error");
+      this.#failed(new UnderpassError("protocol-error"));
+      return;
+    }
+    this.#failures = 0;
+    this.#welcome = greeted.welcome;
+    this.#current = new HeldSession(this.#options, greeted, this);
+    this.#owner.up(this, greeted.welcome, { resumed: false });
+  }
+
+  #leave(session: HeldSession, graceMs: number, { peerEnds }: { readonly peerEnds: boolean }): void {
+    const left = session
+      .leave(graceMs, { peerEnds, untilMs: () => this.#leaveByMs })
+      .then(() => void this.#leaving.delete(left));
     this.#leaving.add(left);
   }
 
-  async #finishStreams({ driver, closed }: Running, graceMs: number): Promise<void> {
-    const { clock } = this.#options;
-    const untilMs = clock.now() + graceMs;
-    const { session } = driver;
-    while (session.openStreams > 0 && !session.over && clock.now() < Math.min(untilMs, this.#leaveByMs)) {
-      await pause(clock, leavingLookMs);
-    }
-    if (!session.over) driver.close("goodbye");
-    // What was said should leave before the process does; a link that takes nothing more is not worth waiting for.
-    await new Promise<void>((resolve) => {
-      const cancel = clock.at(clock.now() + closeTimeoutMs, resolve);
-      void closed.then(() => {
-        // A timer that is left keeps the process of a library's user.
-        cancel();
-        resolve();
-      });
-    });
-  }
-
-  #lost(error: UnderpassError): void {
+  /** No session, and none to resume: the next dial comes after a wait. */
+  #failed(error: UnderpassError): void {
     if (this.#stopped) return;
-    this.#attempt++;
+    this.#failures++;
     if (this.#options.isFinal(error)) {
       this.#stopped = true;
-      this.#owner.down(this, error, this.#attempt, undefined);
+      this.#owner.down(this, error, this.#failures, undefined);
       return;
     }
     const { clock, backoff } = this.#options;
     const delayMs = backoff.next(error instanceof RelayRefusal ? error.retryAfterMs : 0);
     this.#cancel = clock.at(clock.now() + delayMs, () => this.start());
-    this.#owner.down(this, error, this.#attempt, delayMs);
+    this.#owner.down(this, error, this.#failures, delayMs);
   }
-}
-
-function pause(clock: Clock, ms: number): Promise<void> {
-  return new Promise((resolve) => void clock.at(clock.now() + ms, resolve));
 }

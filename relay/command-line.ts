@@ -127,10 +127,12 @@ function serveShape(values: Values): RelayOptions {
   return {
     ...secretShape(values),
     listen: within("--listen", () => parseListenAddress(values.text("--listen") ?? "127.0.0.1:8787")),
+    reusePort: values.flag("--reuse-port"),
     domains: [...new Set((values.list("--domain") ?? [defaultDomain(publicUrl)]).map(checkedDomain))],
     ...(publicUrl !== undefined && { publicUrl: checkedPublicUrl(publicUrl) }),
     ...tlsShape(values),
     routing: checkedRouting(values.text("--routing") ?? "both"),
+    dataAsked: values.text("--data") !== undefined,
     nameTtlMs: within("--name-ttl", () => parseDuration(values.text("--name-ttl") ?? "24h")),
     memoryBytes,
     graceMs: within("--grace", () => parseDuration(values.text("--grace") ?? "30s")),

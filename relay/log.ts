@@ -4,7 +4,7 @@ export type RelayEvent =
   | {
       readonly event: "agent";
       readonly name: string;
-      readonly state: "here" | "gone";
+      readonly state: "here" | "resumed" | "gone";
       readonly subject?: string;
       readonly code?: string;
     }

@@ -15,10 +15,14 @@ export class Metrics {
   sessions = 0;
   tunnels = 0;
   memoryHeldBytes = 0;
+  /** Requests that wait for an agent. */
+  held = 0;
   /** Counters. `In`: from visitors; `Out`: to visitors. Bodies, without heads. */
   streams = 0;
   bytesIn = 0;
   bytesOut = 0;
+  holds = 0;
+  holdsExpired = 0;
 
   readonly #byClass = [0, 0, 0, 0, 0];
   readonly #refusals = new Map<Code, number>();
@@ -73,6 +77,9 @@ export class Metrics {
     lines.push(`underpass_bytes_total{direction="out"} ${this.bytesOut}`);
     single("streams_total", "counter", "Streams that were opened to agents.", this.streams);
     single("streams_open", "gauge", "Streams that are open now.", this.streamsOpen);
+    single("held", "gauge", "Requests that wait for an agent now.", this.held);
+    single("held_total", "counter", "Requests that had to wait for an agent.", this.holds);
+    single("held_expired_total", "counter", "Requests that waited in vain.", this.holdsExpired);
     single("links", "gauge", "Agents' links that are open now.", this.links);
     single("sessions", "gauge", "Sessions that are held now.", this.sessions);
     single("tunnels", "gauge", "Tunnels with at least one agent.", this.tunnels);

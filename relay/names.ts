@@ -2,6 +2,8 @@ import { UnderpassError } from "../shared/errors.ts";
 import type { Kind } from "../shared/kind.ts";
 import { isName } from "../shared/name.ts";
 import { type Random, randomName } from "./random-name.ts";
+import type { NameRow, NameStore } from "./store.ts";
+import { MemoryNames } from "./stores/memory-names.ts";
 
 export { isName };
 
@@ -21,17 +23,13 @@ export interface NameFacts {
   readonly kind: Kind;
   /** An agent is here. */
   readonly live: boolean;
-  /** When the last agent left; absent while live, and before the first came. */
+  /**
+   * When the last agent left; absent while live, and before the first came. For one that was here when an earlier
+   * process ended, or is with another process: when this process started.
+   */
   readonly leftAtMs?: number;
-}
-
-interface Entry {
-  owner: string;
-  kind: Kind;
-  live: boolean;
-  leftAtMs?: number;
-  /** When the claim lapses if nothing happens; infinite while live. */
-  lapsesAtMs: number;
+  /** The agent said goodbye, and is not expected back. Beside `leftAtMs`. */
+  readonly bye?: boolean;
 }
 
 /** A name that was only asked for, by an agent that never came, is not kept for the whole ttl. */
@@ -39,119 +37,137 @@ const maxReservationMs = 600_000;
 /** A random name is practically never taken; this bounds a `random` that is broken. */
 const maxDraws = 16;
 
-/** Who owns which name: asked for or random, kept while its agents are away, recycled. Time is told. */
+/**
+ * Who owns which name: asked for or random, kept while its agents are away, recycled. Time is told: milliseconds that
+ * only rise. Each call asks the store, which other processes may have changed meanwhile.
+ */
 export class Names {
   readonly #options: NamesOptions;
-  readonly #entries = new Map<string, Entry>();
-  readonly #countByOwner = new Map<string, number>();
-  /** Names without an agent, in the order in which they lapse: so `sweep` looks at no more than it removes. */
-  readonly #reserved = new Map<string, Entry>();
-  readonly #away = new Map<string, Entry>();
+  readonly #store: NameStore;
+  #ending = false;
 
-  constructor(options: NamesOptions) {
+  constructor(options: NamesOptions, store: NameStore = new MemoryNames()) {
     this.#options = options;
+    this.#store = store;
   }
 
   get size(): number {
-    return this.#entries.size;
+    return this.#store.size;
   }
 
   /**
    * Makes `name` (undefined: a random one) the owner's, for `kind`, and returns it. A name that is the owner's already
-   * stays so, with its new kind: a newer agent never waits for an older one. Throws `name-invalid`, `name-taken`, or
-   * `too-many-requests` when there are too many names.
+   * stays so, with its new kind: a newer agent never waits for an older one. Throws `name-invalid`, `name-taken`,
+   * `too-many-requests` when there are too many names, or `internal-error` when the store can't take a new one.
    */
   claim(name: string | undefined, owner: string, kind: Kind, nowMs: number): string {
     if (owner === "") throw new UnderpassError("unauthorized", "A name needs an owner.");
     if (name !== undefined && !isName(name)) throw new UnderpassError("name-invalid");
-    this.sweep(nowMs);
-    const known = name === undefined ? undefined : this.#entries.get(name);
-    if (name !== undefined && known) {
-      if (known.owner !== owner) throw new UnderpassError("name-taken");
-      known.kind = kind;
-      if (!known.live) this.#wait(name, known, nowMs);
-      return name;
-    }
-    const owned = this.#countByOwner.get(owner) ?? 0;
-    const { maxNames, maxNamesPerOwner = maxNames } = this.#options;
-    if (this.#entries.size >= maxNames || owned >= maxNamesPerOwner) {
-      throw new UnderpassError(
-        "too-many-requests",
-        "The relay holds as many names as it may. Try again later.",
-      );
-    }
-    const taken = name ?? this.#draw();
-    const entry: Entry = { owner, kind, live: false, lapsesAtMs: 0 };
-    this.#entries.set(taken, entry);
-    this.#countByOwner.set(owner, owned + 1);
-    this.#wait(taken, entry, nowMs);
-    return taken;
+    const wanted = name ?? this.#draw();
+    const known = this.#store.get(wanted);
+    // Each link of a pool claims again: what changes nothing costs no writing.
+    if (known?.place === "here" && known.owner === owner && known.kind === kind) return wanted;
+    if ((known === undefined || hasLapsed(known, nowMs)) && this.#isFull(owner)) this.#store.sweep(nowMs);
+    const kept = this.#store.update(wanted, (row) => this.#claimed(row, owner, kind, nowMs));
+    if (kept?.owner !== owner)
+      throw new UnderpassError("internal-error", "The relay can't keep a new name at the moment.");
+    return wanted;
   }
 
   /** An agent is here: the name does not lapse until `leave`. Ignored for a name that nobody claimed. */
   touch(name: string, _nowMs: number): void {
-    const entry = this.#entries.get(name);
-    if (!entry) return;
-    entry.live = true;
-    entry.lapsesAtMs = Number.POSITIVE_INFINITY;
-    delete entry.leftAtMs;
-    this.#reserved.delete(name);
-    this.#away.delete(name);
+    if (this.#store.get(name)?.place === "here") return;
+    this.#store.update(name, (row) => {
+      if (row === undefined || row.place === "here") return row;
+      const { owner, kind } = row;
+      return { owner, kind, place: "here", bye: false, lapsesAtMs: Number.POSITIVE_INFINITY };
+    });
   }
 
-  /** The last agent left: the name stays its owner's for `ttlMs` more. Idempotent. */
-  leave(name: string, nowMs: number): void {
-    const entry = this.#entries.get(name);
-    if (!entry?.live) return;
-    entry.live = false;
-    entry.leftAtMs = nowMs;
-    this.#wait(name, entry, nowMs);
+  /**
+   * The last agent left: the name stays its owner's for `ttlMs` more. `bye`: the agent said goodbye, and is not
+   * expected back. Idempotent, and ignored where an agent of the name has come to another process since.
+   */
+  leave(name: string, nowMs: number, { bye }: { readonly bye: boolean } = { bye: false }): void {
+    // Who is cut off because this process ends was here when it ended, and belongs to the next one.
+    const place = this.#ending && !bye ? "elsewhere" : "away";
+    const lapsesAtMs = nowMs + this.#options.ttlMs;
+    this.#store.update(name, (row) =>
+      row?.place === "here" ? { ...row, place, leftAtMs: nowMs, bye, lapsesAtMs } : row,
+    );
   }
 
   ownerOf(name: string): string | undefined {
-    return this.#entries.get(name)?.owner;
+    return this.#store.get(name)?.owner;
   }
 
   /** Undefined for a name that nobody claimed, or that was recycled. */
   lookup(name: string): NameFacts | undefined {
-    return this.#entries.get(name);
+    const row = this.#store.get(name);
+    if (row === undefined) return undefined;
+    const { owner, kind, place, leftAtMs, bye } = row;
+    return { owner, kind, live: place === "here", ...(leftAtMs !== undefined && { leftAtMs, bye }) };
+  }
+
+  /**
+   * Since when an agent is away that is expected back, as it never said goodbye: since it was lost, or since the start
+   * of this process when it was with an earlier one. Undefined while one is here, and where none is expected.
+   */
+  awaitedSince(name: string): number | undefined {
+    const facts = this.lookup(name);
+    return facts === undefined || facts.live || facts.bye === true ? undefined : facts.leftAtMs;
   }
 
   /** Recycles what has lapsed, and says how many. The owner of the object calls it now and then. */
   sweep(nowMs: number): number {
-    let removed = 0;
-    for (const waiting of [this.#reserved, this.#away]) {
-      for (const [name, entry] of waiting) {
-        if (entry.lapsesAtMs > nowMs) break;
-        waiting.delete(name);
-        this.#remove(name, entry);
-        removed++;
+    return this.#store.sweep(nowMs);
+  }
+
+  /** Called once at the start: names whose agents were with an earlier process have the ttl from now. */
+  inherit(nowMs: number): void {
+    this.#store.inherit(nowMs + this.#options.ttlMs);
+  }
+
+  /** From now on an agent that leaves without a goodbye leaves because this process ends: the next one awaits it. */
+  end(): void {
+    this.#ending = true;
+  }
+
+  #claimed(row: NameRow | undefined, owner: string, kind: Kind, nowMs: number): NameRow {
+    const known = row !== undefined && !hasLapsed(row, nowMs) ? row : undefined;
+    if (known === undefined) {
+      if (this.#isFull(owner)) {
+        throw new UnderpassError(
+          "too-many-requests",
+          "The relay holds as many names as it may. Try again later.",
+        );
       }
+      return { owner, kind, place: "away", bye: false, lapsesAtMs: this.#lapse(undefined, nowMs) };
     }
-    return removed;
+    if (known.owner !== owner) throw new UnderpassError("name-taken");
+    const lapsesAtMs = Math.max(known.lapsesAtMs, this.#lapse(known.leftAtMs, nowMs));
+    return { ...known, kind, lapsesAtMs };
   }
 
-  #wait(name: string, entry: Entry, nowMs: number): void {
+  #lapse(leftAtMs: number | undefined, nowMs: number): number {
     const { ttlMs } = this.#options;
-    const seen = entry.leftAtMs !== undefined;
-    entry.lapsesAtMs = nowMs + (seen ? ttlMs : Math.min(ttlMs, maxReservationMs));
-    const waiting = seen ? this.#away : this.#reserved;
-    waiting.delete(name);
-    waiting.set(name, entry);
+    return nowMs + (leftAtMs === undefined ? Math.min(ttlMs, maxReservationMs) : ttlMs);
   }
 
-  #remove(name: string, entry: Entry): void {
-    this.#entries.delete(name);
-    const rest = (this.#countByOwner.get(entry.owner) ?? 1) - 1;
-    if (rest > 0) this.#countByOwner.set(entry.owner, rest);
-    else this.#countByOwner.delete(entry.owner);
+  #isFull(owner: string): boolean {
+    const { maxNames, maxNamesPerOwner = maxNames } = this.#options;
+    return this.#store.size >= maxNames || this.#store.countOf(owner) >= maxNamesPerOwner;
   }
 
   #draw(): string {
     for (let draw = 0; draw < maxDraws; draw++) {
       const name = randomName(this.#options.random);
-      if (!this.#entries.has(name)) return name;
+      if (this.#store.get(name) === undefined) return name;
     }
     throw new UnderpassError("too-many-requests", "No free random name was found.");
   }
+}
+
+function hasLapsed({ place, lapsesAtMs }: NameRow, nowMs: number): boolean {
+  return place !== "here" && lapsesAtMs <= nowMs;
 }

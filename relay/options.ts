@@ -12,12 +12,16 @@ export interface SecretSource {
 /** `relay serve`, checked. */
 export interface RelayOptions extends SecretSource {
   readonly listen: ListenAddress;
+  /** Another relay process may listen on the same address. */
+  readonly reusePort: boolean;
   /** Lower case, without port; at least one. */
   readonly domains: readonly string[];
   /** An origin (`https://relay.example`), without a slash at its end. */
   readonly publicUrl?: string;
   readonly routing: "host" | "path" | "both";
   readonly nameTtlMs: number;
+  /** `data` was asked for: what belongs there must be kept there. */
+  readonly dataAsked: boolean;
   /** Paths of PEM files: https and wss without a proxy. */
   readonly tls?: { readonly cert: string; readonly key: string };
   readonly memoryBytes: number;

@@ -1,3 +1,4 @@
+import { base64url } from "../shared/base64url.ts";
 import type { Clock } from "../shared/clock.ts";
 import { Driver } from "../shared/driver.ts";
 import { type Code, codes, UnderpassError, wireNumber } from "../shared/errors.ts";
@@ -7,13 +8,15 @@ import { MessageWriter } from "../shared/mux/frame.ts";
 import { limits } from "../shared/mux/limits.ts";
 import type { Memory } from "../shared/mux/memory.ts";
 import { Session } from "../shared/mux/session.ts";
-import type { Claims } from "./auth/claims.ts";
+import { isProof } from "../shared/proof.ts";
+import type { AgentSession } from "./agent-session.ts";
+import { type Claims, ownerOf } from "./auth/claims.ts";
 import type { Tokens } from "./auth/tokens.ts";
 import { grantName } from "./grant.ts";
 import type { RelayLog } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Names } from "./names.ts";
-import type { AgentSession, Tunnels } from "./tunnels.ts";
+import type { Tunnels } from "./tunnels.ts";
 
 export interface ReceptionDeps {
   readonly clock: Clock;
@@ -34,6 +37,16 @@ export interface ReceptionDeps {
 export interface Admission {
   readonly name: string;
   readonly claims: Claims;
+  /** The id of the session to resume, from the dial's path. */
+  readonly session?: string | undefined;
+}
+
+/** What became of a link that has said HELLO. */
+interface Arrival {
+  /** The link is gone, whoever used it. */
+  readonly gone: () => void;
+  /** What the agent took to answer the 101. */
+  readonly tripMs: number;
 }
 
 const receptionLimits = {
@@ -45,6 +58,15 @@ const receptionLimits = {
   supersededGraceMs: 30_000,
   resumeWindowMs: 60_000,
 } as const;
+
+/** What every WELCOME says alike. */
+const given = {
+  version: 1 as const,
+  features: [] as string[],
+  window: limits.initialWindowBytes,
+  streams: limits.maxStreams,
+  resumeWindowMs: receptionLimits.resumeWindowMs,
+};
 
 /** Where agents arrive: the credential, the handshake, and the session that comes of it. */
 export class Reception {
@@ -59,16 +81,18 @@ export class Reception {
   }
 
   /** Checks a dial before the link is opened. Rejects with the refusal; nothing is kept of one. */
-  async admit(name: string, token: string | undefined): Promise<Admission> {
+  async admit(name: string, token: string | undefined, session?: string): Promise<Admission> {
     const { deps } = this;
-    if (deps.draining()) throw new UnderpassError("going-away");
+    // A session that is finishing its streams here can be resumed nowhere else.
+    const held = session !== undefined && deps.tunnels.session(session) !== undefined;
+    if (deps.draining() && !held) throw new UnderpassError("going-away");
     if (token === undefined)
       throw new UnderpassError("unauthorized", "A token is needed: Authorization: Bearer JWT.");
     if (this.pending >= receptionLimits.maxPending || this.linkCount >= receptionLimits.maxLinks)
       throw new UnderpassError("too-many-links");
     const claims = await deps.tokens.verify(token, deps.clock.date());
     grantName(deps.names, claims, { kind: "http", name }, deps.clock.now());
-    return { name, claims };
+    return { name, claims, session };
   }
 
   /** Waits for HELLO on an open link, welcomes the agent, and drives the session. */
@@ -96,12 +120,15 @@ export class Reception {
     };
     const cancel = clock.at(clock.now() + receptionLimits.helloWithinMs, () => refuse("handshake-timeout"));
     link.handler = {
+      heard() {},
       message: (bytes) => {
         const hello = readHello(bytes);
         if (hello.kind === "goaway") return link.destroy();
         if (hello.kind === "fault") return refuse(hello.code);
         settle();
-        this.welcome(link, admission, hello.value, { gone, tripMs: clock.now() - openedMs });
+        const arrival = { gone, tripMs: clock.now() - openedMs };
+        const refusal = this.answer(link, admission, hello.value, arrival);
+        if (refusal !== undefined) refuseLink(link, refusal, gone);
       },
       text: () => refuse("protocol-error"),
       drained() {},
@@ -109,28 +136,70 @@ export class Reception {
     };
   }
 
-  private welcome(
+  /** Resumes a session, or begins one. Returns why not. */
+  private answer(link: Link, admission: Admission, hello: Hello, arrival: Arrival): Code | undefined {
+    const { resume } = hello;
+    if (resume?.session !== admission.session) return "protocol-error";
+    const held = resume && this.deps.tunnels.session(resume.session);
+    if (held !== undefined) return this.resume(held, link, admission, hello, arrival);
+    if (resume?.only === true) return "session-gone";
+    return this.begin(link, admission, hello, arrival);
+  }
+
+  /** PROTOCOL.md section 3.1, steps 2 and 3. */
+  private resume(
+    agent: AgentSession,
     link: Link,
-    admission: Admission,
+    { name, claims }: Admission,
+    { instance, slot, attempt, received, resume }: Hello,
+    { gone, tripMs }: Arrival,
+  ): Code | undefined {
+    const { log, urlsOf, tunnels } = this.deps;
+    const { driver, id, secret } = agent;
+    const { ledger } = driver.session;
+    const isSame =
+      agent.name === name &&
+      agent.owner === ownerOf(claims) &&
+      agent.instance === instance &&
+      agent.slot === slot &&
+      isProof(resume?.proof ?? "", secret, { session: id, attempt, received });
+    if (!isSame) return "proof-invalid";
+    if (attempt <= agent.attempt) return "superseded";
+    if (received > ledger.sent) return "protocol-error";
+    agent.attempt = attempt;
+    driver.unlink();
+    const peerReceived = Math.max(received, ledger.acknowledgedCount);
+    const counts = { resumed: true, first: peerReceived + 1, received: ledger.received };
+    link.send(
+      writeWelcome({ ...counts, ...given, session: id, generation: agent.generation, urls: urlsOf(name) }),
+    );
+    driver.link(link, gone, { peerReceived, told: ledger.received, tripMs });
+    this.expireWith(claims, agent);
+    tunnels.changed(agent);
+    log.write({ event: "agent", name, state: "resumed", subject: claims.subject });
+    return undefined;
+  }
+
+  private begin(
+    link: Link,
+    { name, claims }: Admission,
     hello: Hello,
-    arrival: { readonly gone: () => void; readonly tripMs: number },
-  ): void {
-    const { gone, tripMs } = arrival;
+    { gone, tripMs }: Arrival,
+  ): Code | undefined {
     const { deps } = this;
-    const { name, claims } = admission;
-    const { clock, tunnels, metrics } = deps;
+    const { clock, tunnels, metrics, random } = deps;
+    const { instance, slot, attempt, join } = hello;
     const nowMs = clock.now();
+    // What would have resumed a session of a relay that is leaving must not begin one here.
+    if (deps.draining()) return "going-away";
     try {
       // Between the dial and the HELLO the name may have become somebody else's.
       grantName(deps.names, claims, { kind: hello.kind, name }, nowMs);
     } catch (error) {
-      refuseLink(link, error instanceof UnderpassError ? error.code : "internal-error", gone);
-      return;
+      return error instanceof UnderpassError ? error.code : "internal-error";
     }
-    if (tunnels.isSuperseded(name, hello.instance, nowMs)) {
-      refuseLink(link, "superseded", gone);
-      return;
-    }
+    if (tunnels.isSuperseded(name, instance, nowMs) || attempt <= tunnels.lastAttempt(name, hello))
+      return "superseded";
     const session = new Session(
       {
         side: "relay",
@@ -143,57 +212,64 @@ export class Reception {
       },
       nowMs,
     );
-    let cancelExpiry = () => {};
-    let agent: AgentSession | undefined;
     const driver = new Driver(
       session,
-      link,
       clock,
       {
         // Nothing that an agent may open is served yet: the kinds that need it come with their own ingress.
         opened: () => undefined,
-        goaway: () => {
-          if (agent !== undefined) agent.leaving = true;
+        goaway: (kind) => {
+          if (kind !== "error") agent.saidBye = true;
+          tunnels.changed(agent);
         },
-        over: (code) => {
-          cancelExpiry();
-          agent?.cancelGrace?.();
-          metrics.sessions--;
-          if (agent !== undefined) tunnels.remove(name, agent, clock.now());
-          metrics.tunnels = tunnels.size;
-          deps.log.write({ event: "agent", name, state: "gone", code });
+        linkState: (state) => {
+          tunnels.changed(agent);
+          if (state === "suspect") this.tellDoubt(agent);
         },
-        closed: gone,
+        doubted() {},
+        over: (code) => this.over(agent, code),
       },
-      { pings: false },
+      { pingsWhenIdle: false, resumeWindowMs: receptionLimits.resumeWindowMs },
     );
-    agent = { driver, instance: hello.instance, slot: hello.slot, generation: 0, leaving: false };
-    const { generation, superseded, replaced } = tunnels.add(name, agent, {
-      join: hello.join === true,
-      nowMs,
-    });
+    const id = base64url(random(new Uint8Array(16)));
+    const secret = base64url(random(new Uint8Array(32)));
+    const agent: AgentSession = {
+      ...{ id, secret, name, owner: ownerOf(claims), driver, instance, slot, attempt },
+      ...{ generation: 0, leaving: false, saidBye: false },
+    };
+    const { superseded, replaced } = tunnels.add(agent, { join: join === true, nowMs });
+    const counts = { resumed: false, first: 1, received: 0 };
     link.send(
       writeWelcome({
-        version: 1,
-        features: [],
-        session: base64url(deps.random(new Uint8Array(16))),
-        secret: base64url(deps.random(new Uint8Array(32))),
-        resumed: false,
-        first: 1,
-        received: 0,
-        window: limits.initialWindowBytes,
-        streams: limits.maxStreams,
-        generation,
-        resumeWindowMs: receptionLimits.resumeWindowMs,
-        urls: deps.urlsOf(name),
+        ...{ ...counts, ...given, session: id, secret },
+        ...{ generation: agent.generation, urls: deps.urlsOf(name) },
       }),
     );
     metrics.sessions++;
     metrics.tunnels = tunnels.size;
     deps.log.write({ event: "agent", name, state: "here", subject: claims.subject });
     for (const old of superseded) this.supersede(old);
-    for (const old of replaced) old.driver.session.lost("link-lost");
-    cancelExpiry = this.atExpiry(claims.expiresAtMs, agent);
+    for (const old of replaced) old.driver.session.lost("session-gone");
+    this.expireWith(claims, agent);
+    driver.link(link, gone);
+    tunnels.changed(agent);
+    return undefined;
+  }
+
+  private over(agent: AgentSession, code: Code): void {
+    const { tunnels, metrics, log, clock } = this.deps;
+    agent.cancelExpiry?.();
+    agent.cancelGrace?.();
+    metrics.sessions--;
+    tunnels.remove(agent, clock.now());
+    metrics.tunnels = tunnels.size;
+    log.write({ event: "agent", name: agent.name, state: "gone", code });
+  }
+
+  /** Only the agent can dial: it is told over another of its sessions. */
+  private tellDoubt({ name, instance, slot }: AgentSession): void {
+    for (const { driver } of this.deps.tunnels.siblings(name, instance))
+      if (driver.isUp) driver.session.doubt(slot);
   }
 
   private supersede(old: AgentSession): void {
@@ -210,6 +286,11 @@ export class Reception {
   }
 
   /** At `exp` of a live session: GOAWAY `token-expired`. Timers hold at most 24.8 days, so the wait is cut. */
+  private expireWith({ expiresAtMs }: Claims, agent: AgentSession): void {
+    agent.cancelExpiry?.();
+    agent.cancelExpiry = this.atExpiry(expiresAtMs, agent);
+  }
+
   private atExpiry(expiresAtMs: number, agent: AgentSession): () => void {
     const { clock } = this.deps;
     const leftMs = expiresAtMs - clock.date();
@@ -226,14 +307,7 @@ export class Reception {
 function refuseLink(link: Link, code: Code, gone: () => void): void {
   const writer = new MessageWriter(64);
   writer.goaway(2, wireNumber(code), 0, 0, new Uint8Array(0));
-  link.handler = { message() {}, text() {}, drained() {}, closed: gone };
+  link.handler = { heard() {}, message() {}, text() {}, drained() {}, closed: gone };
   link.send(writer.finish());
   link.close(codes[code].close ?? 1008, code);
-}
-
-function base64url(bytes: Uint8Array): string {
-  return btoa(String.fromCharCode(...bytes))
-    .replaceAll("+", "-")
-    .replaceAll("/", "_")
-    .replaceAll("=", "");
 }

@@ -4,6 +4,7 @@ import { Memory } from "../shared/mux/memory.ts";
 import type { Listen, Listener } from "../shared/socket.ts";
 import { controlPlane } from "./app.ts";
 import { Tokens } from "./auth/tokens.ts";
+import { Hold } from "./hold.ts";
 import { HttpIngress } from "./ingress/http.ts";
 import { OwnHost } from "./ingress/own-host.ts";
 import type { RelayLog } from "./log.ts";
@@ -11,11 +12,14 @@ import { Metrics } from "./metrics.ts";
 import { Names } from "./names.ts";
 import { Reception } from "./reception.ts";
 import { Router, type Routing } from "./router.ts";
+import type { NameStore } from "./store.ts";
 import { tunnelUrls } from "./tunnel-urls.ts";
 import { Tunnels } from "./tunnels.ts";
 
 export interface RelayConfig {
   readonly listen: { readonly host: string; readonly port: number };
+  /** Another process may listen there too: the one before or after this one. */
+  readonly reusePort?: boolean;
   /** The runtime's sockets. */
   readonly accept: Listen;
   readonly clock: Clock;
@@ -25,6 +29,8 @@ export interface RelayConfig {
   readonly publicUrl?: string | undefined;
   readonly routing: Routing;
   readonly nameTtlMs: number;
+  /** Where names are kept. Absent: in memory. */
+  readonly names?: NameStore;
   readonly memoryBytes?: number;
   readonly log?: RelayLog;
   /** PEM texts: https and wss without a proxy. */
@@ -35,7 +41,10 @@ export interface RunningRelay {
   readonly port: number;
   /** Its own address, without a slash at the end. */
   readonly url: string;
-  /** No new visitors or agents; what is open gets so long to finish. Resolves when all is closed. */
+  /**
+   * No new visitors or agents; what is open gets so long to finish, and idle visitors some seconds for what they may
+   * have under way. Agents are told at once, and kept until no visitor needs them. Resolves when all is closed.
+   */
   stop(graceMs: number): Promise<void>;
 }
 
@@ -46,8 +55,6 @@ const relayLimits = {
   maxNamesPerOwner: 10_000,
   /** Lapsed names are looked for this often. */
   sweepMs: 60_000,
-  /** While stopping: how often it looks whether all has finished. */
-  stopStepMs: 50,
 } as const;
 
 /** Puts a relay together and starts it. Rejects with `port-in-use`. */
@@ -58,13 +65,11 @@ export async function startRelay(config: RelayConfig): Promise<RunningRelay> {
   const metrics = new Metrics();
   const memory = new Memory(config.memoryBytes ?? relayLimits.defaultMemoryBytes);
   const log = config.log ?? { write() {} };
-  const names = new Names({
-    ttlMs: config.nameTtlMs,
-    random,
-    maxNames: relayLimits.maxNames,
-    maxNamesPerOwner: relayLimits.maxNamesPerOwner,
-  });
-  const tunnels = new Tunnels(names);
+  const { maxNames, maxNamesPerOwner } = relayLimits;
+  const names = new Names({ ttlMs: config.nameTtlMs, random, maxNames, maxNamesPerOwner }, config.names);
+  const tunnels = new Tunnels(names, memory);
+  const hold = new Hold({ clock, metrics });
+  tunnels.onReady = (name) => hold.tryAgain(name);
   const tokens = new Tokens(config.secret);
   const publicHost = publicUrl === undefined ? undefined : new URL(publicUrl).hostname;
   const router = new Router({ domains, routing, publicHost });
@@ -98,10 +103,12 @@ export async function startRelay(config: RelayConfig): Promise<RunningRelay> {
   const ownHost = new OwnHost(app, reception, clock, draining);
   const ownScheme = config.tls === undefined ? "http" : "https";
   const scheme = publicUrl === undefined ? ownScheme : publicUrl.startsWith("https:") ? "https" : "http";
-  const ingress = new HttpIngress({ clock, router, tunnels, names, metrics, log, ownHost, scheme });
+  const ingress = new HttpIngress({ clock, router, tunnels, names, metrics, hold, log, ownHost, scheme });
+  names.inherit(clock.now());
   let listener: Listener;
   try {
-    listener = await config.accept({ ...config.listen, ...(config.tls && { tls: config.tls }) }, (socket) =>
+    const { listen, reusePort = false, tls } = config;
+    listener = await config.accept({ ...listen, reusePort, ...(tls && { tls }) }, (socket) =>
       ingress.accept(socket),
     );
   } catch (error) {
@@ -122,13 +129,10 @@ export async function startRelay(config: RelayConfig): Promise<RunningRelay> {
     if (draining()) return;
     state = "draining";
     listener.close();
-    ingress.drain();
+    names.end();
     for (const { driver } of tunnels.sessions())
       driver.session.goaway("drain", "going-away", graceMs, codes["going-away"].meaning);
-    const untilMs = clock.now() + graceMs;
-    while (ingress.busy > 0 && clock.now() < untilMs) {
-      await new Promise<void>((resolve) => clock.at(clock.now() + relayLimits.stopStepMs, resolve));
-    }
+    await ingress.drain(graceMs);
     cancelSweep();
     for (const { driver } of [...tunnels.sessions()]) driver.close("going-away");
     ingress.close();

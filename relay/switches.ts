@@ -8,6 +8,10 @@ export function serveSwitches(): Option[] {
       "where visitors and agents arrive; port 0 takes a free one",
       "127.0.0.1:8787",
     ),
+    switchOf(
+      "--reuse-port",
+      "share the address with the relay that replaces this one, for a rolling restart",
+    ),
     switchOf("--domain <domain...>", "a tunnel 'blue' is at blue.<domain>; may be repeated", "localhost"),
     switchOf("--public-url <url>", "what the outside calls this relay when a proxy stands before it"),
     switchOf("--routing <how>", "host (blue.<domain>), path (/~blue/), or both", "both"),
@@ -47,7 +51,11 @@ function secretSwitches(): Option[] {
       "--secret-file <file>",
       "the key of all tokens, at least 32 bytes (or UNDERPASS_SECRET); none: one is made",
     ),
-    switchOf("--data <folder>", "what must outlive the process", ".underpass"),
+    switchOf(
+      "--data <folder>",
+      "what must outlive the process: the key, and whose names are whose",
+      ".underpass",
+    ),
   ];
 }
 
@@ -78,6 +86,7 @@ Examples:
   relay --domain a.example --domain b.example            two domains
   relay --secret-file /run/secrets/underpass             a key of your own
   relay --data /var/lib/underpass --name-ttl 7d          where things are kept, and names for longer
+  relay --reuse-port                                     start the next one beside it, then stop this one
   relay --quiet                                          busy, and logged by the proxy before it
   relay --memory 1GiB --grace 10s --json                 for a supervisor that reads JSON lines
 `;

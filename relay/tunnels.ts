@@ -1,32 +1,26 @@
-import type { Driver } from "../shared/driver.ts";
+import type { Memory } from "../shared/mux/memory.ts";
 import type { Stream, StreamHandler } from "../shared/mux/stream.ts";
+import type { AgentSession } from "./agent-session.ts";
 import type { Names } from "./names.ts";
-
-/** One session of an agent, as a tunnel sees it. */
-export interface AgentSession {
-  readonly driver: Driver;
-  readonly instance: string;
-  readonly slot: number;
-  /** Given by `Tunnels.add`; shared by the sessions of one instance. */
-  generation: number;
-  /** Ends what was set going for this session alone. */
-  cancelGrace?: () => void;
-  /** Takes no new streams: the agent said GOAWAY, or a newer instance took over. */
-  leaving: boolean;
-}
 
 /** What a visitor's ingress needs of a tunnel: on this relay now, later also on another. */
 export interface Tunnel {
   readonly name: string;
-  /** Opens a stream on the session that has least to do. undefined: no agent takes one now. */
+  /** Opens a stream on the session that will answer soonest. undefined: no agent takes one now. */
   open(kind: number, fields: Uint8Array, handler: StreamHandler): Stream | undefined;
   /** An agent is here and stays: where `open` gives nothing, a limit is reached. */
   readonly reachable: boolean;
 }
 
-/** As long as a session could have been resumed: two supervisors of one name must not fight. */
-const rememberedForMs = 60_000;
-const maxRemembered = 100_000;
+const tunnelLimits = {
+  /** As long as a session can be resumed: two supervisors of one name must not fight, and visitors may wait. */
+  rememberedForMs: 60_000,
+  maxRemembered: 100_000,
+  /** Of one name, links or not: then the one that waits longest for a link ends. */
+  maxSessions: 256,
+  /** Sessions whose expected answers differ by less are chosen by how much they have to do. */
+  evenAnswerMs: 1,
+} as const;
 
 /** A tunnel served by sessions of this process. */
 class LocalTunnel implements Tunnel {
@@ -38,29 +32,41 @@ class LocalTunnel implements Tunnel {
   constructor(readonly name: string) {}
 
   get reachable(): boolean {
+    for (const session of this.sessions) if (takesStreams(session)) return true;
+    return false;
+  }
+
+  /** Somebody may take streams again without a new session. */
+  get hopeful(): boolean {
     for (const session of this.sessions) if (!isLeaving(session)) return true;
     return false;
   }
 
   open(kind: number, fields: Uint8Array, handler: StreamHandler): Stream | undefined {
     let best: AgentSession | undefined;
-    for (const session of this.sessions) {
-      if (isLeaving(session)) continue;
-      if (best === undefined || session.driver.session.openStreams < best.driver.session.openStreams)
-        best = session;
-    }
+    for (const session of this.sessions)
+      if (takesStreams(session) && (best === undefined || isQuicker(session, best))) best = session;
     return best?.driver.session.open(kind, fields, handler);
   }
 }
 
-/** Who is here: the tunnels with at least one session on this relay. */
+/** Who is here: the tunnels with at least one session on this relay, be it without a link. */
 export class Tunnels {
+  /** Told when a tunnel may take streams again, or when there is no more use in waiting for it. */
+  onReady: (name: string) => void = () => {};
   private readonly live = new Map<string, LocalTunnel>();
+  private readonly byId = new Map<string, AgentSession>();
+  /** Without a link, the longest first, with the bytes that each holds. */
+  private readonly suspended = new Map<AgentSession, number>();
+  private suspendedBytes = 0;
   private lastGeneration = 0;
   /** By name and instance: who came, was superseded, or left lately. */
   private readonly instances = new Map<string, { readonly generation: number; readonly untilMs: number }>();
 
-  constructor(private readonly names: Names) {}
+  constructor(
+    private readonly names: Names,
+    private readonly memory?: Memory,
+  ) {}
 
   get size(): number {
     return this.live.size;
@@ -70,8 +76,31 @@ export class Tunnels {
     return this.live.get(name);
   }
 
+  /** An agent is expected back: it was here within the resume window and did not say bye. Requests wait for it. */
+  expects(name: string, nowMs: number): boolean {
+    if (this.live.get(name)?.hopeful === true) return true;
+    const facts = this.names.lookup(name);
+    return (
+      facts !== undefined &&
+      !facts.live &&
+      facts.leftAtMs !== undefined &&
+      facts.bye !== true &&
+      nowMs - facts.leftAtMs < tunnelLimits.rememberedForMs
+    );
+  }
+
+  /** The session with this id, if it is held. */
+  session(id: string): AgentSession | undefined {
+    return this.byId.get(id);
+  }
+
   *sessions(): Iterable<AgentSession> {
     for (const tunnel of this.live.values()) yield* tunnel.sessions;
+  }
+
+  /** The sessions of one instance of a tunnel. */
+  siblings(name: string, instance: string): AgentSession[] {
+    return [...(this.live.get(name)?.sessions ?? [])].filter((session) => session.instance === instance);
   }
 
   /** Whether a newer instance took the name over from this one, which was here within the resume window. */
@@ -86,20 +115,30 @@ export class Tunnels {
     );
   }
 
+  /** The latest attempt of the sessions in this place; a HELLO for a fresh one must be later. 0: there is none. */
+  lastAttempt(
+    name: string,
+    { instance, slot }: { readonly instance: string; readonly slot: number },
+  ): number {
+    let latest = 0;
+    for (const session of this.siblings(name, instance))
+      if (session.slot === slot) latest = Math.max(latest, session.attempt);
+    return latest;
+  }
+
   /**
    * Adds a session. The sessions of other instances are returned, to be told that they are superseded, unless
-   * `join` shares the name; so is one whose place (instance and slot) this one takes, as its link must be dead.
+   * `join` shares the name; so is one whose place (instance and slot) this one takes, as its agent has given it up.
    * `generation` rises with each new instance and is shared by the sessions of one.
    */
   add(
-    name: string,
     session: AgentSession,
     options: { readonly join: boolean; readonly nowMs: number },
   ): {
-    readonly generation: number;
     readonly superseded: AgentSession[];
     readonly replaced: AgentSession[];
   } {
+    const { name } = session;
     let tunnel = this.live.get(name);
     if (tunnel === undefined) {
       tunnel = new LocalTunnel(name);
@@ -117,34 +156,97 @@ export class Tunnels {
     const replaced = own.filter((other) => other.slot === session.slot && !isLeaving(other));
     for (const other of [...superseded, ...replaced]) other.leaving = true;
     session.generation = own[0]?.generation ?? tunnel.generation;
-    for (const one of [session, ...superseded]) this.remember(name, one, options.nowMs);
+    for (const one of [session, ...superseded]) this.remember(one, options.nowMs);
     tunnel.sessions.add(session);
+    this.byId.set(session.id, session);
     this.names.touch(name, options.nowMs);
-    return { generation: session.generation, superseded, replaced };
+    if (tunnel.sessions.size > tunnelLimits.maxSessions) this.endLongest(name);
+    return { superseded, replaced };
+  }
+
+  /** A session has a link that takes streams, or none any more, or one that is in doubt. */
+  changed(session: AgentSession): void {
+    this.suspendedBytes -= this.suspended.get(session) ?? 0;
+    this.suspended.delete(session);
+    if (!session.driver.hasLink && !session.driver.session.over) {
+      const bytes = session.driver.session.heldBytes;
+      this.suspended.set(session, bytes);
+      this.suspendedBytes += bytes;
+      this.boundSuspended();
+    }
+    this.onReady(session.name);
   }
 
   /** A session is over. The name stays its owner's for a while. Idempotent. */
-  remove(name: string, session: AgentSession, nowMs: number): void {
+  remove(session: AgentSession, nowMs: number): void {
+    const { name, saidBye } = session;
     const tunnel = this.live.get(name);
-    this.remember(name, session, nowMs);
-    if (tunnel === undefined || !tunnel.sessions.delete(session) || tunnel.sessions.size > 0) return;
-    this.live.delete(name);
-    this.names.leave(name, nowMs);
+    if (this.byId.get(session.id) !== session) return;
+    this.byId.delete(session.id);
+    this.suspendedBytes -= this.suspended.get(session) ?? 0;
+    this.suspended.delete(session);
+    this.remember(session, nowMs);
+    tunnel?.sessions.delete(session);
+    if (tunnel?.sessions.size === 0) {
+      this.live.delete(name);
+      // Who was waited for in vain is not waited for again.
+      const inVain = nowMs - session.driver.heardMs >= tunnelLimits.rememberedForMs;
+      this.names.leave(name, nowMs, { bye: saidBye || inVain });
+    }
+    this.onReady(name);
+  }
+
+  /** What sessions without links hold is bounded: the largest goes first. */
+  private boundSuspended(): void {
+    const cap = (this.memory?.capBytes ?? Number.POSITIVE_INFINITY) / 4;
+    while (this.suspendedBytes > cap) {
+      let largest: AgentSession | undefined;
+      for (const [session, bytes] of this.suspended)
+        if (largest === undefined || bytes > (this.suspended.get(largest) ?? 0)) largest = session;
+      if (largest === undefined) return;
+      largest.driver.session.lost("link-lost");
+    }
+  }
+
+  private endLongest(name: string): void {
+    for (const session of this.suspended.keys()) {
+      if (session.name !== name) continue;
+      session.driver.session.lost("link-lost");
+      return;
+    }
   }
 
   /** Keeps an instance's generation for the resume window from now; the longest unseen go first. */
-  private remember(name: string, { instance, generation }: AgentSession, nowMs: number): void {
+  private remember({ name, instance, generation }: AgentSession, nowMs: number): void {
     const key = `${name} ${instance}`;
     this.instances.delete(key);
-    this.instances.set(key, { generation, untilMs: nowMs + rememberedForMs });
+    this.instances.set(key, { generation, untilMs: nowMs + tunnelLimits.rememberedForMs });
     for (const [oldest, { untilMs }] of this.instances) {
-      if (untilMs > nowMs && this.instances.size <= maxRemembered) return;
+      if (untilMs > nowMs && this.instances.size <= tunnelLimits.maxRemembered) return;
       this.instances.delete(oldest);
     }
   }
 }
 
-/** By its own word, or because its stream ids are used up. */
-function isLeaving(session: AgentSession): boolean {
-  return session.leaving || session.driver.session.leaving;
+/** By its own word, because another took over, or because its stream ids are used up. */
+function isLeaving({ leaving, saidBye, driver }: AgentSession): boolean {
+  return leaving || saidBye || driver.session.leaving;
+}
+
+/** On a link that nothing is wrong with. */
+function takesStreams(session: AgentSession): boolean {
+  return session.driver.isUp && !isLeaving(session);
+}
+
+/** Whether `one` will answer sooner than `other`: a round trip, and what is in flight before. */
+function isQuicker(one: AgentSession, other: AgentSession): boolean {
+  const gainMs = answerMs(other) - answerMs(one);
+  if (Math.abs(gainMs) >= tunnelLimits.evenAnswerMs) return gainMs > 0;
+  return one.driver.session.openStreams < other.driver.session.openStreams;
+}
+
+function answerMs({ driver }: AgentSession): number {
+  const { tripMs, unacknowledgedBytes, ledger } = driver.session;
+  const { rate } = ledger.flight;
+  return tripMs + (rate > 0 ? unacknowledgedBytes / rate : 0);
 }

@@ -1,7 +1,9 @@
 import type { Clock } from "./clock.ts";
 import { type Code, codes } from "./errors.ts";
 import type { Link } from "./link.ts";
-import type { GoawayKind, Session } from "./mux/session.ts";
+import { type LinkFacts, Liveness } from "./liveness.ts";
+import type { Session } from "./mux/session.ts";
+import type { GoawayKind, Resumption } from "./mux/session-handler.ts";
 import type { Stream, StreamHandler } from "./mux/stream.ts";
 
 /** The liveness texts of PROTOCOL.md section 2: exact, so that an edge platform answers without waking. */
@@ -11,67 +13,134 @@ export const pongText = "underpass/1 pong 8f1b2c6d-keepalive";
 const driverLimits = {
   /** A message is handed to the link while less than this waits there: short buffers keep small requests quick. */
   linkHighBytes: 262_144,
-  /** The agent pings after so long in which nothing came. */
-  pingAfterMs: 15_000,
-  /** What stays silent for so long after a ping is lost. */
-  pongWithinMs: 10_000,
-  /** A relay gives up an agent from which nothing came for so long. */
-  silenceMs: 45_000,
   /** A peer that pings but does not read is not answered without end. */
   maxPongBacklogBytes: 1_048_576,
+  /** A timer that is this late tells that the process did not run. */
+  lateMs: 1_000,
 } as const;
 
-/** What the owner of a session on a link wants to know. */
+/** What the owner of a session wants to know. */
 export interface DriverHandler {
   opened(stream: Stream, fields: Uint8Array): StreamHandler | undefined;
   goaway(kind: GoawayKind, code: Code, graceMs: number, reason: string): void;
-  /** The session is over (its streams were reset) and the link is closing or gone. Exactly once. */
+  /**
+   * The session's link has become suspect, is itself again (`up`), or is gone (`lost`): then the session waits for
+   * another until its resume window has passed. Not told of a link that `link` or `unlink` replaces.
+   */
+  linkState(state: "up" | "suspect" | "lost"): void;
+  /** The peer suspects the link in this slot of ours. */
+  doubted(slot: number): void;
+  /** The first message or pong came on a link: it is good for something. */
+  progress?(): void;
+  /** The session is over (its streams were reset) and its link, if any, is closing or gone. Exactly once. */
   over(code: Code): void;
-  /** The link is gone. After `over`. */
-  closed(): void;
 }
 
-/** Pumps a session over a link with real time: what one turn of the loop brings leaves together. */
+export interface DriverOptions {
+  /** This side asks for signs of life when nothing goes on (the agent). */
+  readonly pingsWhenIdle: boolean;
+  /** How long the session waits for another link, from the last byte that came. */
+  readonly resumeWindowMs: number;
+}
+
+/** Pumps a session over its links, one at a time, with real time: what one turn of the loop brings leaves together. */
 export class Driver {
+  private linked: { readonly link: Link; readonly closed: () => void } | undefined;
+  private readonly liveness: Liveness;
+  private progressed = false;
   private scheduled = false;
   private flushing = false;
-  private heardMs: number;
-  private pingedMs: number | undefined;
   private cancelDeadline: (() => void) | undefined;
   private deadlineMs = Number.POSITIVE_INFINITY;
-  private cancelLiveness: (() => void) | undefined;
+  private cancelLook: (() => void) | undefined;
+  private lookMs = Number.POSITIVE_INFINITY;
+  private cancelWindow: (() => void) | undefined;
   private gone = false;
 
-  /** `pings`: this side asks for signs of life (the agent). Takes over `link.handler` and `session.handler`. */
+  /** Takes over `session.handler`. There is no link before `link`. */
   constructor(
     readonly session: Session,
-    private readonly link: Link,
     private readonly clock: Clock,
     private readonly handler: DriverHandler,
-    private readonly options: { readonly pings: boolean },
+    private readonly options: DriverOptions,
   ) {
-    this.heardMs = clock.now();
+    this.liveness = new Liveness(options, clock.now());
     session.handler = {
       opened: (stream, fields) => handler.opened(stream, fields),
       wake: () => this.schedule(),
       datagram: () => {},
+      doubted: (slot) => handler.doubted(slot),
       goaway: (kind, code, graceMs, reason) => handler.goaway(kind, code, graceMs, reason),
       over: (code) => this.end(code),
     };
+  }
+
+  /** There is a link, and nothing says that it is in trouble. */
+  get isUp(): boolean {
+    return this.linked !== undefined && this.liveness.state === "up";
+  }
+
+  /** There is a link. */
+  get hasLink(): boolean {
+    return this.linked !== undefined;
+  }
+
+  /** When the last byte came from the peer. */
+  get heardMs(): number {
+    return this.liveness.lastHeardMs;
+  }
+
+  /**
+   * Puts the session on `link`, after the handshake there; `resumption`: what was said in it, where the session had
+   * another link before. That one is dropped. `closed` is called when this link is gone, whoever uses it by then.
+   */
+  link(link: Link, closed: () => void, resumption?: Resumption): void {
+    this.unlink();
+    if (this.gone) {
+      link.handler = { ...deafHandler, closed };
+      link.destroy();
+      return;
+    }
+    const { clock, session } = this;
+    this.cancelWindow?.();
+    this.cancelWindow = undefined;
+    this.linked = { link, closed };
+    this.progressed = false;
+    this.liveness.linked(clock.now());
     link.handler = {
+      heard: () => this.heard(),
       message: (bytes) => {
-        this.heardMs = clock.now();
-        session.handleMessage(bytes, this.heardMs);
+        this.progress();
+        session.handleMessage(bytes, clock.now());
       },
       text: (text) => this.handleText(text),
-      drained: () => this.schedule(),
+      drained: () => {
+        // What left had to be taken by the other side.
+        this.heard();
+        this.schedule();
+      },
       closed: () => {
-        session.lost("link-lost");
-        handler.closed();
+        closed();
+        this.lose();
       },
     };
-    this.watch();
+    if (resumption !== undefined) session.resume(resumption, clock.now());
+    this.arrangeLook(clock.now());
     this.schedule();
+  }
+
+  /** Drops the link, if there is one, without a word to the handler: nothing of it is read any more. */
+  unlink(): void {
+    const { linked } = this;
+    if (linked === undefined) return;
+    this.linked = undefined;
+    this.session.suspend();
+    this.cancelLook?.();
+    this.lookMs = Number.POSITIVE_INFINITY;
+    linked.link.handler = { ...deafHandler, closed: linked.closed };
+    linked.link.destroy();
+    const untilMs = this.liveness.lastHeardMs + this.options.resumeWindowMs;
+    this.cancelWindow = this.clock.at(untilMs, () => this.session.lost("link-lost"));
   }
 
   /** Says GOAWAY bye, and closes. */
@@ -79,6 +148,27 @@ export class Driver {
     this.session.goaway("bye", code, 0, codes[code].meaning);
     this.flush();
     this.session.lost(code);
+  }
+
+  /** The peer doubts the link: asks for a sign of life, unless something is unanswered anyway. */
+  doubt(): void {
+    if (this.linked === undefined || this.liveness.isAsking || this.session.ledger.oldest !== undefined)
+      return;
+    const nowMs = this.clock.now();
+    this.liveness.ask(nowMs);
+    this.look(nowMs);
+  }
+
+  /** This side was asleep: the link is taken for suspect until it shows life. */
+  slept(): void {
+    if (this.linked === undefined) return;
+    const nowMs = this.clock.now();
+    this.liveness.ask(nowMs);
+    if (this.liveness.state === "up") {
+      this.liveness.suspect();
+      this.handler.linkState("suspect");
+    }
+    this.look(nowMs);
   }
 
   private schedule(): void {
@@ -95,17 +185,19 @@ export class Driver {
   };
 
   private flush(): void {
-    if (this.gone) return;
-    const { session, link } = this;
+    const { session, linked } = this;
+    if (this.gone || linked === undefined) return;
     const nowMs = this.clock.now();
     this.flushing = true;
-    while (link.queued < driverLimits.linkHighBytes) {
+    while (linked.link.queued < driverLimits.linkHighBytes) {
       const message = session.poll(nowMs);
       if (message === undefined) break;
-      link.send(message);
+      linked.link.send(message);
     }
     this.flushing = false;
     this.setDeadline();
+    if (this.linked === linked && (session.ledger.oldest !== undefined || session.openStreams > 0))
+      this.arrangeLook(nowMs);
   }
 
   private setDeadline(): void {
@@ -122,32 +214,75 @@ export class Driver {
   }
 
   private handleText(text: string): void {
-    this.heardMs = this.clock.now();
+    const { linked } = this;
+    if (linked === undefined) return;
+    this.progress();
     if (text === pongText) return;
-    if (text !== pingText || this.link.queued > driverLimits.maxPongBacklogBytes) {
+    if (text !== pingText || linked.link.queued > driverLimits.maxPongBacklogBytes) {
       this.session.goaway("error", "protocol-error", 0, "");
       return;
     }
-    this.link.sendText(pongText);
+    linked.link.sendText(pongText);
   }
 
-  private watch(): void {
-    const { clock, options } = this;
-    const nowMs = clock.now();
-    let nextMs = this.heardMs + (options.pings ? driverLimits.pingAfterMs : driverLimits.silenceMs);
-    if (nextMs <= nowMs) {
-      if (!options.pings || (this.pingedMs !== undefined && this.pingedMs >= this.heardMs)) {
-        if (!options.pings || nowMs - (this.pingedMs ?? nowMs) >= driverLimits.pongWithinMs) {
-          this.session.goaway("error", "peer-silent", 0, "");
-          return;
-        }
-      } else {
-        this.pingedMs = nowMs;
-        this.link.sendText(pingText);
-      }
-      nextMs = (this.pingedMs ?? nowMs) + driverLimits.pongWithinMs;
+  private progress(): void {
+    if (this.progressed) return;
+    this.progressed = true;
+    this.handler.progress?.();
+  }
+
+  // Liveness
+
+  private heard(): void {
+    if (this.liveness.heard(this.clock.now())) this.handler.linkState("up");
+  }
+
+  private get facts(): LinkFacts {
+    const { ledger, unacknowledgedBytes, tripMs, openStreams } = this.session;
+    const { oldest, acknowledgedCount: acknowledged, received, flight } = ledger;
+    const { worstTripMs, rate } = flight;
+    return { oldest, unacknowledgedBytes, tripMs, openStreams, acknowledged, received, worstTripMs, rate };
+  }
+
+  /** The link is to be looked at in time; a timer that fires too early costs a look. */
+  private arrangeLook(nowMs: number): void {
+    if (this.lookMs <= nowMs + (this.session.ledger.oldest === undefined ? busyLookMs : soonestLookMs))
+      return;
+    this.look(nowMs);
+  }
+
+  private look(nowMs: number): void {
+    const { linked, liveness } = this;
+    if (linked === undefined || this.gone) return;
+    const before = liveness.state;
+    const { ping, nextMs } = liveness.look(this.facts, nowMs);
+    if (liveness.state === "dead") {
+      this.unlink();
+      this.handler.linkState("lost");
+      return;
     }
-    this.cancelLiveness = clock.at(nextMs, () => this.watch());
+    if (ping) linked.link.sendText(pingText);
+    if (this.lookMs > nextMs || this.lookMs <= nowMs) {
+      this.cancelLook?.();
+      this.lookMs = nextMs;
+      this.cancelLook = this.clock.at(nextMs, () => this.lookDue());
+    }
+    if (before === "up" && liveness.state === "suspect") this.handler.linkState("suspect");
+  }
+
+  private lookDue(): void {
+    const nowMs = this.clock.now();
+    const lateMs = nowMs - this.lookMs;
+    this.lookMs = Number.POSITIVE_INFINITY;
+    // What came meanwhile has not been read yet.
+    if (lateMs > driverLimits.lateMs) this.liveness.ask(nowMs);
+    this.look(nowMs);
+  }
+
+  private lose(): void {
+    if (this.linked === undefined) return;
+    this.unlink();
+    this.handler.linkState("lost");
   }
 
   private end(code: Code): void {
@@ -156,8 +291,20 @@ export class Driver {
     if (!this.flushing) this.flush();
     this.gone = true;
     this.cancelDeadline?.();
-    this.cancelLiveness?.();
-    this.link.close(codes[code].close ?? 1001, code);
+    this.cancelLook?.();
+    this.cancelWindow?.();
+    const { linked } = this;
+    this.linked = undefined;
+    if (linked !== undefined) {
+      linked.link.handler = { ...deafHandler, closed: linked.closed };
+      linked.link.close(codes[code].close ?? 1001, code);
+    }
     this.handler.over(code);
   }
 }
+
+/** A link is looked at within this anyway while something is unanswered, or while streams are open. */
+const soonestLookMs = 250;
+const busyLookMs = 2_000;
+
+const deafHandler = { heard() {}, message() {}, text() {}, drained() {}, closed() {} };

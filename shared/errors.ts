@@ -166,6 +166,24 @@ const table = {
     close: 1001,
     meaning: "Nothing came from the other side for too long.",
   },
+  "proof-invalid": {
+    wire: 45,
+    fatal: false,
+    close: 1008,
+    meaning: "The session can't be resumed with this proof; the agent begins a new one.",
+  },
+  "session-gone": {
+    wire: 46,
+    fatal: false,
+    close: 1008,
+    meaning: "The relay knows the session no more, and was not to begin a new one.",
+  },
+  // Never on the wire.
+  unprocessed: {
+    fatal: false,
+    status: 503,
+    meaning: "No agent has looked at the request: it can be sent again.",
+  },
   // Refusals of a dial.
   unauthorized: {
     fatal: true,

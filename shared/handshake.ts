@@ -14,19 +14,31 @@ const shared = {
   received: count,
 };
 
+const sessionId = v.pipe(v.string(), v.regex(/^[A-Za-z0-9_-]{1,64}$/));
+/** 32 bytes as base64url. */
+const token256 = v.pipe(v.string(), v.regex(/^[A-Za-z0-9_-]{43}$/));
+
 const helloSchema = v.object({
   ...shared,
   kind: v.literal("http"),
   instance: v.pipe(v.string(), v.regex(/^[A-Za-z0-9_-]{16,64}$/)),
   slot: v.pipe(count, v.maxValue(63)),
+  attempt: v.pipe(count, v.minValue(1)),
   join: v.exactOptional(v.boolean()),
   agent: v.exactOptional(v.string()),
+  resume: v.exactOptional(
+    v.object({
+      session: sessionId,
+      proof: token256,
+      only: v.exactOptional(v.boolean()),
+    }),
+  ),
 });
 
 const welcomeSchema = v.object({
   ...shared,
-  session: v.pipe(v.string(), v.regex(/^[A-Za-z0-9_-]{1,64}$/)),
-  secret: v.pipe(v.string(), v.regex(/^[A-Za-z0-9_-]{43}$/)),
+  session: sessionId,
+  secret: v.exactOptional(token256),
   resumed: v.boolean(),
   first: count,
   generation: count,

@@ -18,6 +18,8 @@ export interface Link {
 }
 
 export interface LinkHandler {
+  /** A sign of life: bytes came, maybe no whole message yet. Before `message` and `text`. */
+  heard(): void;
   /** A whole binary message, this handler's to keep. */
   message(bytes: Uint8Array): void;
   text(text: string): void;

@@ -12,9 +12,11 @@ export interface Account {
   readonly status: number;
   readonly bytesIn: number;
   readonly bytesOut: number;
+  /** It has a stream, or had one: it did not wait in vain. */
+  readonly opened: boolean;
 }
 
-/** Counts and logs an exchange whose stream was opened. The query stays out of the log: secrets live there. */
+/** Counts and logs an exchange that was opened, or waited. The query stays out of the log: secrets live there. */
 export function account(
   to: { readonly metrics: Metrics; readonly log: RelayLog; readonly clock: Clock },
   exchange: Account,
@@ -22,7 +24,7 @@ export function account(
   const { metrics, log, clock } = to;
   const { name, method, target, status, bytesIn, bytesOut } = exchange;
   const ms = clock.now() - exchange.startedMs;
-  metrics.streamsOpen--;
+  if (exchange.opened) metrics.streamsOpen--;
   metrics.bytesIn += bytesIn;
   metrics.bytesOut += bytesOut;
   metrics.answered(status, ms);

@@ -14,7 +14,7 @@ import {
 import { namedByConnection, withoutHopByHop } from "../../shared/http1/hop.ts";
 import { encodeLatin1 } from "../../shared/http1/latin1.ts";
 import { maxInterimHeads } from "../../shared/http1/limits.ts";
-import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
+import type { StreamHandler } from "../../shared/mux/stream.ts";
 import type { ForwardedLines } from "../forwarded.ts";
 import { rewriteResponse } from "../prefix.ts";
 import {
@@ -25,6 +25,7 @@ import {
   visitorCode,
   withoutOurs,
 } from "./heads.ts";
+import { Passage, type PassageDeps } from "./passage.ts";
 
 /** What an exchange needs of the visitor's socket. */
 export interface VisitorSide {
@@ -77,7 +78,7 @@ export class Exchange implements StreamHandler {
   }
   /** The answer's status, once known. */
   status = 0;
-  private stream: Stream | undefined;
+  private readonly passage: Passage;
   /** `answered`: the answer is through, and the rest of the upload still goes to the origin, as it would without us. */
   private state: "waiting" | "body" | "raw" | "answered" | "over" = "waiting";
   /** Body bytes of the answer still to come; infinite where it does not say. */
@@ -92,7 +93,9 @@ export class Exchange implements StreamHandler {
   constructor(
     private readonly visitor: VisitorSide,
     readonly options: ExchangeOptions,
+    deps: PassageDeps,
   ) {
+    this.passage = new Passage(deps, options.name, this);
     const { head, framing } = options;
     this.upgrade =
       framing.kind === "none" && head.minor === 1 && fieldValue(head.fields, "upgrade") !== undefined;
@@ -101,8 +104,8 @@ export class Exchange implements StreamHandler {
     this.keepAlive = head.minor === 1 ? named?.has("close") !== true : named?.has("keep-alive") === true;
   }
 
-  /** Opens the stream by `open`, which gives undefined when nobody takes it. Returns the code of a refusal. */
-  start(open: (fields: Uint8Array, handler: StreamHandler) => Stream | undefined): Code | undefined {
+  /** Opens a stream, or waits for an agent. Returns the code of a refusal. */
+  start(): Code | undefined {
     const { head, target, scheme, prefix } = this.options;
     const { remote } = this.visitor;
     const { method, fields } = head;
@@ -110,9 +113,16 @@ export class Exchange implements StreamHandler {
     const opening =
       (asItCame ? openingBytes(this.options.http, fields, this.visitor.forwarded) : undefined) ??
       openingFields({ method, target, fields, upgrade: this.upgrade, remote, scheme, prefix });
-    if (opening === undefined) return "head-too-large";
-    this.stream = open(opening, this);
-    return this.stream === undefined ? "agent-offline" : undefined;
+    return opening === undefined ? "head-too-large" : this.passage.start(opening);
+  }
+
+  /** No agent is there: the rest of the request stays where it is until `visitor.resume`. */
+  get waits(): boolean {
+    return this.passage.waits;
+  }
+  /** Its stream counts among the open ones. */
+  get opened(): boolean {
+    return this.passage.opened;
   }
 
   // What comes from the visitor.
@@ -120,17 +130,17 @@ export class Exchange implements StreamHandler {
   /** false: no more until `visitor.resume`. */
   requestBody(bytes: Uint8Array): boolean {
     this.bytesIn += bytes.length;
-    return this.stream?.write(bytes) ?? true;
+    return this.passage.write(bytes);
   }
 
   requestTrailers(fields: string[]): void {
-    this.stream?.head(encodeHead({ trailers: encodeLatin1(writeFields(allowedTrailers(fields))) }));
+    this.passage.sendTrailers(encodeHead({ trailers: encodeLatin1(writeFields(allowedTrailers(fields))) }));
   }
 
   requestEnd(): void {
     this.requestComplete = true;
     // Until the origin has answered an upgrade, nobody knows what the bytes to come are.
-    if (!this.upgrade) this.stream?.end();
+    if (!this.upgrade) this.passage.sendEnd();
     if (this.state === "answered") this.complete();
   }
 
@@ -142,17 +152,17 @@ export class Exchange implements StreamHandler {
       this.visitor.abort(this);
       return;
     }
-    this.stream?.end();
-    if (this.state !== "raw") this.stream?.left();
+    this.passage.sendEnd();
+    if (this.state !== "raw") this.passage.sendLeft();
   }
 
   visitorGone(): void {
     this.state = "over";
-    this.stream?.reset("cancelled");
+    this.passage.cancel("cancelled");
   }
 
   visitorDrained(): void {
-    this.stream?.held(this.visitor.queued);
+    this.passage.held(this.visitor.queued);
   }
 
   // What comes from the agent.
@@ -174,7 +184,7 @@ export class Exchange implements StreamHandler {
     if (this.state !== "body" && this.state !== "raw") return;
     this.bytesOut += bytes.length;
     visitor.write(this.chunks ? chunk(bytes) : bytes);
-    this.stream?.held(visitor.queued);
+    this.passage.held(visitor.queued);
   }
 
   end(): void {
@@ -188,7 +198,7 @@ export class Exchange implements StreamHandler {
     if (this.state !== "body") return;
     if (this.chunks) visitor.write(encodeLatin1(lastChunk(this.trailers)));
     this.state = "answered";
-    if (this.upgrade) this.stream?.end();
+    if (this.upgrade) this.passage.sendEnd();
     if (this.requestComplete || !this.keepAlive) this.complete();
     else visitor.awaitUpload();
   }
@@ -206,7 +216,7 @@ export class Exchange implements StreamHandler {
 
   private complete(): void {
     this.state = "over";
-    if (!this.requestComplete) this.stream?.reset("cancelled");
+    if (!this.requestComplete) this.passage.cancel("cancelled");
     this.visitor.done(this, { keepAlive: this.keepAlive && this.requestComplete });
   }
 
@@ -252,7 +262,7 @@ export class Exchange implements StreamHandler {
     else if (request.minor === 0) added.push("Connection", "keep-alive");
     if (fields === head.fields && head.minor === 1) this.visitor.write(closeHead(http, writeFields(added)));
     else this.writeHead({ ...head, fields: [...fields, ...added] });
-    if (this.upgrade) this.stream?.end();
+    if (this.upgrade) this.passage.sendEnd();
   }
 
   private writeHead(head: ResponseHead): void {
@@ -262,7 +272,7 @@ export class Exchange implements StreamHandler {
   /** The agent broke a rule of PROTOCOL.md section 7. */
   private fault(): void {
     if (this.state === "over") return;
-    this.stream?.reset("head-invalid");
+    this.passage.cancel("head-invalid");
     this.fail("origin-invalid");
   }
 

@@ -3,12 +3,13 @@ import type { Code } from "../../shared/errors.ts";
 import type { Framing } from "../../shared/http1/framing.ts";
 import { isNamed, type ResponseHead } from "../../shared/http1/head.ts";
 import { withoutHopByHop } from "../../shared/http1/hop.ts";
-import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
+import type { StreamHandler } from "../../shared/mux/stream.ts";
 import { checkUpgradeRequest, newKey, refusalOfUpgrade } from "../../shared/websocket/upgrade.ts";
 import { rewriteResponse } from "../prefix.ts";
 import { type FetchHead, headersOf } from "./fetch-head.ts";
 import type { FetchPlatform } from "./fetch-platform.ts";
 import { openingFields, readAnswerHead, visitorCode, withoutOurs } from "./heads.ts";
+import { Passage, type PassageDeps } from "./passage.ts";
 import { Upload } from "./upload.ts";
 import { VisitorSocket } from "./visitor-socket.ts";
 
@@ -46,7 +47,8 @@ export class FetchExchange implements StreamHandler {
   status = 0;
   readonly response: Promise<Response>;
   private readonly answer: (response: Response) => void;
-  private stream: Stream | undefined;
+  private readonly passage: Passage;
+  private started = false;
   private upload: Upload | undefined;
   private socketBytesIn = 0;
   private state: "waiting" | "body" | "socket" | "over" = "waiting";
@@ -63,7 +65,9 @@ export class FetchExchange implements StreamHandler {
   constructor(
     private readonly side: FetchSide,
     readonly options: FetchExchangeOptions,
+    deps: PassageDeps,
   ) {
+    this.passage = new Passage(deps, options.name, this);
     const { promise, resolve } = Promise.withResolvers<Response>();
     this.response = promise;
     this.answer = resolve;
@@ -78,22 +82,28 @@ export class FetchExchange implements StreamHandler {
     return this.socketBytesIn + (this.upload?.bytes ?? 0);
   }
 
-  /** Opens the stream by `open`, which gives undefined when nobody takes it. Returns the code of a refusal. */
-  start(open: (fields: Uint8Array, handler: StreamHandler) => Stream | undefined): Code | undefined {
+  /** Its stream counts among the open ones. */
+  get opened(): boolean {
+    return this.passage.opened;
+  }
+
+  /** Opens a stream, or waits for an agent. Returns the code of a refusal. */
+  start(): Code | undefined {
+    const { passage } = this;
     const { read, request, target, scheme, prefix } = this.options;
     const { head, remote, framing } = read;
     const upgrade = this.key !== undefined;
     const fields = upgrade ? this.upgradeFields() : head.fields;
     const opening = openingFields({ method: head.method, target, fields, upgrade, remote, scheme, prefix });
     if (opening === undefined) return "head-too-large";
-    const stream = open(opening, this);
-    if (stream === undefined) return "agent-offline";
-    this.stream = stream;
+    const refusal = passage.start(opening);
+    if (refusal !== undefined) return refusal;
+    this.started = true;
     // Not all platforms tell by the body's streams alone; some tell here after a complete exchange too.
     request.signal.addEventListener("abort", () => this.visitorGone());
     if (upgrade) return undefined;
-    if (framing.kind === "none" || request.body === null) stream.end();
-    else this.upload = new Upload(stream, request.body, () => this.uploadBroken());
+    if (framing.kind === "none" || request.body === null) passage.sendEnd();
+    else if (!passage.waits) this.beginUpload(request.body);
     return undefined;
   }
 
@@ -117,9 +127,9 @@ export class FetchExchange implements StreamHandler {
   data(bytes: Uint8Array): void {
     this.expected -= bytes.length;
     if (this.expected < 0 || this.state === "waiting") return this.fault();
-    const { body, stream } = this;
+    const { body, passage } = this;
     if (body === undefined || this.state !== "body") {
-      stream?.held(0);
+      passage.held(0);
       return;
     }
     this.bytesOut += bytes.length;
@@ -127,11 +137,11 @@ export class FetchExchange implements StreamHandler {
     body.write(bytes).then(
       () => {
         this.held -= bytes.length;
-        stream?.held(this.held);
+        passage.held(this.held);
       },
       () => this.visitorGone(),
     );
-    stream?.held(this.held);
+    passage.held(this.held);
   }
 
   end(): void {
@@ -152,23 +162,31 @@ export class FetchExchange implements StreamHandler {
   }
 
   writable(): void {
-    this.upload?.writable();
+    const { body } = this.options.request;
+    if (this.upload !== undefined) this.upload.writable();
+    // An agent has come.
+    else if (this.key === undefined && body !== null && this.state === "waiting") this.beginUpload(body);
   }
 
   // What comes from the visitor.
 
+  private beginUpload(body: ReadableStream<Uint8Array>): void {
+    if (this.options.read.framing.kind === "none") return;
+    this.upload = new Upload(this.passage, body, () => this.uploadBroken());
+  }
+
   /** He went away, or what he sent can't be read: then he is there to be told. */
   private uploadBroken(): void {
     if (this.state !== "waiting") return this.visitorGone();
-    this.stream?.reset("cancelled");
+    this.passage.cancel("cancelled");
     this.fail("request-invalid");
   }
 
   private visitorGone(): void {
     // A WebSocket's own events tell of its end.
-    if (this.stream?.closed !== false || this.state === "socket") return;
+    if (this.passage.closed || this.state === "socket") return;
     // An upload that the platform cuts after a complete answer ends here too.
-    this.stream.reset("cancelled");
+    this.passage.cancel("cancelled");
     this.upload?.stop();
     if (this.state === "waiting") {
       this.status = goneStatus;
@@ -192,7 +210,8 @@ export class FetchExchange implements StreamHandler {
   }
 
   private switchProtocols(head: ResponseHead): void {
-    const { stream, key } = this;
+    const { key } = this;
+    const { stream } = this.passage;
     if (stream === undefined || key === undefined) return this.fault();
     if (refusalOfUpgrade(head.fields, key, this.protocols) !== undefined) return this.fault();
     const fields: string[] = [];
@@ -237,13 +256,13 @@ export class FetchExchange implements StreamHandler {
     this.state = "body";
     this.answer(response);
     // A refused upgrade: nothing more will come of the visitor.
-    if (this.key !== undefined) this.stream?.end();
+    if (this.key !== undefined) this.passage.sendEnd();
   }
 
   /** The agent broke a rule of PROTOCOL.md section 7. */
   private fault(): void {
     if (this.state === "over") return;
-    this.stream?.reset("head-invalid");
+    this.passage.cancel("head-invalid");
     this.fail("origin-invalid");
   }
 
@@ -261,7 +280,7 @@ export class FetchExchange implements StreamHandler {
   }
 
   private report(): void {
-    if (this.reported || this.stream === undefined) return;
+    if (this.reported || !this.started) return;
     this.reported = true;
     this.side.over(this);
   }

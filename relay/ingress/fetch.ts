@@ -2,25 +2,18 @@ import type { Clock } from "../../shared/clock.ts";
 import { type Code, codes } from "../../shared/errors.ts";
 import { HttpFault } from "../../shared/http1/fault.ts";
 import { fieldValue } from "../../shared/http1/head.ts";
-import { streamKinds } from "../../shared/kind.ts";
 import type { AnswerContext } from "../answer-context.ts";
 import { answer } from "../answers.ts";
 import type { RelayLog } from "../log.ts";
-import type { Metrics } from "../metrics.ts";
-import type { Names } from "../names.ts";
 import type { Route, Router } from "../router.ts";
-import type { Tunnels } from "../tunnels.ts";
 import { account } from "./account.ts";
 import { FetchExchange, type FetchSide } from "./fetch-exchange.ts";
 import { type FetchHead, headersOf, readFetchHead } from "./fetch-head.ts";
 import type { FetchPlatform } from "./fetch-platform.ts";
+import type { PassageDeps } from "./passage.ts";
 
-export interface FetchIngressDeps {
-  readonly clock: Clock;
+export interface FetchIngressDeps extends PassageDeps {
   readonly router: Router;
-  readonly tunnels: Tunnels;
-  readonly names: Names;
-  readonly metrics: Metrics;
   readonly log: RelayLog;
   readonly platform: FetchPlatform;
   /** How visitors call this relay, where that is not how the request came. */
@@ -72,27 +65,21 @@ export class FetchIngress implements FetchSide {
   visit(request: Request, read: FetchHead, route: Route & { readonly kind: "tunnel" }): Promise<Response> {
     const { deps } = this;
     const { name } = route;
-    const refuse = (code: Code) => {
-      deps.metrics.refused(code);
-      return Promise.resolve(answerResponse(code, contextOf(read, name), request.method));
-    };
-    const tunnel = deps.tunnels.find(name);
-    if (tunnel === undefined)
-      return refuse(deps.names.lookup(name) === undefined ? "unknown-tunnel" : "agent-offline");
-    const exchange = new FetchExchange(this, {
-      name,
-      request,
-      read,
-      target: route.target,
-      prefix: route.prefix,
-      scheme: deps.scheme ?? read.scheme,
-      startedMs: deps.clock.now(),
-    });
-    const refusal = exchange.start((fields, handler) => tunnel.open(streamKinds.http, fields, handler));
-    if (refusal !== undefined)
-      return refuse(refusal === "agent-offline" && tunnel.reachable ? "too-many-streams" : refusal);
-    deps.metrics.streams++;
-    deps.metrics.streamsOpen++;
+    const exchange = new FetchExchange(
+      this,
+      {
+        name,
+        request,
+        read,
+        target: route.target,
+        prefix: route.prefix,
+        scheme: deps.scheme ?? read.scheme,
+        startedMs: deps.clock.now(),
+      },
+      deps,
+    );
+    const refusal = exchange.start();
+    if (refusal !== undefined) return Promise.resolve(this.refuse(exchange, refusal));
     return exchange.response;
   }
 
@@ -106,9 +93,9 @@ export class FetchIngress implements FetchSide {
   }
 
   over(exchange: FetchExchange): void {
-    const { options, bytesIn, bytesOut, status } = exchange;
+    const { options, bytesIn, bytesOut, status, opened } = exchange;
     const { name, read, target, startedMs } = options;
     const { method } = read.head;
-    account(this.deps, { name, method, target, startedMs, status, bytesIn, bytesOut });
+    account(this.deps, { name, method, target, startedMs, status, bytesIn, bytesOut, opened });
   }
 }

@@ -3,13 +3,22 @@ import type { HttpIngressDeps } from "./ingress-deps.ts";
 import { ingressLimits } from "./limits.ts";
 import { HttpVisitor, type VisitorPlace } from "./visitor.ts";
 
+const drainLimits = {
+  /** A visitor that seems idle may have a request under way to us: cut off now, it would be lost. */
+  idleMs: 5_000,
+  /** Visitors are looked at this often while the relay drains. */
+  stepMs: 250,
+} as const;
+
 /** Visitors' sockets in HTTP/1.1: each request goes to a tunnel, or to the relay's own host. */
 export class HttpIngress implements VisitorPlace {
   private readonly visitors = new Set<HttpVisitor>();
   private cancelSweep: () => void;
+  /** Called when the last visitor is gone. */
+  private empty = () => {};
 
   constructor(readonly deps: HttpIngressDeps) {
-    this.cancelSweep = this.sweepLater();
+    this.cancelSweep = this.sweepLater(ingressLimits.sweepMs, () => {});
   }
 
   accept(socket: Socket): void {
@@ -20,16 +29,30 @@ export class HttpIngress implements VisitorPlace {
     this.visitors.add(new HttpVisitor(socket, this));
   }
 
-  /** Exchanges that are still open. */
-  get busy(): number {
-    let count = 0;
-    for (const visitor of this.visitors) if (visitor.busy) count++;
-    return count;
-  }
-
-  /** From now on each answer closes its socket; idle sockets close at once. */
-  drain(): void {
-    for (const visitor of this.visitors) if (!visitor.busy) visitor.halfClose();
+  /**
+   * Lets visitors finish: each answer is the last of its socket, and those that stay idle are closed after a while.
+   * Resolves when none is left, or when the grace has passed.
+   */
+  drain(graceMs: number): Promise<void> {
+    if (this.visitors.size === 0) return Promise.resolve();
+    const { clock } = this.deps;
+    const idleSinceMs = new Map<HttpVisitor, number>();
+    const look = (visitor: HttpVisitor, nowMs: number): void => {
+      const sinceMs = idleSinceMs.get(visitor);
+      if (visitor.busy) idleSinceMs.delete(visitor);
+      else if (sinceMs === undefined) idleSinceMs.set(visitor, nowMs);
+      else if (nowMs - sinceMs >= drainLimits.idleMs) visitor.timeOut();
+    };
+    for (const visitor of this.visitors) look(visitor, clock.now());
+    this.cancelSweep();
+    this.cancelSweep = this.sweepLater(drainLimits.stepMs, look);
+    return new Promise((resolve) => {
+      const cancel = clock.at(clock.now() + graceMs, resolve);
+      this.empty = () => {
+        cancel();
+        resolve();
+      };
+    });
   }
 
   /** Ends all that is left. */
@@ -40,14 +63,18 @@ export class HttpIngress implements VisitorPlace {
 
   forget(visitor: HttpVisitor): void {
     this.visitors.delete(visitor);
+    if (this.visitors.size === 0) this.empty();
   }
 
-  private sweepLater(): () => void {
+  private sweepLater(stepMs: number, look: (visitor: HttpVisitor, nowMs: number) => void): () => void {
     const { clock } = this.deps;
-    return clock.at(clock.now() + ingressLimits.sweepMs, () => {
+    return clock.at(clock.now() + stepMs, () => {
       const nowMs = clock.now();
-      for (const visitor of this.visitors) if (visitor.deadlineMs <= nowMs) visitor.timeOut();
-      this.cancelSweep = this.sweepLater();
+      for (const visitor of this.visitors) {
+        if (visitor.deadlineMs <= nowMs) visitor.timeOut();
+        else look(visitor, nowMs);
+      }
+      this.cancelSweep = this.sweepLater(stepMs, look);
     });
   }
 }

@@ -84,8 +84,8 @@ export class OwnHost {
     try {
       const upgrade = checkUpgradeRequest(head.fields);
       if (typeof upgrade === "string") throw new UnderpassError("bad-request", upgrade);
-      const { name, token } = readDial(head.fields, target);
-      const admission = await this.reception.admit(name, token);
+      const { name, session, token } = readDial(head.fields, target);
+      const admission = await this.reception.admit(name, token, session);
       const fields = acceptFields(upgrade.key, subprotocol);
       const opened = outcome.opened(
         encodeLatin1(

@@ -1,4 +1,4 @@
-import type { Stream } from "../../shared/mux/stream.ts";
+import type { Passage } from "./passage.ts";
 
 const uploadLimits = {
   /** What is read at once. */
@@ -7,7 +7,7 @@ const uploadLimits = {
   copyBelowBytes: 32_768,
 } as const;
 
-/** Pumps a visitor's body into a stream, no faster than the stream takes it. */
+/** Pumps a visitor's body onwards, no faster than the stream takes it. */
 export class Upload {
   bytes = 0;
   /** The body was read to its end. */
@@ -17,7 +17,7 @@ export class Upload {
 
   /** `broken`: the visitor went away in the middle. */
   constructor(
-    private readonly stream: Stream,
+    private readonly passage: Passage,
     body: ReadableStream<Uint8Array>,
     broken: () => void,
   ) {
@@ -36,7 +36,7 @@ export class Upload {
   }
 
   private async pump(reader: ReadableStreamBYOBReader, broken: () => void): Promise<void> {
-    const { stream } = this;
+    const { passage } = this;
     let buffer = new ArrayBuffer(uploadLimits.readBytes);
     try {
       for (;;) {
@@ -44,12 +44,12 @@ export class Upload {
         if (this.stopped) break;
         if (done || value === undefined) {
           this.complete = true;
-          stream.end();
+          passage.sendEnd();
           return;
         }
         this.bytes += value.length;
         const small = value.length < uploadLimits.copyBelowBytes;
-        const more = stream.write(small ? value.slice() : value);
+        const more = passage.write(small ? value.slice() : value);
         buffer = small ? value.buffer : new ArrayBuffer(uploadLimits.readBytes);
         if (!more) await new Promise<void>((resolve) => (this.goOn = resolve));
         if (this.stopped) break;

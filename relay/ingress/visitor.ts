@@ -5,7 +5,6 @@ import { fieldValue, isNamed, type RequestHead, writeResponseHead } from "../../
 import { encodeLatin1 } from "../../shared/http1/latin1.ts";
 import { HttpReader } from "../../shared/http1/reader.ts";
 import { reasonPhrase } from "../../shared/http1/reasons.ts";
-import { streamKinds } from "../../shared/kind.ts";
 import type { Socket, SocketHandler } from "../../shared/socket.ts";
 import type { AnswerContext } from "../answer-context.ts";
 import { answer } from "../answers.ts";
@@ -201,28 +200,23 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
         return this.redirect(route.location, head, framing);
     }
     const { name } = route;
-    const tunnel = deps.tunnels.find(name);
-    if (tunnel === undefined) {
-      const code = deps.names.lookup(name) === undefined ? "unknown-tunnel" : "agent-offline";
-      return this.refuseRequest(code, head, framing, { name });
-    }
-    const exchange = new Exchange(this, {
-      name,
-      head,
-      http,
-      framing,
-      target: route.target,
-      prefix: route.prefix,
-      scheme: deps.scheme,
-      startedMs: deps.clock.now(),
-    });
-    const refusal = exchange.start((fields, handler) => tunnel.open(streamKinds.http, fields, handler));
-    if (refusal !== undefined) {
-      const full = refusal === "agent-offline" && tunnel.reachable;
-      return this.refuseRequest(full ? "too-many-streams" : refusal, head, framing, { name });
-    }
-    deps.metrics.streams++;
-    deps.metrics.streamsOpen++;
+    const exchange = new Exchange(
+      this,
+      {
+        name,
+        head,
+        http,
+        framing,
+        target: route.target,
+        prefix: route.prefix,
+        scheme: deps.scheme,
+        startedMs: deps.clock.now(),
+      },
+      deps,
+    );
+    const refusal = exchange.start();
+    if (refusal !== undefined) return this.refuseRequest(refusal, head, framing, { name });
+    if (exchange.waits && framing.kind !== "none") this.socket.pause();
     this.exchange = exchange;
   }
 
@@ -235,8 +229,11 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
     const body = this.ownBody;
     this.ownBody = undefined;
     if (body !== undefined) body(undefined);
-    else if (this.exchange !== undefined) this.exchange.requestEnd();
-    else if (this.mode === "http" && !this.own) this.nextRequest();
+    else if (this.exchange !== undefined) {
+      this.exchange.requestEnd();
+      // Nothing more is to be read of it, and a visitor who leaves shall be heard.
+      if (this.exchange?.waits === true) this.socket.resume();
+    } else if (this.mode === "http" && !this.own) this.nextRequest();
   }
 
   private requestFault(fault: HttpFault): void {
@@ -361,10 +358,10 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
   private report(exchange: Exchange): void {
     if (this.exchange !== exchange) return;
     this.exchange = undefined;
-    const { options, bytesIn, bytesOut, status } = exchange;
+    const { options, bytesIn, bytesOut, status, opened } = exchange;
     const { name, head, target, startedMs } = options;
     const { method } = head;
-    account(this.ingress.deps, { name, method, target, startedMs, status, bytesIn, bytesOut });
+    account(this.ingress.deps, { name, method, target, startedMs, status, bytesIn, bytesOut, opened });
   }
 }
 

@@ -5,8 +5,10 @@ import { UnderpassError } from "../../shared/errors.ts";
 import { secretFromText } from "../auth/secret.ts";
 import type { SecretSource } from "../options.ts";
 import type { LoadedSecret } from "../token.ts";
+import { SqliteNames, type SqliteNamesOptions } from "./sqlite-names.ts";
 
 const secretName = "secret";
+const namesName = "names.sqlite";
 
 /**
  * The relay's key from the source that was given, or made in the data folder. Bun and Deno. Throws `secret-invalid`
@@ -32,6 +34,29 @@ export async function loadSecret(from: SecretSource): Promise<LoadedSecret> {
     if (cause instanceof UnderpassError) throw cause;
     const message = `The data folder ${resolve(from.data)} can't be read or written. Choose another --data.`;
     throw new UnderpassError("data-unwritable", message, { cause });
+  }
+}
+
+/**
+ * The names that are kept in the data folder. Where nothing can be kept: throws `data-unwritable` if the folder was
+ * asked for or the key is there too; else, as a relay that has its key from elsewhere needs no folder, returns why.
+ */
+export async function openNames(
+  from: SecretSource & { readonly dataAsked: boolean },
+  options: SqliteNamesOptions,
+): Promise<SqliteNames | string> {
+  const path = join(resolve(from.data), namesName);
+  try {
+    await makeDataFolder(from.data);
+    // SQLite gives the files beside it the mode of this one.
+    await (await open(path, "a", 0o600)).close();
+    return new SqliteNames(path, options);
+  } catch (cause) {
+    const detail = cause instanceof Error ? cause.message : String(cause);
+    const message = `Names can't be kept in ${path}: ${detail}.`.replace(/\.\.$/, ".");
+    const needed = from.dataAsked || (from.secretText === undefined && from.secretFile === undefined);
+    if (!needed) return message;
+    throw new UnderpassError("data-unwritable", `${message} Choose another --data.`, { cause });
   }
 }
 

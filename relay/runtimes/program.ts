@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import process from "node:process";
 import manifest from "../../package.json" with { type: "json" };
 import { codes, UnderpassError } from "../../shared/errors.ts";
@@ -7,7 +8,7 @@ import { parseRelayCommand } from "../command-line.ts";
 import type { RelayOptions } from "../options.ts";
 import { type RunningRelay, startRelay } from "../relay.ts";
 import { mintToken } from "../token.ts";
-import { loadSecret, readText } from "./files.ts";
+import { loadSecret, openNames, readText } from "./files.ts";
 import { StreamLog } from "./stream-log.ts";
 
 /** `relay.ts` as a program, on Bun and on Deno: `listen` is the runtime's. Resolves with the exit code. */
@@ -36,7 +37,7 @@ export async function runRelay(listen: Listen): Promise<number> {
   }
 }
 
-/** For what was written last. */
+/** For what was written last, where a peer keeps a socket open. */
 const lastWordsMs = 250;
 
 async function serve(options: RelayOptions, listen: Listen): Promise<number> {
@@ -51,8 +52,15 @@ async function serve(options: RelayOptions, listen: Listen): Promise<number> {
     relay.stop(options.graceMs).then(stopped.resolve, stopped.reject);
   };
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, stop);
+  const names = await openNames(options, {
+    clock: systemClock,
+    process: randomUUID(),
+    fault: (error) => log.write({ event: "fault", message: `names.sqlite: ${error.message}` }),
+  });
+  if (typeof names === "string") log.note(`${names} They are forgotten when this process ends.`);
   relay = await startRelay({
     ...options,
+    ...(typeof names !== "string" && { names }),
     accept: listen,
     clock: systemClock,
     random: (bytes) => crypto.getRandomValues(bytes),
@@ -66,9 +74,10 @@ async function serve(options: RelayOptions, listen: Listen): Promise<number> {
   try {
     await stopped.promise;
   } finally {
+    if (typeof names !== "string") names.close();
     log.flush();
-    // Sockets that are still in a handshake are not waited for.
-    systemClock.at(systemClock.now() + lastWordsMs, () => process.exit());
+    // Sockets that are still in a handshake are not waited for; where none is left, this is not either.
+    setTimeout(() => process.exit(), lastWordsMs).unref();
   }
   return 0;
 }

@@ -5,6 +5,7 @@ import { MessageSocketLink } from "../../shared/links/message-socket.ts";
 import { Memory } from "../../shared/mux/memory.ts";
 import { Tokens } from "../auth/tokens.ts";
 import { readDial, subprotocol } from "../dial.ts";
+import { Hold } from "../hold.ts";
 import { answerResponse, arrive, FetchIngress } from "../ingress/fetch.ts";
 import type { FetchHead } from "../ingress/fetch-head.ts";
 import { KeptNames, type NameRecord } from "../kept-names.ts";
@@ -53,6 +54,8 @@ export class TunnelObject extends DurableObject<WorkersEnv> {
     const { clock, names, router } = this;
     const tunnels = new Tunnels(names);
     const metrics = new Metrics();
+    const hold = new Hold({ clock, metrics });
+    tunnels.onReady = (name) => hold.tryAgain(name);
     this.reception = new Reception({
       clock,
       tokens: new Tokens(config.secret),
@@ -73,6 +76,7 @@ export class TunnelObject extends DurableObject<WorkersEnv> {
       tunnels,
       names,
       metrics,
+      hold,
       log: consoleLog,
       platform,
       scheme,
@@ -111,8 +115,8 @@ export class TunnelObject extends DurableObject<WorkersEnv> {
 
   private async link(request: Request, { head }: FetchHead): Promise<Response> {
     try {
-      const { name, token } = readDial(head.fields, head.target);
-      const admission = await this.reception.admit(name, token);
+      const { name, session, token } = readDial(head.fields, head.target);
+      const admission = await this.reception.admit(name, token, session);
       this.calledUrl = new URL(request.url).origin;
       const { socket, response } = platform.upgrade(new Headers({ "Sec-WebSocket-Protocol": subprotocol }));
       this.reception.receive(new MessageSocketLink(socket, { clock: this.clock }), admission);

@@ -4,7 +4,7 @@ import type { Kind } from "../../shared/kind.ts";
 import { isName } from "../../shared/name.ts";
 import { type ControlEnv, controlPlane } from "../app.ts";
 import { Tokens } from "../auth/tokens.ts";
-import { linkName } from "../dial.ts";
+import { linkPath } from "../dial.ts";
 import { answerResponse, arrive } from "../ingress/fetch.ts";
 import { Metrics } from "../metrics.ts";
 import { randomName } from "../random-name.ts";
@@ -56,7 +56,7 @@ class Front {
     if (arrived.kind === "answered") return arrived.response;
     const { route, read } = arrived;
     if (route.kind === "tunnel") return this.tunnel(route.name).fetch(request);
-    const name = request.headers.has("upgrade") ? linkName(read.head.target) : undefined;
+    const name = request.headers.has("upgrade") ? linkPath(read.head.target)?.name : undefined;
     if (name !== undefined) return this.tunnel(name).fetch(request);
     return this.app.fetch(request, { remote: read.remote });
   }

@@ -1,7 +1,7 @@
 import type { Clock } from "../clock.ts";
 import type { Link, LinkHandler } from "../link.ts";
 
-const deaf: LinkHandler = { message() {}, text() {}, drained() {}, closed() {} };
+const deaf: LinkHandler = { heard() {}, message() {}, text() {}, drained() {}, closed() {} };
 
 /** One end of an in-memory link: for tests, and for an agent and a relay in one process. */
 class MemoryLink implements Link {
@@ -68,6 +68,7 @@ class MemoryLink implements Link {
     for (const item of items) {
       // One that has said close or was dropped hears no more messages.
       if (peer === undefined || peer.#over || peer.#closing !== undefined) break;
+      peer.handler.heard();
       if (typeof item === "string") peer.handler.text(item);
       else peer.handler.message(item);
     }

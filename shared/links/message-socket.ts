@@ -19,7 +19,7 @@ const limits = {
   drainPollMs: 2,
 } as const;
 
-const deaf: LinkHandler = { message() {}, text() {}, drained() {}, closed() {} };
+const deaf: LinkHandler = { heard() {}, message() {}, text() {}, drained() {}, closed() {} };
 
 /** A link over a platform's own WebSocket, which deals in messages: no drain event, perhaps no count of what is queued. */
 export class MessageSocketLink implements Link {
@@ -80,6 +80,7 @@ export class MessageSocketLink implements Link {
 
   #message(data: unknown): void {
     if (this.#state !== "open") return;
+    this.handler.heard();
     if (typeof data === "string") {
       if (data.length > limits.maxTextChars) this.close(1009, "The message is too big.");
       else this.handler.text(data);

@@ -27,7 +27,7 @@ const limits = {
   maxQueuedForPongBytes: 65_536,
 } as const;
 
-const deaf: LinkHandler = { message() {}, text() {}, drained() {}, closed() {} };
+const deaf: LinkHandler = { heard() {}, message() {}, text() {}, drained() {}, closed() {} };
 
 /** A link over a WebSocket whose opening handshake is done. */
 export class WebSocketLink implements Link {
@@ -65,6 +65,7 @@ export class WebSocketLink implements Link {
     socket.handler = {
       data: (bytes) => {
         if (this.#early !== undefined) this.#pushEarly();
+        if (this.#state === "open") this.handler.heard();
         this.#reader.push(bytes);
       },
       drained: () => this.#state === "open" && this.handler.drained(),
@@ -161,7 +162,9 @@ export class WebSocketLink implements Link {
   #pushEarly(): void {
     const early = this.#early;
     this.#early = undefined;
-    if (early !== undefined) this.#reader.push(early);
+    if (early === undefined) return;
+    if (this.#state === "open") this.handler.heard();
+    this.#reader.push(early);
   }
 }
 

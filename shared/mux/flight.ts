@@ -30,8 +30,9 @@ class Extreme {
  * so that buffers stay short and a small request does not wait behind a bulk one.
  */
 export class Flight {
-  private readonly rates = new Extreme(0, Math.max);
-  private readonly trips = new Extreme(Number.POSITIVE_INFINITY, Math.min);
+  private rates = new Extreme(0, Math.max);
+  private trips = new Extreme(Number.POSITIVE_INFINITY, Math.min);
+  private readonly worstTrips = new Extreme(0, Math.max);
   private acknowledgedBytes = 0;
   /** Smoothed round trip in ms (RFC 6298 weights). */
   smoothedTripMs: number;
@@ -41,6 +42,16 @@ export class Flight {
   /** `firstTripMs`: what the handshake took, until ACKs tell more; a side that only receives has nothing else. */
   constructor(firstTripMs: number) {
     this.smoothedTripMs = firstTripMs;
+  }
+
+  /** The worst round trip of the last 2.5 to 5 minutes. */
+  get worstTripMs(): number {
+    return Math.max(this.worstTrips.value, this.smoothedTripMs);
+  }
+
+  /** Bytes a millisecond, of late; 0: not known. */
+  get rate(): number {
+    return this.rates.value;
   }
 
   get full(): boolean {
@@ -58,13 +69,36 @@ export class Flight {
     this.unacknowledgedBytes = 0;
   }
 
-  /** `bytes` were acknowledged by one ACK; the newest of them left at `sentMs` with `mark`. */
-  acknowledged(bytes: number, mark: number, sentMs: number, nowMs: number): void {
+  /** The session is on another link, whose handshake took `tripMs`: the old one's round trips say nothing of it. */
+  moved(tripMs: number): void {
+    this.trips = new Extreme(Number.POSITIVE_INFINITY, Math.min);
+    this.rates = new Extreme(0, Math.max);
+    this.smoothedTripMs = tripMs;
+  }
+
+  /** How large a message may be, so that the link does not carry it for long. */
+  get messageBytes(): number {
+    if (this.rate === 0) return limits.firstMessageBytes;
+    return Math.min(limits.maxMessageBytes, Math.max(limits.slowMessageBytes, this.rate * limits.messageMs));
+  }
+
+  /** What `measured` wants back for a message that leaves now. */
+  get mark(): number {
+    return this.acknowledgedBytes;
+  }
+
+  /** `bytes` were acknowledged by one ACK. */
+  acknowledged(bytes: number): void {
     this.unacknowledgedBytes -= bytes;
     this.acknowledgedBytes += bytes;
+  }
+
+  /** The newest message of an ACK left at `sentMs` with `mark`. */
+  measured(mark: number, sentMs: number, nowMs: number): void {
     const tripMs = Math.max(nowMs - sentMs, 0.01);
     this.smoothedTripMs = this.smoothedTripMs === 0 ? tripMs : this.smoothedTripMs * 0.875 + tripMs * 0.125;
     this.trips.add(tripMs, nowMs, 10_000);
+    this.worstTrips.add(tripMs, nowMs, 150_000);
     const smallestMs = this.trips.value;
     this.rates.add((this.acknowledgedBytes - mark) / tripMs, nowMs, Math.max(10 * smallestMs, 50));
     const wanted = 2 * this.rates.value * smallestMs;

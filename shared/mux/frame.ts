@@ -8,6 +8,7 @@ export const RecordType = {
   credit: 0x04,
   goaway: 0x05,
   datagram: 0x06,
+  doubt: 0x87,
   open: 0x41,
   head: 0x42,
   data: 0x43,
@@ -87,6 +88,11 @@ export class MessageWriter {
     this.header(RecordType.datagram, 4 + payload.length);
     this.u32(id);
     this.append(payload);
+  }
+
+  doubt(slot: number): void {
+    this.header(RecordType.doubt, 1);
+    this.bytes[this.length++] = slot;
   }
 
   open(id: number, kind: number, fields: Uint8Array): void {

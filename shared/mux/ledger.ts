@@ -5,8 +5,11 @@ import { Queue } from "./queue.ts";
 
 interface Kept {
   readonly bytes: Uint8Array;
-  readonly sentMs: number;
-  readonly mark: number;
+  /** Where the frames begin: what stands before is of its moment, and not sent again. */
+  readonly framesAt: number;
+  /** When it was handed to the present link. */
+  sentMs: number;
+  mark: number;
 }
 
 /** Counted messages, both ways: ours are kept until acknowledged, the peer's are acknowledged on receipt. */
@@ -17,8 +20,15 @@ export class Ledger {
   private readonly kept = new Queue<Kept>();
   private readonly spares: Uint8Array[] = [];
   private sentCount = 0;
-  private ackedCount = 0;
+  /** How many of our messages the peer has acknowledged. */
+  acknowledgedCount = 0;
+  /** The link is new, and no ACK has come on it. */
+  private moved = false;
+  /** The number of the next message to send again; above `sentCount`: none. */
+  private againCount = 1;
   private receivedCount = 0;
+  /** The number of the latest message on the present link, received before or not. */
+  private arrivedCount = 0;
   private toldCount = 0;
   private untoldBytes = 0;
 
@@ -31,10 +41,21 @@ export class Ledger {
     return this.kept.length === 0 && this.receivedCount === this.toldCount;
   }
 
-  /** A counted message is handed to the link. It must not change after. */
-  keep(bytes: Uint8Array, nowMs: number): void {
+  /** How many counted messages the peer has sent that came here. */
+  get received(): number {
+    return this.receivedCount;
+  }
+
+  /** The oldest message that the peer has not acknowledged: when it left, and how large it is. */
+  get oldest(): { readonly sentMs: number; readonly bytes: Uint8Array } | undefined {
+    return this.kept.peek();
+  }
+
+  /** A counted message is handed to the link. It must not change until it is acknowledged. */
+  keep(bytes: Uint8Array, framesAt: number, nowMs: number): void {
     this.sentCount++;
-    this.kept.push({ bytes, sentMs: nowMs, mark: this.flight.sent(bytes.length) });
+    this.againCount = this.sentCount + 1;
+    this.kept.push({ bytes, framesAt, sentMs: nowMs, mark: this.flight.sent(bytes.length) });
   }
 
   /** A full-size buffer of an acknowledged message: nobody needs its bytes any more. undefined: there is none. */
@@ -47,22 +68,34 @@ export class Ledger {
     if (count > this.sentCount) return "protocol-error";
     let bytes = 0;
     let newest: Kept | undefined;
-    for (; this.ackedCount < count; this.ackedCount++) {
+    for (; this.acknowledgedCount < count; this.acknowledgedCount++) {
       newest = this.kept.shift();
       if (newest === undefined) continue;
       bytes += newest.bytes.length;
       if (newest.bytes.length === limits.maxMessageBytes && this.spares.length < limits.maxSpares)
         this.spares.push(newest.bytes);
     }
+    if (this.againCount <= count) this.againCount = count + 1;
     // At rest nothing is held.
     if (this.kept.length === 0) this.spares.length = 0;
-    if (newest !== undefined) this.flight.acknowledged(bytes, newest.mark, newest.sentMs, nowMs);
+    if (newest === undefined) return undefined;
+    this.flight.acknowledged(bytes);
+    // What the first ACK on a link says may have come by the one before.
+    if (!this.moved) this.flight.measured(newest.mark, newest.sentMs, nowMs);
+    this.moved = false;
     return undefined;
   }
 
-  /** A counted message of `bytes` came. `idle`: no stream is open, so nothing else will carry the ACK. */
-  received(bytes: number, nowMs: number, idle: boolean): void {
-    this.receivedCount++;
+  /** A counted message comes. false: it came before, on an earlier link. */
+  arrives(): boolean {
+    this.arrivedCount++;
+    if (this.arrivedCount <= this.receivedCount) return false;
+    this.receivedCount = this.arrivedCount;
+    return true;
+  }
+
+  /** A counted message of `bytes` has come. `idle`: no stream is open, so nothing else will carry the ACK. */
+  owe(bytes: number, nowMs: number, idle: boolean): void {
     this.untoldBytes += bytes;
     if (this.untoldBytes >= limits.ackEveryBytes) this.ackDueMs = nowMs;
     else this.ackDueMs ??= nowMs + limits.ackDelayMs;
@@ -87,10 +120,46 @@ export class Ledger {
     return this.receivedCount;
   }
 
+  get sent(): number {
+    return this.sentCount;
+  }
+
+  /**
+   * A new link: the peer has received `peerReceived` of ours, knows that we have `told` of its own, and numbers what it
+   * sends from there.
+   */
+  resume(peerReceived: number, told: number, tripMs: number, nowMs: number): void {
+    this.moved = true;
+    this.acknowledged(peerReceived, nowMs);
+    this.moved = true;
+    this.againCount = this.acknowledgedCount + 1;
+    this.arrivedCount = told;
+    this.toldCount = told;
+    this.untoldBytes = 0;
+    this.ackDueMs = this.receivedCount > told ? nowMs : undefined;
+    this.flight.moved(tripMs);
+  }
+
+  /** Messages wait to be sent again. */
+  get hasAgain(): boolean {
+    return this.againCount <= this.sentCount;
+  }
+
+  /** The next message to send again: its frames. */
+  again(nowMs: number): Uint8Array | undefined {
+    const message = this.kept.at(this.againCount - this.acknowledgedCount - 1);
+    if (message === undefined) return undefined;
+    this.againCount++;
+    message.sentMs = nowMs;
+    message.mark = this.flight.mark;
+    return message.bytes.subarray(message.framesAt);
+  }
+
   /** Forgets all, at the session's end. */
   clear(): void {
     this.kept.clear();
     this.spares.length = 0;
+    this.againCount = this.sentCount + 1;
     this.flight.clear();
     this.ackDueMs = undefined;
   }

@@ -2,6 +2,11 @@
 export const limits = {
   /** Below 16 KiB the cost per message rules, above 64 KiB gains little and is unfair. */
   maxMessageBytes: 65_536,
+  /** Messages that a slow link carries within this show both sides often enough that it lives. */
+  messageMs: 500,
+  slowMessageBytes: 4_096,
+  /** While nothing is known of the link. */
+  firstMessageBytes: 16_384,
   maxDatagramBytes: 65_507,
   /** HELLO and WELCOME: nothing before them is trusted. */
   maxHandshakeBytes: 16_384,

@@ -4,8 +4,8 @@ import { limits } from "./limits.ts";
 
 /** What a message holds, record by record. A returned code is a session error and ends the reading. */
 export interface MessageHandler {
-  /** Called once, before the first frame, of a message that has frames. */
-  counted(): void;
+  /** Called once, before the first frame, of a message that has frames. false: they were received before; skip them. */
+  counted(): boolean;
   ack(count: number): Code | undefined;
   credit(id: number, limit: number): Code | undefined;
   goaway(
@@ -16,6 +16,8 @@ export interface MessageHandler {
     reason: Uint8Array,
   ): Code | undefined;
   datagram(id: number, payload: Uint8Array): Code | undefined;
+  /** The peer suspects the link of this slot of ours. */
+  doubt(slot: number): void;
   open(id: number, kind: number, fields: Uint8Array): Code | undefined;
   /** HEAD, DATA, END and LEFT. `payload` is what follows the stream id. */
   frame(type: number, id: number, payload: Uint8Array): Code | undefined;
@@ -46,7 +48,7 @@ export function readMessage(bytes: Uint8Array, handler: MessageHandler): Code | 
       if (at - from < 4) return "protocol-error";
       if (!frames) {
         frames = true;
-        handler.counted();
+        if (!handler.counted()) return undefined;
       }
       fault = readFrame(type, bytes, from, at, handler);
     } else {
@@ -118,6 +120,9 @@ function readControl(
     case datagram:
       if (length < 4 || length > 4 + limits.maxDatagramBytes) return "protocol-error";
       return handler.datagram(readU32(bytes, from), bytes.subarray(from + 4, to));
+    case RecordType.doubt:
+      if (length > 0) handler.doubt(bytes[from] ?? 0);
+      return undefined;
     case RecordType.hello:
     case RecordType.welcome:
       return "protocol-error";

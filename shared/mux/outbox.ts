@@ -15,7 +15,7 @@ export interface Goaway {
 }
 
 const encoder = new TextEncoder();
-const recordBytes = { ack: 12, resetFrame: 10, creditEntry: 12, goaway: 16, datagram: 8 } as const;
+const recordBytes = { ack: 12, resetFrame: 10, creditEntry: 12, goaway: 16, datagram: 8, doubt: 5 } as const;
 
 /** All that waits to be sent, and the making of messages out of it: control records first, then streams in turn. */
 export class Outbox {
@@ -25,6 +25,7 @@ export class Outbox {
   private readonly datagrams = new Queue<{ readonly id: number; readonly payload: Uint8Array }>();
   private datagramBytes = 0;
   private goaway: Goaway | undefined;
+  private readonly doubts = new Set<number>();
 
   /** `grow`: asks for memory to grow a stream's window by. */
   constructor(
@@ -47,7 +48,12 @@ export class Outbox {
   }
 
   get hasControl(): boolean {
-    return this.credits.length > 0 || this.goaway !== undefined || this.datagrams.length > 0;
+    return (
+      this.credits.length > 0 ||
+      this.goaway !== undefined ||
+      this.datagrams.length > 0 ||
+      this.doubts.size > 0
+    );
   }
 
   /** The stream takes its turns until it has nothing sendable. */
@@ -73,6 +79,19 @@ export class Outbox {
       this.datagramBytes -= this.datagrams.shift()?.payload.length ?? 0;
   }
 
+  addDoubt(slot: number): void {
+    this.doubts.add(slot);
+  }
+
+  /** The link is gone: what was for the moment is dropped. */
+  unlink(): void {
+    for (let stream = this.credits.shift(); stream !== undefined; stream = this.credits.shift())
+      stream.creditWaits = false;
+    this.datagrams.clear();
+    this.datagramBytes = 0;
+    this.doubts.clear();
+  }
+
   /** A later one replaces one that has not left. */
   setGoaway(goaway: Goaway | undefined): void {
     this.goaway = goaway;
@@ -92,12 +111,14 @@ export class Outbox {
     if (received !== undefined) writer.ack(received);
     this.writeCredits(writer, nowMs);
     this.writeGoaway(writer);
+    for (const slot of this.doubts) if (writer.room >= recordBytes.doubt) writer.doubt(slot);
+    this.doubts.clear();
     this.writeDatagrams(writer);
     const controlBytes = writer.length;
     if (options.frames) this.writeFrames(writer);
     if (writer.length === 0) return undefined;
     const message = writer.finish();
-    if (writer.length > controlBytes) this.ledger.keep(message, nowMs);
+    if (writer.length > controlBytes) this.ledger.keep(message, controlBytes, nowMs);
     return message;
   }
 
@@ -111,7 +132,8 @@ export class Outbox {
       recordBytes.ack +
       4 +
       this.credits.length * recordBytes.creditEntry +
-      this.resets.length * recordBytes.resetFrame;
+      this.resets.length * recordBytes.resetFrame +
+      this.doubts.size * recordBytes.doubt;
     if (this.goaway !== undefined) bytes += limits.maxReasonBytes + recordBytes.goaway;
     const datagram = this.datagrams.peek();
     if (datagram !== undefined) bytes += datagram.payload.length + recordBytes.datagram;
@@ -159,16 +181,22 @@ export class Outbox {
   }
 
   private writeFrames(writer: MessageWriter): void {
+    const { messageBytes } = this.ledger.flight;
     this.writeResets(writer);
     for (let stream = this.turns.shift(); stream !== undefined; stream = this.turns.shift()) {
       if (stream.closed) continue;
-      if (!stream.fill(writer, this.turns.length > 0 ? limits.turnBytes : limits.maxMessageBytes)) {
+      if (
+        !stream.fill(
+          writer,
+          Math.min(messageBytes, this.turns.length > 0 ? limits.turnBytes : limits.maxMessageBytes),
+        )
+      ) {
         this.turns.unshift(stream);
         return;
       }
       stream.inTurn = false;
       if (!stream.closed && stream.sendable) this.addTurn(stream);
-      if (writer.room < 64) break;
+      if (writer.room < 64 || writer.length >= messageBytes) break;
     }
     // A stream that ended with RESET behind its END wants it in the same message where it fits.
     this.writeResets(writer);

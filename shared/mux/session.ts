@@ -3,63 +3,34 @@ import { Allowance } from "./allowance.ts";
 import { RecordType } from "./frame.ts";
 import { Ledger } from "./ledger.ts";
 import { limits } from "./limits.ts";
-import type { Memory } from "./memory.ts";
 import { type MessageHandler, readMessage } from "./message.ts";
-import { Outbox } from "./outbox.ts";
+import { type Goaway, Outbox } from "./outbox.ts";
+import type { GoawayKind, Resumption, SessionHandler, SessionOptions } from "./session-handler.ts";
 import { Stream, type StreamHandler, type StreamHost } from "./stream.ts";
+import { StreamTable } from "./stream-table.ts";
 
-export type GoawayKind = "drain" | "bye" | "error";
 const goawayKinds: readonly GoawayKind[] = ["drain", "bye", "error"];
-
-/** What a session tells its owner. */
-export interface SessionHandler {
-  /** The peer opened a stream. Returns who handles it; undefined when the handler has reset it. */
-  opened(stream: Stream, fields: Uint8Array): StreamHandler | undefined;
-  /** There may be something for `poll` to hand out. Called at most once until the next `poll`. */
-  wake(): void;
-  /** A datagram of an open stream. */
-  datagram(stream: Stream, payload: Uint8Array): void;
-  /** The peer said GOAWAY. For `error`, `over` follows. */
-  goaway(kind: GoawayKind, code: Code, graceMs: number, reason: string): void;
-  /** The session has ended: all streams were reset. `poll` may still hand out a GOAWAY that says why. */
-  over(code: Code): void;
-}
-
-export interface SessionOptions {
-  readonly side: "agent" | "relay";
-  /** The first windows: what we give the peer on each stream, and what it gives us. Bytes of credit. */
-  readonly window: number;
-  readonly peerWindow: number;
-  /** Streams that the peer may have open at once, and that we may. */
-  readonly streams: number;
-  readonly peerStreams: number;
-  readonly memory: Memory;
-  /** What the handshake took; 0: not known. */
-  readonly tripMs?: number;
-}
-
 const decoder = new TextDecoder();
 
 /**
  * One multiplexed conversation, after the handshake: streams, credit, turns, counting, acknowledgement, GOAWAY. Pure:
- * messages and `nowMs` go in, `poll` hands messages out, and `deadlineMs` tells when to call it at the latest.
+ * messages and `nowMs` go in, `poll` hands messages out, and `deadlineMs` tells when to call it at the latest. It
+ * outlives links: between `suspend` and `resume` it gives out nothing, and its streams wait.
  */
 export class Session implements StreamHost {
   /** Set before the first message. */
   handler: SessionHandler | undefined;
-  private readonly streams = new Map<number, Stream>();
-  private readonly ledger: Ledger;
+  private readonly streams: StreamTable;
+  /** Counts and measurements, for whoever watches over the link and makes the handshake. To be read only. */
+  readonly ledger: Ledger;
   private readonly outbox: Outbox;
   private counted = false;
-  private nextId: number;
-  private ownOpen = 0;
-  private peerOpen = 0;
-  private highestPeerId = 0;
-  /** Of the OPENs that were written. */
-  private highestOwnId = 0;
+  private suspended = false;
   private readonly peerResetsAllowed: Allowance;
   /** The last stream id of our GOAWAY, once said. */
   private lastAccepted: number | undefined;
+  private said: Goaway | undefined;
+  private saidMs = 0;
   private peerGoaway = false;
   private ended = false;
   private awake = false;
@@ -71,50 +42,9 @@ export class Session implements StreamHost {
   ) {
     this.ledger = new Ledger(options.tripMs ?? 0);
     this.outbox = new Outbox(this.ledger, (bytes) => options.memory.grow(bytes));
-    this.nextId = options.side === "agent" ? 1 : 2;
+    this.streams = new StreamTable(options.side);
     this.peerResetsAllowed = new Allowance(limits.resetBurst, limits.resetsPerSecond, nowMs);
-    const isOver = () => this.ended;
-    this.reader = {
-      get over() {
-        return isOver();
-      },
-      counted: () => {
-        this.counted = true;
-      },
-      ack: (count) => this.acknowledge(count),
-      credit: (id, limit) => {
-        const stream = this.streams.get(id);
-        if (!this.mayMention(id)) return "protocol-error";
-        stream?.raise(limit);
-        return undefined;
-      },
-      goaway: (kind, wire, lastId, graceMs, reason) => this.peerLeaves(kind, wire, lastId, graceMs, reason),
-      datagram: (id, payload) => {
-        const stream = this.streams.get(id);
-        if (!this.mayMention(id)) return "protocol-error";
-        if (stream !== undefined) this.handler?.datagram(stream, payload);
-        return undefined;
-      },
-      open: (id, kind, fields) => this.peerOpens(id, kind, fields),
-      frame: (type, id, payload) => {
-        const stream = this.streams.get(id);
-        if (stream === undefined) return this.everOpened(id) ? undefined : "protocol-error";
-        // Our OPEN is still waiting here, so the peer can't know the stream.
-        if (!stream.announced) return "protocol-error";
-        // Only who opened the stream has a visitor that can leave.
-        if (type === RecordType.left) {
-          if (!this.isOwn(id)) stream.receiveLeft();
-        } else if (stream.peerEnded) return this.failed(stream, "stream-state");
-        else return stream.receive(type, payload);
-        return undefined;
-      },
-      reset: (id, wire) => this.peerResets(id, wire),
-      unknownFrame: (id, optional) => {
-        const stream = this.streams.get(id);
-        if (stream?.announced === true && !optional) return this.failed(stream, "frame-unknown");
-        return this.everOpened(id) ? undefined : "protocol-error";
-      },
-    };
+    this.reader = this.makeReader();
   }
 
   /** No more comes of it but what `poll` still hands out. */
@@ -135,14 +65,20 @@ export class Session implements StreamHost {
   get flightBudgetBytes(): number {
     return this.ledger.flight.budgetBytes;
   }
-  /** One side has said GOAWAY: no new streams. */
+  /** No new streams of ours: the peer has said GOAWAY, or we have and it was no drain, or the ids are used up. */
   get leaving(): boolean {
-    return this.ended || this.peerGoaway || this.lastAccepted !== undefined;
+    return this.ended || this.peerGoaway || (this.said?.kind ?? 0) > 0 || this.streams.next === undefined;
   }
   /** Every open stream has something to send: to wait for more before sending gains nothing. */
   get allWaiting(): boolean {
     const { waitingStreams } = this.outbox;
     return waitingStreams > 0 && waitingStreams >= this.streams.size;
+  }
+  /** Bytes that wait here for the peer: to be sent, or to be acknowledged. */
+  get heldBytes(): number {
+    return this.streams
+      .all()
+      .reduce((sum, { waitingBytes }) => sum + waitingBytes, this.ledger.flight.unacknowledgedBytes);
   }
   /** At rest: no streams, nothing to send, nothing unacknowledged either way. */
   get resting(): boolean {
@@ -150,7 +86,28 @@ export class Session implements StreamHost {
   }
   /** When `poll` must be called at the latest; undefined: not before something happens. */
   get deadlineMs(): number | undefined {
-    return this.ledger.ackDueMs;
+    return this.suspended ? undefined : this.ledger.ackDueMs;
+  }
+
+  /** The link is gone: nothing goes out until `resume`. Datagrams that waited are dropped. */
+  suspend(): void {
+    this.suspended = true;
+    this.outbox.unlink();
+  }
+
+  /** Goes on, on another link: what the old one lost is sent again, what it said for the moment is said anew. */
+  resume(resumption: Resumption, nowMs: number): void {
+    if (this.ended) return;
+    this.nowMs = nowMs;
+    this.suspended = false;
+    this.outbox.unlink();
+    this.ledger.resume(resumption.peerReceived, resumption.told, resumption.tripMs, nowMs);
+    for (const stream of this.streams.all()) if (stream.wantsCredit) this.outbox.addCredit(stream);
+    if (this.said !== undefined) {
+      const graceMs = Math.max(0, this.said.graceMs - Math.round(nowMs - this.saidMs));
+      this.outbox.setGoaway({ ...this.said, graceMs });
+    }
+    this.wake();
   }
 
   /**
@@ -161,21 +118,15 @@ export class Session implements StreamHost {
     const { options } = this;
     if (fields.length > limits.maxHeadFieldsBytes)
       throw new RangeError("head fields are too large for a frame");
-    if (
-      this.ended ||
-      this.peerGoaway ||
-      this.lastAccepted !== undefined ||
-      this.ownOpen >= options.peerStreams
-    )
-      return undefined;
-    if (this.nextId > 0xffff_ffff) {
+    if (this.ended || this.streams.own >= options.peerStreams) return undefined;
+    const id = this.streams.next;
+    if (id === undefined && this.said === undefined)
       this.goaway("drain", "going-away", limits.usedUpGraceMs, "");
-      return undefined;
-    }
+    if (id === undefined || this.leaving) return undefined;
     if (!options.memory.admit(options.window)) return undefined;
     const stream = new Stream(
       this,
-      this.nextId,
+      id,
       kind,
       handler,
       options.peerWindow,
@@ -183,31 +134,32 @@ export class Session implements StreamHost {
       this.nowMs,
       fields,
     );
-    this.nextId += 2;
-    this.ownOpen++;
-    this.streams.set(stream.id, stream);
+    this.streams.add(stream);
     this.ready(stream);
     return stream;
   }
 
   /** Queues a datagram; the oldest are dropped when too much waits. */
   sendDatagram(stream: Stream, payload: Uint8Array): void {
-    if (this.ended || stream.closed || payload.length > limits.maxDatagramBytes) return;
+    if (this.ended || this.suspended || stream.closed || payload.length > limits.maxDatagramBytes) return;
     this.outbox.addDatagram(stream.id, payload);
+    this.wake();
+  }
+
+  /** Tells the agent that the link of this slot of its is suspect. */
+  doubt(slot: number): void {
+    if (this.ended || this.suspended) return;
+    this.outbox.addDoubt(slot);
     this.wake();
   }
 
   /** Says GOAWAY: no new streams from the peer. `error` ends the session at once. */
   goaway(kind: GoawayKind, code: Code, graceMs: number, reason: string): void {
     if (this.ended) return;
-    this.lastAccepted ??= this.highestPeerId;
-    this.outbox.setGoaway({
-      kind: goawayKinds.indexOf(kind),
-      code,
-      lastId: this.lastAccepted,
-      graceMs,
-      reason,
-    });
+    this.lastAccepted ??= this.streams.highestPeerId;
+    this.said = { kind: goawayKinds.indexOf(kind), code, lastId: this.lastAccepted, graceMs, reason };
+    this.saidMs = this.nowMs;
+    this.outbox.setGoaway(this.said);
     if (kind === "error") this.finish(code);
     this.wake();
   }
@@ -220,13 +172,13 @@ export class Session implements StreamHost {
 
   /** Takes a binary message. Never throws for what the peer sent. */
   handleMessage(bytes: Uint8Array, nowMs: number): void {
-    if (this.ended) return;
+    if (this.ended || this.suspended) return;
     this.nowMs = nowMs;
     this.counted = false;
     const fault = readMessage(bytes, this.reader);
     if (fault !== undefined) this.goaway("error", fault, 0, "");
     if (!this.counted || this.ended) return;
-    this.ledger.received(bytes.length, nowMs, this.streams.size === 0);
+    this.ledger.owe(bytes.length, nowMs, this.streams.size === 0);
     if (this.ledger.ackDueMs !== undefined) this.wake();
   }
 
@@ -234,10 +186,19 @@ export class Session implements StreamHost {
   poll(nowMs: number): Uint8Array | undefined {
     this.nowMs = nowMs;
     this.awake = false;
-    const { ledger } = this;
-    const frames = !this.ended && !ledger.flight.full && this.outbox.hasFrames;
-    if (!frames && !this.outbox.hasControl && !ledger.ackIsDue(nowMs)) return undefined;
-    return this.outbox.compose(nowMs, { frames, acks: !this.ended });
+    if (this.suspended) return undefined;
+    const { ledger, outbox } = this;
+    if (ledger.hasAgain && !this.ended) {
+      // What is told for the moment goes ahead: a peer that waits for credit need not wait for the rest.
+      const first =
+        outbox.hasControl || ledger.ackIsDue(nowMs)
+          ? outbox.compose(nowMs, { frames: false, acks: true })
+          : undefined;
+      return first ?? ledger.again(nowMs);
+    }
+    const frames = !this.ended && !ledger.flight.full && outbox.hasFrames;
+    if (!frames && !outbox.hasControl && !ledger.ackIsDue(nowMs)) return undefined;
+    return outbox.compose(nowMs, { frames, acks: !this.ended });
   }
 
   // StreamHost
@@ -249,7 +210,7 @@ export class Session implements StreamHost {
   }
 
   announced(stream: Stream): void {
-    this.highestOwnId = stream.id;
+    this.streams.highestOwnId = stream.id;
   }
 
   credit(stream: Stream): void {
@@ -264,45 +225,79 @@ export class Session implements StreamHost {
       this.wake();
     }
     this.forget(stream);
-    if (this.outbox.pendingResets > limits.maxPendingResets) this.goaway("error", "too-many-resets", 0, "");
+    if (!this.suspended && this.outbox.pendingResets > limits.maxPendingResets)
+      this.goaway("error", "too-many-resets", 0, "");
   }
 
   // Receiving
 
-  private everOpened(id: number): boolean {
-    if (id === 0) return false;
-    return id <= (this.isOwn(id) ? this.highestOwnId : this.highestPeerId);
-  }
-
-  /** Control records run ahead of frames, so the peer's own next ids may be named early. */
-  private mayMention(id: number): boolean {
-    return id !== 0 && (!this.isOwn(id) || id <= this.highestOwnId);
-  }
-
-  private isOwn(id: number): boolean {
-    return (id & 1) === (this.options.side === "agent" ? 1 : 0);
+  private makeReader(): MessageHandler {
+    const isOver = () => this.ended;
+    const { streams } = this;
+    return {
+      get over() {
+        return isOver();
+      },
+      counted: () => {
+        const isNew = this.ledger.arrives();
+        this.counted = isNew;
+        return isNew;
+      },
+      ack: (count) => this.acknowledge(count),
+      credit: (id, limit) => {
+        if (!streams.mayMention(id)) return "protocol-error";
+        streams.get(id)?.raise(limit);
+        return undefined;
+      },
+      goaway: (kind, wire, lastId, graceMs, reason) => this.peerLeaves(kind, wire, lastId, graceMs, reason),
+      datagram: (id, payload) => {
+        const stream = streams.get(id);
+        if (!streams.mayMention(id)) return "protocol-error";
+        if (stream !== undefined) this.handler?.datagram(stream, payload);
+        return undefined;
+      },
+      doubt: (slot) => this.handler?.doubted(slot),
+      open: (id, kind, fields) => this.peerOpens(id, kind, fields),
+      frame: (type, id, payload) => {
+        const stream = streams.get(id);
+        if (stream === undefined) return streams.everOpened(id) ? undefined : "protocol-error";
+        // Our OPEN is still waiting here, so the peer can't know the stream.
+        if (!stream.announced) return "protocol-error";
+        // Only who opened the stream has a visitor that can leave.
+        if (type === RecordType.left) {
+          if (!streams.isOwn(id)) stream.receiveLeft();
+        } else if (stream.peerEnded) return this.failed(stream, "stream-state");
+        else return stream.receive(type, payload);
+        return undefined;
+      },
+      reset: (id, wire) => this.peerResets(id, wire),
+      unknownFrame: (id, optional) => {
+        const stream = streams.get(id);
+        if (stream?.announced === true && !optional) return this.failed(stream, "frame-unknown");
+        return streams.everOpened(id) ? undefined : "protocol-error";
+      },
+    };
   }
 
   private acknowledge(count: number): Code | undefined {
     const fault = this.ledger.acknowledged(count, this.nowMs);
-    if (fault === undefined && this.outbox.hasFrames) this.wake();
+    if (fault === undefined && (this.outbox.hasFrames || this.ledger.hasAgain)) this.wake();
     return fault;
   }
 
   private peerOpens(id: number, kind: number, fields: Uint8Array): Code | undefined {
-    const { options } = this;
-    if (id === 0 || this.isOwn(id) || id <= this.highestPeerId) return "protocol-error";
-    this.highestPeerId = id;
+    const { options, streams } = this;
+    if (id === 0 || streams.isOwn(id) || id <= streams.highestPeerId) return "protocol-error";
+    streams.highestPeerId = id;
     if (this.lastAccepted !== undefined) return undefined;
     if (fields.length + limits.frameCost > options.window) return "flow-control-error";
-    if (this.peerOpen >= options.streams || !options.memory.admit(options.window)) {
+    if (streams.peers >= options.streams || !options.memory.admit(options.window)) {
       this.outbox.addReset(id, "too-many-streams");
       this.wake();
       return this.blame();
     }
     const stream = new Stream(this, id, kind, unhandled, options.peerWindow, options.window, this.nowMs);
-    this.peerOpen++;
-    this.streams.set(id, stream);
+    streams.add(stream);
     stream.charge(fields.length);
     const handler = this.handler?.opened(stream, fields);
     if (handler === undefined) {
@@ -316,18 +311,18 @@ export class Session implements StreamHost {
 
   private peerResets(id: number, wire: number): Code | undefined {
     const stream = this.streams.get(id);
-    if (stream?.announced !== true) return this.everOpened(id) ? undefined : "protocol-error";
+    if (stream?.announced !== true) return this.streams.everOpened(id) ? undefined : "protocol-error";
     const { handler } = stream;
     const code = resetCode(wire);
     this.forget(stream);
     handler.reset(code === "no-error" && !stream.peerEnded ? "stream-failed" : code);
-    return this.isOwn(id) ? undefined : this.blame();
+    return this.streams.isOwn(id) ? undefined : this.blame();
   }
 
   /** Resets a stream for what the peer sent on it. */
   private failed(stream: Stream, code: Code): Code | undefined {
     stream.fail(code);
-    return this.isOwn(stream.id) ? undefined : this.blame();
+    return this.streams.isOwn(stream.id) ? undefined : this.blame();
   }
 
   /** One more stream of the peer's ended in a RESET through its own doing. */
@@ -352,11 +347,11 @@ export class Session implements StreamHost {
       this.finish(code);
       return undefined;
     }
-    for (const stream of [...this.streams.values()]) {
-      if (!this.isOwn(stream.id) || stream.id <= lastId) continue;
+    for (const stream of this.streams.all()) {
+      if (!this.streams.isOwn(stream.id) || stream.id <= lastId) continue;
       const { handler } = stream;
       this.forget(stream);
-      handler.reset("going-away");
+      handler.reset("unprocessed");
     }
     return undefined;
   }
@@ -364,9 +359,7 @@ export class Session implements StreamHost {
   // Ending
 
   private forget(stream: Stream): void {
-    if (!this.streams.delete(stream.id)) return;
-    if (this.isOwn(stream.id)) this.ownOpen--;
-    else this.peerOpen--;
+    if (!this.streams.remove(stream)) return;
     this.options.memory.release(this.options.window, stream.window - this.options.window);
     stream.drop();
     if (this.streams.size > 0 || this.ledger.ackDueMs === undefined) return;
@@ -378,10 +371,10 @@ export class Session implements StreamHost {
     if (this.ended) return;
     this.ended = true;
     this.outbox.clear();
-    for (const stream of [...this.streams.values()]) {
-      const { handler } = stream;
+    for (const stream of this.streams.all()) {
+      const { handler, announced } = stream;
       this.forget(stream);
-      handler.reset(code);
+      handler.reset(announced ? code : "unprocessed");
     }
     this.ledger.clear();
     this.handler?.over(code);

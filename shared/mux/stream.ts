@@ -73,6 +73,7 @@ export class Stream {
 
   private received = 0;
   private granted: number;
+  private readonly firstWindow: number;
   private heldBytes = 0;
   private heldCost = 0;
   private released = 0;
@@ -96,6 +97,7 @@ export class Stream {
     this.handler = handler;
     this.limit = sendWindow;
     this.granted = window;
+    this.firstWindow = window;
     this.epochMs = nowMs;
     this.announced = opening === undefined;
     if (opening === undefined) return;
@@ -168,6 +170,11 @@ export class Stream {
   }
 
   // What follows is called by the session.
+
+  /** After the loss of a link: the peer may not know all of what it may send. */
+  get wantsCredit(): boolean {
+    return !this.endReceived && (this.granted > this.firstWindow || this.creditDue);
+  }
 
   /** Enough has been released since the last grant to be worth a CREDIT entry. */
   get creditDue(): boolean {

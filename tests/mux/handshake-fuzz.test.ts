@@ -6,7 +6,8 @@ import { fromText, join, toHex } from "../oracle/bytes.ts";
 import { decodeMessage, encodeRaw } from "../oracle/codec.ts";
 import { checkHello, checkWelcome } from "../oracle/handshake.ts";
 import { decodeHead as decodeOracleHead, encodeRawField } from "../oracle/head.ts";
-import { type HandshakeVector, readVectors } from "../vectors/make.ts";
+import type { HandshakeVector } from "../vectors/handshakes.ts";
+import { readVectors } from "../vectors/make.ts";
 
 const handshakes = readVectors<HandshakeVector[]>(
   await Bun.file(new URL("../vectors/handshakes.json", import.meta.url)).text(),

@@ -17,13 +17,8 @@ import {
 } from "../oracle/codec.ts";
 import { goawayCode, goawayNumber, resetCode, resetNumber } from "../oracle/codes.ts";
 import { encodeHead as encodeOracleHead } from "../oracle/head.ts";
-import {
-  type HandshakeVector,
-  type HeadVector,
-  type MessageVector,
-  makeVectors,
-  readVectors,
-} from "../vectors/make.ts";
+import type { HandshakeVector, ProofVector } from "../vectors/handshakes.ts";
+import { type HeadVector, type MessageVector, makeVectors, readVectors } from "../vectors/make.ts";
 
 const stored = async <T>(file: string): Promise<T[]> =>
   readVectors<T[]>(await Bun.file(new URL(`../vectors/${file}`, import.meta.url)).text());
@@ -32,6 +27,7 @@ const messages = await stored<MessageVector>("messages.json");
 const malformed = await stored<MessageVector>("malformed.json");
 const heads = await stored<HeadVector>("heads.json");
 const handshakes = await stored<HandshakeVector>("handshakes.json");
+const proofs = await stored<ProofVector>("proofs.json");
 
 /** Handshake messages are read by another reader. */
 const afterHandshake = (vector: MessageVector): boolean =>
@@ -44,6 +40,7 @@ describe("the stored vectors", () => {
     expect(malformed).toEqual(made["malformed.json"]);
     expect(heads).toEqual(made["heads.json"]);
     expect(handshakes).toEqual(made["handshakes.json"]);
+    expect(proofs).toEqual(made["proofs.json"]);
   });
 
   test.each(messages)("$name: the oracle writes what it has read", ({ bytes, decoded }) => {
@@ -147,6 +144,7 @@ function readWithCore(bytes: Uint8Array): OracleMessage {
   const handler: MessageHandler = {
     counted: () => {
       counted = true;
+      return true;
     },
     ack: (count) => add({ record: "ACK", count }),
     credit: (stream, limit) => {
@@ -164,6 +162,7 @@ function readWithCore(bytes: Uint8Array): OracleMessage {
         graceMs,
         reason: toText(reason.slice(0, maxReasonBytes)),
       }),
+    doubt: (slot) => add({ record: "DOUBT", slot }),
     datagram: (stream, payload) => add({ record: "DATAGRAM", stream, bytes: toHex(payload) }),
     open: (stream, kind, fields) => add({ record: "OPEN", stream, kind, head: toHex(fields) }),
     frame: (type, stream, payload) => {
@@ -205,6 +204,9 @@ function writeRecord(writer: MessageWriter, record: OracleRecord): void {
     }
     case "DATAGRAM":
       writer.datagram(record.stream, fromHex(record.bytes));
+      return;
+    case "DOUBT":
+      writer.doubt(record.slot);
       return;
     case "OPEN":
       writer.open(record.stream, record.kind, fromHex(record.head));

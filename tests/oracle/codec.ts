@@ -27,6 +27,7 @@ export type OracleRecord =
       reason: string;
     }
   | { record: "DATAGRAM"; stream: number; bytes: string }
+  | { record: "DOUBT"; slot: number }
   | { record: "OPEN"; stream: number; kind: number; head: string }
   | { record: "HEAD"; stream: number; head: string }
   | { record: "DATA"; stream: number; bytes: string }
@@ -64,6 +65,7 @@ const types = {
   CREDIT: 0x04,
   GOAWAY: 0x05,
   DATAGRAM: 0x06,
+  DOUBT: 0x87,
   OPEN: 0x41,
   HEAD: 0x42,
   DATA: 0x43,
@@ -74,6 +76,21 @@ const types = {
 
 export function isFrameType(type: number): boolean {
   return (type & frameBit) !== 0;
+}
+
+const controlRecords = [
+  "HELLO",
+  "WELCOME",
+  "ACK",
+  "CREDIT",
+  "GOAWAY",
+  "DATAGRAM",
+  "DOUBT",
+  "unknown control",
+];
+
+export function isFrame({ record }: OracleRecord): boolean {
+  return !controlRecords.includes(record);
 }
 
 export function isOptionalType(type: number): boolean {
@@ -111,6 +128,8 @@ export function encodeRecord(record: OracleRecord): Uint8Array {
       );
     case "DATAGRAM":
       return encodeRaw(types.DATAGRAM, join(integer(4, record.stream), fromHex(record.bytes)));
+    case "DOUBT":
+      return encodeRaw(types.DOUBT, integer(1, record.slot));
     case "OPEN":
       return encodeRaw(
         types.OPEN,
@@ -162,6 +181,17 @@ export function decodeMessage(bytes: Uint8Array): OracleMessage {
   return message;
 }
 
+/** What a message holds from its first frame on: the part that is sent again after a resume (section 3.1, step 5). */
+export function framesOf(bytes: Uint8Array): Uint8Array {
+  let at = 0;
+  while (at < bytes.length) {
+    const header = new Reader(bytes.slice(at, at + 4));
+    if (isFrameType(header.number(1))) break;
+    at += 4 + header.number(3);
+  }
+  return bytes.slice(at);
+}
+
 function decodeControl(type: number, payload: Uint8Array): OracleRecord | GoawayCode {
   const reader = new Reader(payload);
   switch (type) {
@@ -202,6 +232,10 @@ function decodeControl(type: number, payload: Uint8Array): OracleRecord | Goaway
       if (payload.length < 4 || payload.length > 4 + maxDatagramBytes) return "protocol-error";
       return { record: "DATAGRAM", stream: reader.number(4), bytes: toHex(reader.rest()) };
     }
+    case types.DOUBT:
+      // "A DOUBT without its slot is ignored": as if it were unknown.
+      if (payload.length === 0) return { record: "unknown control", type, bytes: "" };
+      return { record: "DOUBT", slot: reader.number(1) };
     default:
       return isOptionalType(type)
         ? { record: "unknown control", type, bytes: toHex(payload) }

@@ -29,6 +29,8 @@ const goawayCodes = [
   "token-expired",
   "internal-error",
   "peer-silent",
+  "proof-invalid",
+  "session-gone",
 ] as const;
 
 export type ResetCode = (typeof resetCodes)[number];

@@ -1,7 +1,7 @@
 /**
  * A naive model of one side of a session, written from PROTOCOL.md alone: it is shown every message that its side sends
  * (`sent`) and receives (`receive`), in order, and says for each received record what the page demands. It never says
- * when something is sent; it is the judge of what was.
+ * when something is sent; it is the judge of what was. Between `suspend` and `resume` (section 3.1) there is no link.
  *
  * Two uses: beside each of two honest sides, where it must never find a fault; and beside one side with a hostile
  * peer, where that side must answer as the model does.
@@ -9,6 +9,7 @@
 import { fromHex } from "./bytes.ts";
 import { decodeMessage, isOptionalType, type OracleRecord } from "./codec.ts";
 import type { GoawayCode, ResetCode } from "./codes.ts";
+import { OracleNumbers, type OracleResumption } from "./numbers.ts";
 
 export type Verdict =
   /** `closes`: with it the stream is closed. */
@@ -44,17 +45,75 @@ export class OracleSession {
   readonly streams = new Map<number, OpenStream>();
   highestOfPeer = 0;
   highestOfMine = 0;
-  /** Counted messages, each way. */
-  received = 0;
-  sentCount = 0;
-  /** The highest ACK each way. */
-  ackedByPeer = 0;
-  ackedByMe = 0;
   /** `last stream id` of this side's GOAWAY. */
   lastAccepted = highestId;
   over = false;
+  suspended = false;
+  private readonly numbers: OracleNumbers;
+  /** What this side owes its peer on a new link before any counted message: limits by stream, and its GOAWAY. */
+  private owedCredit = new Map<number, number>();
+  private owesGoaway = false;
+  /** The latest GOAWAY of this side. */
+  private said: (OracleRecord & { record: "GOAWAY" }) | undefined;
 
-  constructor(private readonly side: OracleSide) {}
+  constructor(private readonly side: OracleSide) {
+    this.numbers = new OracleNumbers(side.side);
+  }
+
+  /** Counted messages, each way. */
+  get received(): number {
+    return this.numbers.received;
+  }
+  get sentCount(): number {
+    return this.numbers.sent;
+  }
+  /** The highest ACK each way. */
+  get ackedByPeer(): number {
+    return this.numbers.ackedByPeer;
+  }
+  get ackedByMe(): number {
+    return this.numbers.ackedByMe;
+  }
+
+  /** The link is gone, or dropped. Nothing that it still brings is read. */
+  suspend(): void {
+    this.suspended = true;
+  }
+
+  /**
+   * The handshake of a resume is done on a new link: what this side sends next is held against step 5. Tells the code
+   * that this side must refuse with, if what the peer said can't be: GOAWAY error, by the agent with the session's end.
+   */
+  resume(resumption: OracleResumption): GoawayCode | undefined {
+    const fault = this.numbers.resume(resumption);
+    if (fault !== undefined) return fault;
+    this.suspended = false;
+    this.owesGoaway = this.said !== undefined;
+    this.owedCredit = new Map(
+      [...this.streams]
+        .filter(([, { limit, peerEnded }]) => limit > this.side.window && !peerEnded)
+        .map(([id, { limit }]) => [id, limit]),
+    );
+    return undefined;
+  }
+
+  /** The session has ended without a GOAWAY: its window has passed, or the relay gave a fresh one. */
+  end(): void {
+    this.over = true;
+    this.streams.clear();
+    this.numbers.clear();
+  }
+
+  /** What a resume makes this side say, and it has not said. Empty at rest. */
+  get owed(): string[] {
+    const owed = [...this.owedCredit]
+      .filter(([id]) => this.streams.get(id)?.peerEnded === false)
+      .map(([id, limit]) => `CREDIT of stream ${id} to ${limit}`);
+    if (this.owesGoaway) owed.push("GOAWAY");
+    const { nextAgain } = this.numbers;
+    if (nextAgain !== undefined) owed.push(`message ${nextAgain}`);
+    return this.over || this.suspended ? [] : owed;
+  }
 
   /** How many of the peer's streams are open. */
   get openOfPeer(): number {
@@ -63,9 +122,8 @@ export class OracleSession {
 
   /** A binary message from the peer. */
   receive(bytes: Uint8Array): Verdict[] {
-    if (this.over) return [];
-    const message = decodeMessage(bytes);
-    if (message.counted) this.received++;
+    if (this.over || this.suspended) return [];
+    const message = this.numbers.receive(decodeMessage(bytes));
     const verdicts: Verdict[] = [];
     for (const record of message.records) {
       const verdict = this.judge(record);
@@ -81,8 +139,14 @@ export class OracleSession {
     const message = decodeMessage(bytes);
     if (message.fault !== undefined)
       throw new Error(`this side sends a message that is itself a fault: ${message.fault}`);
-    if (message.counted) this.sentCount++;
-    for (const record of message.records) this.note(record);
+    if (this.suspended) throw new Error("this side sends while it has no link");
+    const again = message.counted && this.numbers.nextAgain !== undefined;
+    if (again) this.numbers.checkAgain(bytes, message.records);
+    else for (const record of message.records) this.note(record);
+    if (!message.counted) return message.records;
+    const owed = this.owed.filter((what) => !again || !what.startsWith("message"));
+    if (owed.length > 0) throw new Error(`frames leave before what is owed: ${owed}`);
+    if (!again) this.numbers.keep(bytes);
     return message.records;
   }
 
@@ -96,7 +160,7 @@ export class OracleSession {
         return this.fail("protocol-error");
       case "ACK":
         if (record.count > this.sentCount) return this.fail("protocol-error");
-        this.ackedByPeer = Math.max(this.ackedByPeer, record.count);
+        this.numbers.acknowledge(record.count);
         return deliver;
       case "CREDIT":
         for (const { stream } of record.limits) {
@@ -116,6 +180,9 @@ export class OracleSession {
       case "DATAGRAM":
         if (this.isForbidden(record.stream)) return this.fail("protocol-error");
         return this.streams.has(record.stream) ? deliver : discard;
+      case "DOUBT":
+        // "... or of the agent, is ignored."
+        return this.side.side === "agent" ? deliver : discard;
       case "unknown control":
         return discard;
       case "OPEN":
@@ -190,16 +257,22 @@ export class OracleSession {
     switch (record.record) {
       case "ACK":
         if (record.count > this.received) throw new Error("this side acknowledges what never came");
-        this.ackedByMe = Math.max(this.ackedByMe, record.count);
+        this.numbers.ackedByMe = Math.max(this.ackedByMe, record.count);
         break;
       case "CREDIT":
         for (const { stream, limit } of record.limits) {
           const open = this.streams.get(stream);
           if (open !== undefined) open.limit = Math.max(open.limit, limit);
+          // The present limit may be above the one that was told last, never below.
+          if (limit >= (this.owedCredit.get(stream) ?? 0)) this.owedCredit.delete(stream);
         }
         break;
       case "GOAWAY":
         if (record.kind === "error") this.over = true;
+        if (record.lastStream > this.lastAccepted) throw new Error("this side raises its last stream id");
+        if (this.owesGoaway && this.said !== undefined) this.checkRestated(record, this.said);
+        this.said = record;
+        this.owesGoaway = false;
         this.lastAccepted = Math.min(this.lastAccepted, record.lastStream);
         break;
       case "OPEN":
@@ -223,6 +296,17 @@ export class OracleSession {
         this.streams.delete(record.stream);
         break;
     }
+  }
+
+  /** "Its last GOAWAY, with what is left of its grace"; a later one in its place is stronger. */
+  private checkRestated(
+    record: OracleRecord & { record: "GOAWAY" },
+    said: OracleRecord & { record: "GOAWAY" },
+  ): void {
+    const strength = ["drain", "bye", "error"];
+    const isLater = strength.indexOf(record.kind) > strength.indexOf(said.kind);
+    const isSame = record.kind === said.kind && record.code === said.code && record.graceMs <= said.graceMs;
+    if (!isSame && !isLater) throw new Error("this side says another GOAWAY than its last");
   }
 
   isOfPeer(id: number): boolean {

@@ -27,9 +27,11 @@ describe("the relay's command line", () => {
   test("without switches it serves this machine", () => {
     const defaults: RelayOptions = {
       listen: { host: "127.0.0.1", port: 8787 },
+      reusePort: false,
       domains: ["localhost"],
       routing: "both",
       data: ".underpass",
+      dataAsked: false,
       nameTtlMs: 86_400_000,
       memoryBytes: 536_870_912,
       graceMs: 30_000,
@@ -52,7 +54,7 @@ describe("the relay's command line", () => {
     ],
     ["--routing", "path", "UNDERPASS_ROUTING", { routing: "path" }],
     ["--secret-file", "key.txt", "UNDERPASS_SECRET_FILE", { secretFile: "key.txt" }],
-    ["--data", "/var/x", "UNDERPASS_DATA", { data: "/var/x" }],
+    ["--data", "/var/x", "UNDERPASS_DATA", { data: "/var/x", dataAsked: true }],
     ["--name-ttl", "7d", "UNDERPASS_NAME_TTL", { nameTtlMs: 604_800_000 }],
     ["--memory", "64MiB", "UNDERPASS_MEMORY", { memoryBytes: 67_108_864 }],
     ["--grace", "0", "UNDERPASS_GRACE", { graceMs: 0 }],
@@ -67,9 +69,12 @@ describe("the relay's command line", () => {
     expect(help(["--help"])).toContain(variable);
   });
 
-  test("--json, or UNDERPASS_JSON, is taken", () => {
+  test("switches without a value are taken, and so are their variables", () => {
     expect(serve(["--json"]).json).toBe(true);
     expect(serve(["--quiet"]).quiet).toBe(true);
+    expect(serve(["--reuse-port"]).reusePort).toBe(true);
+    expect(serve([], { UNDERPASS_REUSE_PORT: "1" }).reusePort).toBe(true);
+    for (const text of ["--reuse-port", "UNDERPASS_REUSE_PORT"]) expect(help(["--help"])).toContain(text);
     expect(serve([], { UNDERPASS_JSON: "1" }).json).toBe(true);
     expect(serve([], { UNDERPASS_JSON: "false" }).json).toBe(false);
     expect(() => serve([], { UNDERPASS_JSON: "perhaps" })).toThrow("UNDERPASS_JSON");

@@ -2,10 +2,12 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { Tokens } from "../../relay/auth/tokens.ts";
-import { loadSecret } from "../../relay/runtimes/files.ts";
+import { loadSecret, openNames } from "../../relay/runtimes/files.ts";
 import { mintToken } from "../../relay/token.ts";
 import { UnderpassError } from "../../shared/errors.ts";
+import { systemClock } from "../../shared/runtimes/system-clock.ts";
 
 let folder = "";
 beforeEach(async () => {
@@ -19,6 +21,14 @@ async function codeOf(run: Promise<unknown>): Promise<string> {
   const error = await run.then(() => undefined).catch((caught: unknown) => caught);
   return error instanceof UnderpassError ? error.code : String(error);
 }
+
+const options = {
+  clock: systemClock,
+  process: "this",
+  fault: (error: Error) => {
+    throw error;
+  },
+};
 
 describe("the relay's files", () => {
   test("a key is made once, for this user only, in a folder that git ignores", async () => {
@@ -81,6 +91,41 @@ describe("the relay's files", () => {
     expect(await codeOf(loadSecret({ data: join(folder, "file", "data") }))).toBe("data-unwritable");
     await mkdir(join(folder, "secret"));
     expect(await codeOf(loadSecret({ data: folder }))).toBe("data-unwritable");
+  });
+
+  test("names are kept in the data folder, for this user only", async () => {
+    const data = join(folder, "data");
+    const names = await openNames({ data, dataAsked: false }, options);
+    if (typeof names === "string") throw new Error(names);
+    names.update("blue", () => ({ owner: "o", kind: "http", place: "here", bye: false, lapsesAtMs: 1 }));
+    const made = await readdir(data);
+    expect(made.sort()).toEqual([".gitignore", "names.sqlite", "names.sqlite-shm", "names.sqlite-wal"]);
+    for (const file of made) expect(await modeOf(join(data, file))).toBe(0o600);
+    names.close();
+    names.close();
+    expect(names.get("blue")).toBeUndefined();
+    expect((await readdir(data)).sort()).toEqual([".gitignore", "names.sqlite"]);
+  });
+
+  test("names that can't be kept end a relay whose key is there or that was told where; another goes on", async () => {
+    const data = join(folder, "file");
+    await writeFile(data, "");
+    const secretText = "k".repeat(32);
+    expect(await codeOf(openNames({ data, dataAsked: false }, options))).toBe("data-unwritable");
+    expect(await codeOf(openNames({ data, dataAsked: true, secretText }, options))).toBe("data-unwritable");
+    const why = await openNames({ data, dataAsked: false, secretText }, options);
+    expect(why).toContain(`Names can't be kept in ${join(data, "names.sqlite")}`);
+  });
+
+  test("a file of names that is damaged, or of a newer version, is said to be", async () => {
+    await writeFile(join(folder, "names.sqlite"), "no database".repeat(100));
+    expect(await codeOf(openNames({ data: folder, dataAsked: true }, options))).toBe("data-unwritable");
+    await rm(join(folder, "names.sqlite"));
+    const newer = new DatabaseSync(join(folder, "names.sqlite"));
+    newer.exec("PRAGMA user_version = 99");
+    newer.close();
+    const told = openNames({ data: folder, dataAsked: true }, options);
+    expect(await told.catch((error: Error) => error.message)).toContain("newer version");
   });
 
   test("token prints one JWT that the same key verifies, and says with which key on the other side", async () => {

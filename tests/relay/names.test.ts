@@ -1,11 +1,35 @@
-import { describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { adjectives, nouns } from "human-id";
 import { isName, Names, type NamesOptions } from "../../relay/names.ts";
+import { SqliteNames } from "../../relay/runtimes/sqlite-names.ts";
+import type { NameStore } from "../../relay/store.ts";
+import { MemoryNames } from "../../relay/stores/memory-names.ts";
 import { UnderpassError } from "../../shared/errors.ts";
 
 const ttlMs = 3_600_000;
 const random = (bytes: Uint8Array<ArrayBuffer>) => crypto.getRandomValues(bytes);
-const make = (more: Partial<NamesOptions> = {}) => new Names({ ttlMs, random, maxNames: 100, ...more });
+
+const folder = mkdtempSync(join(tmpdir(), "underpass-names-"));
+const files: SqliteNames[] = [];
+afterAll(() => {
+  for (const file of files) file.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function inAFile(): NameStore {
+  const file = new SqliteNames(join(folder, `${files.length}.sqlite`), {
+    clock: { now: () => 1_000, date: () => 1_800_000_000_000 },
+    process: "this",
+    fault: (error) => {
+      throw error;
+    },
+  });
+  files.push(file);
+  return file;
+}
 
 function codeOf(run: () => unknown): string {
   try {
@@ -17,7 +41,15 @@ function codeOf(run: () => unknown): string {
   return "none";
 }
 
-describe("names", () => {
+const stores: readonly [string, () => NameStore][] = [
+  ["in memory", () => new MemoryNames()],
+  ["in a file", inAFile],
+];
+
+describe.each(stores)("names %s", (_, store) => {
+  const make = (more: Partial<NamesOptions> = {}) =>
+    new Names({ ttlMs, random, maxNames: 100, ...more }, store());
+
   test.each([
     ["a", true],
     ["0", true],
@@ -69,6 +101,40 @@ describe("names", () => {
     names.leave("blue", 10);
     names.leave("blue", 500);
     expect(names.lookup("blue")?.leftAtMs).toBe(10);
+  });
+
+  test("an agent that was lost is awaited since then, until one is here again; one that said goodbye is not", () => {
+    const names = make();
+    expect(names.awaitedSince("blue")).toBeUndefined();
+    names.claim("blue", "alice", "http", 0);
+    expect(names.awaitedSince("blue")).toBeUndefined();
+    names.touch("blue", 0);
+    expect(names.awaitedSince("blue")).toBeUndefined();
+    names.leave("blue", 10, { bye: false });
+    expect(names.awaitedSince("blue")).toBe(10);
+    expect(names.lookup("blue")).toMatchObject({ live: false, leftAtMs: 10, bye: false });
+    names.claim("blue", "alice", "http", 15);
+    expect(names.awaitedSince("blue")).toBe(10);
+    names.touch("blue", 20);
+    expect(names.lookup("blue")).toEqual({ owner: "alice", kind: "http", live: true });
+    names.leave("blue", 30, { bye: true });
+    expect(names.lookup("blue")).toMatchObject({ live: false, leftAtMs: 30, bye: true });
+    expect(names.awaitedSince("blue")).toBeUndefined();
+  });
+
+  test("an agent that this process cuts off as it ends is awaited; one that says goodbye meanwhile is not", () => {
+    const names = make();
+    for (const name of ["blue", "red"]) {
+      names.claim(name, "alice", "http", 0);
+      names.touch(name, 0);
+    }
+    names.end();
+    names.leave("blue", 2_000, { bye: false });
+    names.leave("red", 2_000, { bye: true });
+    expect(names.lookup("blue")).toMatchObject({ live: false, leftAtMs: 2_000, bye: false });
+    expect(names.awaitedSince("red")).toBeUndefined();
+    expect(codeOf(() => names.claim("blue", "bob", "http", 1_999 + ttlMs))).toBe("name-taken");
+    expect(names.sweep(2_000 + ttlMs)).toBe(2);
   });
 
   test("its owner claims it again at once, with another kind too, while an old agent seems to be there", () => {

@@ -12,8 +12,17 @@ import {
   type OracleMessage,
   type OracleRecord,
 } from "../oracle/codec.ts";
-import { checkHello, checkWelcome } from "../oracle/handshake.ts";
 import { decodeHead, encodeHead, encodeRawField, type OracleHead } from "../oracle/head.ts";
+import {
+  type HandshakeVector,
+  hello,
+  makeHandshakes,
+  makeProofs,
+  type ProofVector,
+  resumed,
+  resuming,
+  welcome,
+} from "./handshakes.ts";
 import { fromRuns, toRuns } from "./runs.ts";
 
 export interface MessageVector {
@@ -26,43 +35,10 @@ export interface HeadVector {
   bytes: string;
   decoded: OracleHead | "head-invalid";
 }
-export interface HandshakeVector {
-  name: string;
-  record: "HELLO" | "WELCOME";
-  json: unknown;
-  /** null: accepted. */
-  fault: string | null;
-}
-
 const requestHead = "GET /a%2Fb HTTP/1.1\r\nHost: x.example\r\n";
 const request = toHex(encodeHead({ http: toHex(fromText(requestHead)), visitor: "192.0.2.7:50123" }));
 const answer = toHex(encodeHead({ http: toHex(fromText("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n")) }));
 const trailers = toHex(encodeHead({ trailers: toHex(fromText("Digest: x\r\n")) }));
-
-const hello = {
-  version: 1,
-  features: [],
-  kind: "http",
-  instance: "0123456789abcdef",
-  slot: 0,
-  window: 65_536,
-  streams: 4_096,
-  received: 0,
-};
-const welcome = {
-  version: 1,
-  features: [],
-  session: "r1-0a_B",
-  secret: "A".repeat(43),
-  resumed: false,
-  first: 1,
-  received: 0,
-  window: 65_536,
-  streams: 4_096,
-  generation: 1,
-  resumeWindowMs: 60_000,
-  urls: ["https://x.example/"],
-};
 
 const goaway: OracleRecord = {
   record: "GOAWAY",
@@ -76,6 +52,8 @@ const goaway: OracleRecord = {
 const good: Record<string, OracleRecord[]> = {
   "HELLO alone": [{ record: "HELLO", hello }],
   "WELCOME alone": [{ record: "WELCOME", welcome }],
+  "HELLO that resumes": [{ record: "HELLO", hello: resuming }],
+  "WELCOME of a session that is resumed": [{ record: "WELCOME", welcome: resumed }],
   "ACK of nothing": [{ record: "ACK", count: 0 }],
   "ACK above 2^32": [{ record: "ACK", count: 2 ** 32 + 5 }],
   "ACK of the highest count": [{ record: "ACK", count: 2 ** 53 - 1 }],
@@ -101,6 +79,17 @@ const good: Record<string, OracleRecord[]> = {
       graceMs: 0,
       reason: "",
     },
+  ],
+  "GOAWAY that refuses a resume": [
+    { record: "GOAWAY", kind: "error", code: "proof-invalid", lastStream: 0, graceMs: 0, reason: "" },
+  ],
+  "GOAWAY for a session that is gone": [
+    { record: "GOAWAY", kind: "error", code: "session-gone", lastStream: 0, graceMs: 0, reason: "" },
+  ],
+  DOUBT: [{ record: "DOUBT", slot: 63 }],
+  "DOUBT of a slot that can't be, beside an ACK": [
+    { record: "ACK", count: 3 },
+    { record: "DOUBT", slot: 255 },
   ],
   DATAGRAM: [{ record: "DATAGRAM", stream: 3, bytes: "00ff10" }],
   "DATAGRAM that is empty": [{ record: "DATAGRAM", stream: 3, bytes: "" }],
@@ -150,7 +139,15 @@ const byHand: Record<string, Uint8Array> = {
   "second record that runs past the message": join(ack, ack.slice(0, 10)),
   "length of 2^24 - 1": join(integer(1, 0x43), integer(3, 0xff_ffff), integer(4, 1)),
   "control record after a frame": join(data, ack),
-  "optional unknown control record after a frame": join(data, encodeRaw(0x87, new Uint8Array(0))),
+  "optional unknown control record after a frame": join(data, encodeRaw(0x88, new Uint8Array(0))),
+  "DOUBT after a frame": join(data, encodeRaw(0x87, integer(1, 1))),
+  "DOUBT without a slot": encodeRaw(0x87, new Uint8Array(0)),
+  "DOUBT that is longer than needed": encodeRaw(0x87, integer(3, 0x020304)),
+  "DOUBT without its optional bit": encodeRaw(0x07, integer(1, 1)),
+  "GOAWAY with the number after the last code": encodeRaw(
+    0x05,
+    join(integer(2, 0x0200), integer(2, 47), integer(8, 0)),
+  ),
   "control record after an unknown optional frame": join(encodeRaw(0xc9, integer(4, 1)), ack),
   "unknown control record that is mandatory": encodeRaw(0x07, new Uint8Array(2)),
   "control record of type 0": encodeRaw(0x00, new Uint8Array(0)),
@@ -224,54 +221,6 @@ const heads: Record<string, Uint8Array> = {
   "tag with half a length": join(fromHex(answer), fromHex("8100")),
 };
 
-const missing = (json: object, member: string): object =>
-  Object.fromEntries(Object.entries(json).filter(([name]) => name !== member));
-
-const hellos: Record<string, unknown> = {
-  least: hello,
-  "all members and an unknown one": { ...hello, join: true, agent: "underpass 0.1.0", colour: "red" },
-  "largest numbers": { ...hello, slot: 63, window: 16_777_216, streams: 65_535, instance: "_".repeat(64) },
-  "version 2": { ...hello, version: 2 },
-  "version 2 of another shape": { version: 2 },
-  "version 0": { ...hello, version: 0 },
-  "version as text": { ...hello, version: "1" },
-  "version 1.5": { ...hello, version: 1.5 },
-  ...Object.fromEntries(Object.keys(hello).map((member) => [`no ${member}`, missing(hello, member)])),
-  "features with a number": { ...hello, features: [1] },
-  "another kind": { ...hello, kind: "carrier-pigeon" },
-  "instance of 15": { ...hello, instance: "0123456789abcde" },
-  "instance of 65": { ...hello, instance: "_".repeat(65) },
-  "instance with a newline at its end": { ...hello, instance: "0123456789abcdef\n" },
-  "slot 64": { ...hello, slot: 64 },
-  "slot -1": { ...hello, slot: -1 },
-  "window 65,535": { ...hello, window: 65_535 },
-  "window 16,777,217": { ...hello, window: 16_777_217 },
-  "window with a fraction": { ...hello, window: 70_000.5 },
-  "streams 0": { ...hello, streams: 0 },
-  "streams 65,536": { ...hello, streams: 65_536 },
-  "join null": { ...hello, join: null },
-  "join as text": { ...hello, join: "yes" },
-  "agent as number": { ...hello, agent: 1 },
-};
-
-const welcomes: Record<string, unknown> = {
-  least: welcome,
-  "an unknown member": { ...welcome, colour: "red" },
-  "version 2 of another shape": { version: 2 },
-  ...Object.fromEntries(Object.keys(welcome).map((member) => [`no ${member}`, missing(welcome, member)])),
-  "session empty": { ...welcome, session: "" },
-  "session of 65": { ...welcome, session: "s".repeat(65) },
-  "session with a slash": { ...welcome, session: "a/b" },
-  "secret of 42": { ...welcome, secret: "A".repeat(42) },
-  "secret with padding": { ...welcome, secret: `${"A".repeat(43)}=` },
-  "resumed as text": { ...welcome, resumed: "no" },
-  "window 65,535": { ...welcome, window: 65_535 },
-  "streams 65,536": { ...welcome, streams: 65_536 },
-  "generation 2^53": { ...welcome, generation: 2 ** 53 },
-  "resumeWindowMs negative": { ...welcome, resumeWindowMs: -1 },
-  "urls as text": { ...welcome, urls: "https://x.example/" },
-};
-
 function messageVector(name: string, bytes: Uint8Array): MessageVector {
   return { name, bytes: toHex(bytes), decoded: decodeMessage(bytes) };
 }
@@ -282,6 +231,7 @@ export function makeVectors(): {
   "malformed.json": MessageVector[];
   "heads.json": HeadVector[];
   "handshakes.json": HandshakeVector[];
+  "proofs.json": ProofVector[];
 } {
   return {
     "messages.json": Object.entries(good).map(([name, records]) =>
@@ -293,19 +243,8 @@ export function makeVectors(): {
       bytes: toHex(bytes),
       decoded: decodeHead(bytes),
     })),
-    "handshakes.json": [
-      ...Object.entries(hellos).map(
-        ([name, json]): HandshakeVector => ({ name, record: "HELLO", json, fault: checkHello(json) ?? null }),
-      ),
-      ...Object.entries(welcomes).map(
-        ([name, json]): HandshakeVector => ({
-          name,
-          record: "WELCOME",
-          json,
-          fault: checkWelcome(json) ?? null,
-        }),
-      ),
-    ],
+    "handshakes.json": makeHandshakes(),
+    "proofs.json": makeProofs(),
   };
 }
 

@@ -1,0 +1,97 @@
+import type { Clock } from "../shared/clock.ts";
+import { type Code, codes, goawayCode, UnderpassError } from "../shared/errors.ts";
+import { type Hello, readWelcome, type Welcome, writeHello } from "../shared/handshake.ts";
+import type { Link } from "../shared/link.ts";
+
+/**
+ * Opens a link under the tunnel's name; `session`: the id of the one to resume. Exactly one call of `done`, never from
+ * inside. Returns what gives up.
+ */
+export type OpenLink = (
+  session: string | undefined,
+  done: (result: Link | UnderpassError) => void,
+) => () => void;
+
+/** A link on which the relay has said WELCOME. Its handler is to be set at once. */
+export interface Greeted {
+  readonly link: Link;
+  readonly hello: Hello;
+  readonly welcome: Welcome;
+  /** From HELLO to WELCOME. */
+  readonly tripMs: number;
+}
+
+export interface GreetingOptions {
+  readonly clock: Clock;
+  readonly openLink: OpenLink;
+  /** The HELLO, made when the link is open: its counts are of that moment. */
+  readonly hello: () => Hello;
+  readonly session?: string;
+}
+
+/** WELCOME must come within this time of the 101 (PROTOCOL.md section 1), and is no larger than `maxHandshakeBytes`. */
+const handshakeTimeoutMs = 10_000;
+
+/** One dial and its handshake. `done` is called once, unless `cancel` comes before. */
+export class Greeting {
+  /** HELLO has left: the relay may have acted on it. */
+  said = false;
+  #over = false;
+  #giveUp: () => void;
+  #cancelTimer: () => void = () => {};
+
+  constructor(options: GreetingOptions, done: (result: Greeted | UnderpassError) => void) {
+    this.#giveUp = options.openLink(options.session, (result) => {
+      if (this.#over) {
+        if (!(result instanceof UnderpassError)) result.destroy();
+      } else if (result instanceof UnderpassError) {
+        this.#over = true;
+        done(result);
+      } else this.#shakeHands(result, options, done);
+    });
+  }
+
+  /** Gives up. A link that is open is dropped. */
+  cancel(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#cancelTimer();
+    this.#giveUp();
+  }
+
+  #shakeHands(
+    link: Link,
+    { clock, hello: makeHello }: GreetingOptions,
+    done: (result: Greeted | UnderpassError) => void,
+  ): void {
+    const end = (result: Greeted | UnderpassError): void => {
+      if (this.#over) return;
+      this.#over = true;
+      this.#cancelTimer();
+      done(result);
+    };
+    const fail = (code: Code): void => {
+      if (this.#over) return;
+      link.close(codes[code].close ?? 1002, code);
+      end(new UnderpassError(code));
+    };
+    this.#giveUp = () => link.destroy();
+    this.#cancelTimer = clock.at(clock.now() + handshakeTimeoutMs, () => fail("handshake-timeout"));
+    const helloMs = clock.now();
+    const hello = makeHello();
+    link.handler = {
+      heard() {},
+      message: (bytes) => {
+        const result = readWelcome(bytes);
+        if (result.kind === "goaway") fail(goawayCode(result.wire));
+        else if (result.kind === "fault") fail(result.code);
+        else end({ link, hello, welcome: result.value, tripMs: clock.now() - helloMs });
+      },
+      text: () => fail("protocol-error"),
+      drained() {},
+      closed: () => end(new UnderpassError("link-lost", "The relay closed the link before it said WELCOME.")),
+    };
+    this.said = true;
+    link.send(writeHello(hello));
+  }
+}

@@ -1,0 +1,260 @@
+import { Driver } from "../shared/driver.ts";
+import { type Code, codes, UnderpassError } from "../shared/errors.ts";
+import type { Hello } from "../shared/handshake.ts";
+import { limits } from "../shared/mux/limits.ts";
+import { Session } from "../shared/mux/session.ts";
+import type { GoawayKind } from "../shared/mux/session-handler.ts";
+import type { Stream, StreamHandler } from "../shared/mux/stream.ts";
+import { prove } from "../shared/proof.ts";
+import { type Greeted, Greeting } from "./greeting.ts";
+import { RelayRefusal } from "./relay-refusal.ts";
+import type { SlotOptions } from "./slot.ts";
+
+/** Whom a session tells. */
+export interface HeldSessionOwner {
+  /** A HELLO of this slot, with the next attempt. */
+  hello(more: Pick<Hello, "received" | "resume">, attempt: number): Hello;
+  nextAttempt(): number;
+  opened(stream: Stream, fields: Uint8Array): StreamHandler | undefined;
+  /** The session has a link again, or the one that it has shows life again. */
+  up(session: HeldSession, greeted?: Greeted): void;
+  suspect(session: HeldSession): void;
+  /** The link is gone, or a dial for another failed; the next comes in `delayMs`. */
+  lost(session: HeldSession, error: UnderpassError, delayMs: number): void;
+  /** The relay knows the session no more and has begun another on this link. */
+  fresh(session: HeldSession, greeted: Greeted): void;
+  /** The relay wants no more streams of this session. */
+  goaway(session: HeldSession, kind: GoawayKind, code: Code, graceMs: number): void;
+  /** It has ended. Exactly once. */
+  over(session: HeldSession, error: UnderpassError): void;
+}
+
+/** After these the relay will not resume the session, whatever is tried. */
+const endsSession: ReadonlySet<Code> = new Set<Code>(["proof-invalid", "session-gone", "protocol-error"]);
+/** How often a session that is leaving is looked at: streams end without telling anybody else. */
+const leavingLookMs = 25;
+/** What was said should leave before the link goes. */
+const closeTimeoutMs = 1_000;
+
+/** A session of the agent's over the links that it has, one after the other: dials for the next by itself. */
+export class HeldSession {
+  readonly driver: Driver;
+  readonly #id: string;
+  readonly #secret: string;
+  readonly #options: SlotOptions;
+  readonly #owner: HeldSessionOwner;
+  /** The dial for another link, or the wait before it. */
+  #greeting: Greeting | undefined;
+  #cancelWait: () => void = () => {};
+  #waits = false;
+  /** Links that are not gone yet. */
+  #links = 0;
+  #linksGone: () => void = () => {};
+  #leaving = false;
+  /** The relay ends it when it needs it no more. */
+  #peerEnds = false;
+
+  constructor(options: SlotOptions, greeted: Greeted, owner: HeldSessionOwner) {
+    const { welcome, tripMs } = greeted;
+    const { clock, memory, backoff } = options;
+    this.#options = options;
+    this.#owner = owner;
+    this.#id = welcome.session;
+    this.#secret = welcome.secret ?? "";
+    const session = new Session(
+      {
+        side: "agent",
+        window: limits.initialWindowBytes,
+        peerWindow: welcome.window,
+        streams: limits.maxStreams,
+        peerStreams: welcome.streams,
+        memory,
+        tripMs,
+      },
+      clock.now(),
+    );
+    this.driver = new Driver(
+      session,
+      clock,
+      {
+        opened: (stream, fields) => owner.opened(stream, fields),
+        goaway: (kind, code, graceMs) => this.#goaway(kind, code, graceMs),
+        linkState: (state) => this.#linkState(state),
+        doubted: (slot) => options.doubted(slot),
+        progress: () => backoff.succeeded(),
+        over: (code) => this.#over(code),
+      },
+      { pingsWhenIdle: true, resumeWindowMs: welcome.resumeWindowMs },
+    );
+    this.#put(greeted);
+  }
+
+  get openStreams(): number {
+    return this.driver.session.openStreams;
+  }
+
+  /** Puts the session on another link, make-before-break: the old one is in use until the new one is there. */
+  renew(): void {
+    if (this.driver.isUp && this.#greeting === undefined && !this.#leaving) this.#dial();
+  }
+
+  /**
+   * Takes no new streams, finishes those that are open within `graceMs`, says bye and closes; `peerEnds`: the relay
+   * may still open some, and ends the session when it needs it no more. Resolves when its links are gone.
+   */
+  async leave(
+    graceMs: number,
+    options: { readonly peerEnds: boolean; readonly untilMs: () => number },
+  ): Promise<void> {
+    const { clock } = this.#options;
+    const { session } = this.driver;
+    const endMs = clock.now() + graceMs;
+    this.#leaving = true;
+    this.#peerEnds = options.peerEnds;
+    while (!session.over && clock.now() < Math.min(endMs, options.untilMs())) {
+      if (!this.#peerEnds && session.resting) break;
+      // Nobody is there to hear the rest.
+      if (!this.#peerEnds && session.openStreams === 0 && !this.driver.hasLink) break;
+      await pause(this.#options, leavingLookMs);
+    }
+    if (!session.over) this.driver.close("goodbye");
+    if (this.#links === 0) return;
+    // A link that takes nothing more is not worth waiting for.
+    await new Promise<void>((resolve) => {
+      const cancel = clock.at(clock.now() + closeTimeoutMs, resolve);
+      this.#linksGone = () => {
+        // A timer that is left keeps the process of a library's user.
+        cancel();
+        resolve();
+      };
+    });
+  }
+
+  /** Ends it now: nothing can resume it. */
+  end(code: Code): void {
+    this.driver.session.lost(code);
+  }
+
+  #put({ link, hello, welcome, tripMs }: Greeted): void {
+    this.#links++;
+    const gone = (): void => {
+      if (--this.#links === 0 && this.driver.session.over) this.#linksGone();
+    };
+    if (hello.resume === undefined || !welcome.resumed) this.driver.link(link, gone);
+    else this.driver.link(link, gone, { peerReceived: welcome.received, told: welcome.first - 1, tripMs });
+  }
+
+  #linkState(state: "up" | "suspect" | "lost"): void {
+    if (state === "up") {
+      // Before HELLO nothing has happened yet.
+      if (this.#greeting?.said !== true) this.#cancelDial();
+      this.#owner.up(this);
+      return;
+    }
+    if (state === "suspect") {
+      this.#owner.suspect(this);
+      if (!this.#leaving && !this.#isFinal("link-lost") && !this.#waits && this.#greeting === undefined)
+        this.#dial();
+      return;
+    }
+    this.#failed(new UnderpassError("link-lost", "The link to the relay was lost."));
+  }
+
+  #isFinal(code: Code): boolean {
+    return this.#options.isFinal(new UnderpassError(code));
+  }
+
+  /** There is no link, or no good one: the next dial is arranged, if none is under way. */
+  #failed(error: UnderpassError): void {
+    const { clock, backoff, isFinal } = this.#options;
+    if (this.driver.session.over) return;
+    if (isFinal(error) || endsSession.has(error.code)) {
+      this.#ending = error;
+      this.driver.session.lost("link-lost");
+      return;
+    }
+    if (this.#waits || this.#greeting !== undefined) {
+      if (!this.driver.hasLink) this.#owner.lost(this, error, 0);
+      return;
+    }
+    // A renewal that failed; or a suspicion that is over.
+    if (this.driver.isUp) return;
+    const delayMs = backoff.next(error instanceof RelayRefusal ? error.retryAfterMs : 0);
+    this.#waits = true;
+    this.#cancelWait = clock.at(clock.now() + delayMs, () => {
+      this.#waits = false;
+      this.#dial();
+    });
+    if (!this.driver.hasLink) this.#owner.lost(this, error, delayMs);
+  }
+
+  #ending: UnderpassError | undefined;
+
+  #dial(): void {
+    const { clock, openLink } = this.#options;
+    const session = this.#id;
+    this.#greeting = new Greeting({ clock, openLink, session, hello: () => this.#hello() }, (result) => {
+      this.#greeting = undefined;
+      if (result instanceof UnderpassError) this.#failed(result);
+      else this.#greeted(result);
+    });
+  }
+
+  #hello(): Hello {
+    const attempt = this.#owner.nextAttempt();
+    const { received } = this.driver.session.ledger;
+    const session = this.#id;
+    const proof = prove(this.#secret, { session, attempt, received });
+    const resume = { session, proof, ...(this.#leaving && { only: true }) };
+    return this.#owner.hello({ received, resume }, attempt);
+  }
+
+  /** PROTOCOL.md section 3.1, step 4. */
+  #greeted(greeted: Greeted): void {
+    const { hello, welcome, link } = greeted;
+    if (!welcome.resumed) {
+      this.#owner.fresh(this, greeted);
+      return;
+    }
+    const { ledger } = this.driver.session;
+    const { first, received, session } = welcome;
+    const isRight =
+      session === this.#id &&
+      first > hello.received &&
+      first <= ledger.received + 1 &&
+      received >= ledger.acknowledgedCount &&
+      received <= ledger.sent;
+    if (!isRight) {
+      link.close(codes["protocol-error"].close ?? 1002, "protocol-error");
+      this.#failed(new UnderpassError("protocol-error"));
+      return;
+    }
+    const wasUp = this.driver.isUp;
+    this.#put(greeted);
+    if (!wasUp) this.#owner.up(this, greeted);
+  }
+
+  #goaway(kind: GoawayKind, code: Code, graceMs: number): void {
+    if (kind === "error") return;
+    if (kind === "bye") this.#peerEnds = false;
+    if (!this.#leaving) this.#owner.goaway(this, kind, code, graceMs);
+  }
+
+  #over(code: Code): void {
+    this.#cancelDial();
+    const text = code === "link-lost" ? "The link to the relay was lost." : undefined;
+    this.#owner.over(this, this.#ending ?? new UnderpassError(code, text));
+    if (this.#links === 0) this.#linksGone();
+  }
+
+  #cancelDial(): void {
+    this.#cancelWait();
+    this.#waits = false;
+    this.#greeting?.cancel();
+    this.#greeting = undefined;
+  }
+}
+
+function pause({ clock }: SlotOptions, ms: number): Promise<void> {
+  return new Promise((resolve) => void clock.at(clock.now() + ms, resolve));
+}

@@ -1,0 +1,282 @@
+import type { Clock } from "../../shared/clock.ts";
+import type { Code } from "../../shared/errors.ts";
+import { streamKinds } from "../../shared/kind.ts";
+import { limits } from "../../shared/mux/limits.ts";
+import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
+import type { HeldPlace, HeldRequest, Hold } from "../hold.ts";
+import type { Metrics } from "../metrics.ts";
+import type { Names } from "../names.ts";
+import type { Tunnel } from "../tunnels.ts";
+import { ingressLimits } from "./limits.ts";
+
+/** What a request needs of the relay to get to an agent. */
+export interface PassageDeps {
+  readonly clock: Clock;
+  readonly tunnels: {
+    find(name: string): Tunnel | undefined;
+    /** An agent was here within the resume window and did not say bye. */
+    expects(name: string, nowMs: number): boolean;
+  };
+  readonly names: Pick<Names, "lookup">;
+  readonly metrics: Metrics;
+  readonly hold: Hold;
+}
+
+/** What was sent of a request after its OPEN. */
+type Said =
+  | { readonly kind: "body" | "trailers"; readonly bytes: Uint8Array }
+  | { readonly kind: "end" | "left" };
+
+/**
+ * A request's way to an agent. It waits in the hold while none is there, and where no agent has looked at its stream
+ * (`unprocessed`), the same bytes go on another one; never otherwise. The handler hears of it as of one stream, and
+ * of `reset` with the code of a refusal when nobody takes the request in time.
+ */
+export class Passage implements StreamHandler, HeldRequest {
+  private current: Stream | undefined;
+  private place: HeldPlace | undefined;
+  private opening: Uint8Array | undefined;
+  /** undefined: an agent has looked at the request, or there was too much to keep. It can't be sent again. */
+  private said: Said[] | undefined;
+  /** Of the opening and `said`: counted by the hold, among what waits or among what is under way. */
+  private keptBytes = 0;
+  private tries = 0;
+  private counted = false;
+  private complete = false;
+  private hasLeft = false;
+  private over = false;
+
+  constructor(
+    private readonly deps: PassageDeps,
+    private readonly name: string,
+    private readonly handler: StreamHandler,
+  ) {}
+
+  /** The stream that carries the request now. */
+  get stream(): Stream | undefined {
+    return this.current;
+  }
+  /** It waits for an agent: the rest of the request had better stay unread until `writable`. */
+  get waits(): boolean {
+    return this.place !== undefined;
+  }
+  get closed(): boolean {
+    return this.over || this.current?.closed === true;
+  }
+  /** Counted among the open streams. */
+  get opened(): boolean {
+    return this.counted;
+  }
+
+  /** Sends the request on its way, or lets it wait. Returns the code of a refusal: then the handler hears nothing. */
+  start(opening: Uint8Array): Code | undefined {
+    this.opening = opening;
+    this.said = [];
+    this.keptBytes = opening.length + limits.frameCost;
+    const refusal = this.go();
+    if (refusal === undefined) return undefined;
+    this.keptBytes = 0;
+    this.finish();
+    return refusal;
+  }
+
+  // What comes from the visitor.
+
+  /** false: no more until `writable`. */
+  write(bytes: Uint8Array): boolean {
+    if (this.over) return true;
+    if (this.said !== undefined) this.keep({ kind: "body", bytes: pieceToKeep(bytes) }, bytes.length);
+    // Kept too much: it has been refused.
+    return this.current?.write(bytes) ?? this.over;
+  }
+
+  sendTrailers(fields: Uint8Array): void {
+    this.keep({ kind: "trailers", bytes: fields }, fields.length);
+    this.current?.head(fields);
+  }
+
+  /** The request is complete. Idempotent. */
+  sendEnd(): void {
+    if (this.complete) return;
+    this.complete = true;
+    this.keep({ kind: "end" }, 0);
+    this.current?.end();
+  }
+
+  /** After `sendEnd`: the visitor has closed his sending side. */
+  sendLeft(): void {
+    if (this.hasLeft) return;
+    this.hasLeft = true;
+    this.keep({ kind: "left" }, 0);
+    this.current?.left();
+  }
+
+  /** Ends both directions, or the wait. The handler hears nothing more. */
+  cancel(code: Code): void {
+    this.finish();
+    this.current?.reset(code);
+  }
+
+  /** As `Stream.held`. */
+  held(bytes: number): void {
+    this.current?.held(bytes);
+  }
+
+  // What comes from the agent: its first word settles that the request is with it.
+
+  head(fields: Uint8Array): void {
+    this.settle();
+    this.handler.head(fields);
+  }
+  data(bytes: Uint8Array): void {
+    this.settle();
+    this.handler.data(bytes);
+  }
+  end(): void {
+    this.settle();
+    this.handler.end();
+  }
+  left(): void {}
+  writable(): void {
+    this.handler.writable();
+  }
+
+  reset(code: Code): void {
+    if (code !== "unprocessed") {
+      this.finish();
+      this.handler.reset(code);
+      return;
+    }
+    this.current = undefined;
+    this.uncount();
+    if (this.said === undefined || ++this.tries > ingressLimits.maxRetries) {
+      this.giveUp();
+      return;
+    }
+    this.deps.hold.giveBack(this.keptBytes);
+    const refusal = this.go();
+    if (refusal !== undefined) {
+      this.keptBytes = 0;
+      this.giveUp();
+    } else if (!this.waits) this.goOn();
+  }
+
+  // HeldRequest
+
+  tryAgain(): boolean {
+    if (this.open()) {
+      this.goOn();
+      return true;
+    }
+    if (this.reachable || this.expected) return false;
+    this.giveUp();
+    return true;
+  }
+
+  expire(): void {
+    this.giveUp();
+  }
+
+  private get reachable(): boolean {
+    return this.deps.tunnels.find(this.name)?.reachable === true;
+  }
+  private get expected(): boolean {
+    return this.deps.tunnels.expects(this.name, this.deps.clock.now());
+  }
+
+  private go(): Code | undefined {
+    const { name } = this;
+    const { hold, tunnels, names } = this.deps;
+    if (hold.holds(name)) hold.tryAgain(name);
+    if (!hold.holds(name) && this.open()) return undefined;
+    // Full: no reason to wait, as it may stay so.
+    if (this.reachable) return "too-many-streams";
+    if (!this.expected)
+      return tunnels.find(name) === undefined && names.lookup(name) === undefined
+        ? "unknown-tunnel"
+        : "agent-offline";
+    this.place = hold.enter(name, this, this.keptBytes);
+    return this.place === undefined ? "agent-offline" : undefined;
+  }
+
+  private open(): boolean {
+    const { opening, said, deps } = this;
+    if (opening === undefined || said === undefined) return false;
+    const stream = deps.tunnels.find(this.name)?.open(streamKinds.http, opening, this);
+    if (stream === undefined) return false;
+    this.current = stream;
+    this.place?.leave();
+    this.place = undefined;
+    deps.metrics.streams++;
+    deps.metrics.streamsOpen++;
+    this.counted = true;
+    if (this.keptBytes > ingressLimits.maxKeptBytes || !deps.hold.borrow(this.keptBytes)) {
+      this.keptBytes = 0;
+      this.forget();
+    }
+    for (const one of said) {
+      if (one.kind === "body") stream.write(one.bytes);
+      else if (one.kind === "trailers") stream.head(one.bytes);
+      else if (one.kind === "end") stream.end();
+      else stream.left();
+    }
+    return true;
+  }
+
+  /** The visitor was stopped, by the hold or by the stream before this one. */
+  private goOn(): void {
+    // Nothing was added: asks only whether the stream has room.
+    if (this.current?.write(nothing) === true) this.handler.writable();
+  }
+
+  private keep(one: Said, bytes: number): void {
+    const { said, place } = this;
+    if (said === undefined) return;
+    const cost = bytes + limits.frameCost;
+    if (place !== undefined) {
+      if (!place.grow(cost)) return this.giveUp();
+    } else if (this.keptBytes + cost > ingressLimits.maxKeptBytes || !this.deps.hold.borrow(cost))
+      return this.forget();
+    this.keptBytes += cost;
+    said.push(one);
+  }
+
+  /** It can't be sent again from here on. */
+  private forget(): void {
+    if (this.place === undefined) this.deps.hold.giveBack(this.keptBytes);
+    this.keptBytes = 0;
+    this.opening = undefined;
+    this.said = undefined;
+  }
+
+  private settle(): void {
+    this.forget();
+    // It hears the rest itself.
+    if (this.current !== undefined) this.current.handler = this.handler;
+  }
+
+  private finish(): void {
+    this.over = true;
+    this.place?.leave();
+    this.forget();
+    this.place = undefined;
+  }
+
+  private giveUp(): void {
+    const code = this.reachable ? "too-many-streams" : "agent-offline";
+    this.finish();
+    this.handler.reset(code);
+  }
+
+  private uncount(): void {
+    if (this.counted) this.deps.metrics.streamsOpen--;
+    this.counted = false;
+  }
+}
+
+const nothing = new Uint8Array(0);
+
+/** A small view would keep the whole of what was read with it. */
+function pieceToKeep(bytes: Uint8Array): Uint8Array {
+  return bytes.buffer.byteLength > 4 * bytes.length + 1_024 ? bytes.slice() : bytes;
+}

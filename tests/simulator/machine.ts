@@ -1,0 +1,155 @@
+import type { Clock } from "../../shared/clock.ts";
+import type { Happening, World } from "./world.ts";
+
+export interface MachineOptions {
+  /** What its clock shows at the beginning of the world: no two machines agree. */
+  readonly startMs: number;
+  readonly dateMs: number;
+}
+
+/** One process of the simulation, and its clock. It can be stopped and go on, sleep, and die. */
+export class Machine implements Clock {
+  dead = false;
+  /** Timers that are set and have not fired. */
+  timers = 0;
+  /** Called when it dies, for its sockets. */
+  onDeath: (() => void) | undefined;
+  #offsetMs: number;
+  #dateOffsetMs: number;
+  /** A timer that fires has its time, whatever rounding says. */
+  #latestMs = Number.NEGATIVE_INFINITY;
+  #stops = 0;
+  #goingOn = false;
+  #timersFirst = true;
+  #heard: (() => void)[] = [];
+  #late: (() => void)[] = [];
+  #soon: (() => void)[] = [];
+
+  constructor(
+    readonly world: World,
+    options: MachineOptions,
+  ) {
+    this.#offsetMs = options.startMs - world.nowMs;
+    this.#dateOffsetMs = options.dateMs - options.startMs;
+  }
+
+  get stopped(): boolean {
+    return this.#stops > 0;
+  }
+
+  now(): number {
+    this.#latestMs = Math.max(this.#latestMs, this.world.nowMs + this.#offsetMs);
+    return this.#latestMs;
+  }
+
+  date(): number {
+    return Math.floor(this.now() + this.#dateOffsetMs);
+  }
+
+  at(atMs: number, run: () => void): () => void {
+    let happening: Happening | undefined;
+    let waiting = true;
+    this.timers++;
+    const done = (): void => {
+      waiting = false;
+      if (!this.dead) this.timers--;
+    };
+    const fire = (): void => {
+      if (!waiting || this.dead) return;
+      if (this.stopped) {
+        this.#late.push(fire);
+        return;
+      }
+      // It slept meanwhile, and its clock with it.
+      if (this.world.nowMs + this.#offsetMs < atMs - 0.001) {
+        happening = this.world.at(atMs - this.#offsetMs, fire);
+        return;
+      }
+      this.#latestMs = Math.max(this.#latestMs, atMs);
+      done();
+      run();
+    };
+    happening = this.world.at(atMs - this.#offsetMs, fire);
+    return () => {
+      if (!waiting) return;
+      done();
+      if (happening !== undefined) happening.run = undefined;
+    };
+  }
+
+  soon(run: () => void): void {
+    if (this.#soon.push(run) === 1) this.world.atTurnEnd(() => this.#endTurn());
+  }
+
+  /** Something from outside reaches this process: now, or when it runs again. */
+  hear(run: () => void): void {
+    if (this.dead) return;
+    if (this.stopped || this.#goingOn) this.#heard.push(run);
+    else run();
+  }
+
+  /** SIGSTOP for `ms`; what comes meanwhile waits. `asleep`: its clock stands still, and only the date goes on. */
+  stop(ms: number, options: { readonly asleep: boolean; readonly timersFirst: boolean }): void {
+    if (this.dead) return;
+    this.now();
+    this.#stops++;
+    this.#timersFirst = options.timersFirst;
+    this.world.at(this.world.nowMs + ms, () => {
+      if (options.asleep) {
+        this.#offsetMs -= ms;
+        this.#dateOffsetMs += ms;
+      }
+      this.#stops--;
+      if (!this.stopped && !this.dead) this.#goOn();
+    });
+  }
+
+  /** Somebody sets the date. */
+  jump(ms: number): void {
+    this.#dateOffsetMs += ms;
+  }
+
+  /** kill -9: nothing of it runs any more. */
+  kill(): void {
+    if (this.dead) return;
+    this.dead = true;
+    this.timers = 0;
+    this.#heard = [];
+    this.#late = [];
+    this.#soon = [];
+    this.onDeath?.();
+  }
+
+  /** What came while it was stopped, before anything that comes from now on. */
+  #goOn(): void {
+    this.#goingOn = true;
+    this.world.at(this.world.nowMs, () => {
+      if (this.stopped || this.dead) return;
+      const late = this.#late;
+      this.#late = [];
+      if (this.#timersFirst) this.#runAll(late);
+      for (let heard = this.#heard; heard.length > 0; heard = this.#heard) {
+        this.#heard = [];
+        this.#runAll(heard);
+      }
+      this.#goingOn = false;
+      if (!this.#timersFirst) this.#runAll(late);
+    });
+    if (this.#soon.length > 0) this.world.atTurnEnd(() => this.#endTurn());
+  }
+
+  #runAll(list: readonly (() => void)[]): void {
+    for (const run of list) {
+      if (this.dead) return;
+      run();
+      this.world.settle();
+    }
+  }
+
+  #endTurn(): void {
+    if (this.stopped || this.dead) return;
+    const soon = this.#soon;
+    this.#soon = [];
+    for (const run of soon) run();
+  }
+}

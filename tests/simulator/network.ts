@@ -1,0 +1,124 @@
+import { UnderpassError } from "../../shared/errors.ts";
+import type { Link } from "../../shared/link.ts";
+import type { Machine } from "./machine.ts";
+import type { LinkPlan, Plan } from "./plan.ts";
+import { SeededRandom } from "./random.ts";
+import type { RelayPlace } from "./relay-place.ts";
+import { type SideName, Wire } from "./wire.ts";
+import type { World } from "./world.ts";
+
+const good: LinkPlan = { openMs: 1, latencyMs: 1, jitterMs: 0, bytesPerMs: 0, bufferBytes: 65_536 };
+
+const networkLimits = {
+  /** A dial that nobody answers. */
+  dialTimeoutMs: 10_000,
+  refusedMs: 2,
+} as const;
+
+/** What lies between the agents and the relay: each dial gets the next link of the plan. */
+export class Network {
+  /** Absent: nobody listens. */
+  relay: RelayPlace | undefined;
+  dials = 0;
+  cuts = 0;
+  busyCuts = 0;
+  outageUntilMs = 0;
+  readonly #wires = new Set<Wire>();
+  readonly #heardMs: Record<SideName, number> = { agent: 0, relay: 0 };
+  /** HELLOs that were sent, oldest first. */
+  readonly hellos: Uint8Array[] = [];
+
+  constructor(
+    readonly world: World,
+    private readonly plan: Plan,
+    private readonly dialled: (dials: number) => void,
+  ) {}
+
+  /** When this side last got a message. */
+  heardMs(side: SideName): number {
+    return this.#heardMs[side];
+  }
+
+  dial(
+    machine: Machine,
+    session: string | undefined,
+    done: (result: Link | UnderpassError) => void,
+  ): () => void {
+    const { world } = this;
+    const place = this.dials++;
+    const plan = this.plan.links[place] ?? good;
+    let wire: Wire | undefined;
+    let waiting = true;
+    const tell = (result: Link | UnderpassError): void => {
+      if (!waiting) return;
+      waiting = false;
+      done(result);
+    };
+    world.at(world.nowMs, () => this.dialled(place + 1));
+    const out = world.nowMs < this.outageUntilMs;
+    if (plan.fails !== undefined || out || this.relay === undefined) {
+      const afterMs = plan.fails === "unanswered" || out ? networkLimits.dialTimeoutMs : networkLimits.refusedMs;
+      world.at(world.nowMs + afterMs, () =>
+        machine.hear(() => tell(new UnderpassError("relay-unreachable"))),
+      );
+    } else {
+      world.at(world.nowMs + plan.openMs, () => {
+        const { relay } = this;
+        if (!waiting) return;
+        if (relay === undefined || world.nowMs < this.outageUntilMs) {
+          world.at(world.nowMs + networkLimits.dialTimeoutMs, () =>
+            machine.hear(() => tell(new UnderpassError("relay-unreachable"))),
+          );
+          return;
+        }
+        const opened = this.connect(plan, new SeededRandom(this.plan.seed, 1_000 + place), machine, relay.machine);
+        wire = opened;
+        relay.machine.hear(() => relay.receive(opened.ends.relay, session));
+        world.at(world.nowMs + plan.latencyMs, () =>
+          machine.hear(() => {
+            if (opened.ends.agent.state === "open") tell(opened.ends.agent);
+            else tell(new UnderpassError("relay-unreachable"));
+          }),
+        );
+      });
+    }
+    return () => {
+      if (!waiting) return;
+      waiting = false;
+      wire?.ends.agent.destroy();
+    };
+  }
+
+  /** A link between two processes. */
+  connect(plan: LinkPlan, random: SeededRandom, agent: Machine, relay: Machine): Wire {
+    const wire = new Wire(this.world, plan, random, { agent, relay });
+    this.#wires.add(wire);
+    wire.onOver = () => this.#wires.delete(wire);
+    wire.onCut = (flying) => {
+      this.cuts++;
+      if (flying) this.busyCuts++;
+    };
+    wire.watcher = {
+      sent: (from, bytes) => {
+        if (from === "agent" && bytes[0] === 1) this.hellos.push(bytes.slice());
+      },
+      arrived: (to) => {
+        this.#heardMs[to] = this.world.nowMs;
+      },
+    };
+    return wire;
+  }
+
+  /** A process has died, and its sockets with it. */
+  bury(machine: Machine): void {
+    for (const wire of [...this.#wires])
+      for (const side of ["agent", "relay"] as const)
+        if (wire.ends[side].machine === machine) wire.abandoned(side);
+  }
+
+  /** All links fall silent, and no dial succeeds, for `ms`. */
+  outage(ms: number): void {
+    this.outageUntilMs = Math.max(this.outageUntilMs, this.world.nowMs + ms);
+    for (const wire of this.#wires) wire.silence();
+  }
+}

@@ -1,0 +1,87 @@
+/** What happens in one run, as data: made from a seed, printed when it fails, and made shorter to see why. Times in virtual ms. */
+export interface Plan {
+  readonly seed: number;
+  /** Places in each agent's pool. */
+  readonly slots: number;
+  /** What the relay's and each agent's buffers may hold. */
+  readonly memoryBytes: number;
+  /** The nth dial gets the nth; those after the last get a good one. */
+  readonly links: readonly LinkPlan[];
+  readonly exchanges: readonly ExchangePlan[];
+  readonly events: readonly EventPlan[];
+  readonly end: "bye" | "agent dies" | "relay dies" | "never back";
+}
+
+/** When something begins: so long after so many links were dialled. */
+export interface When {
+  readonly afterLinks: number;
+  readonly delayMs: number;
+}
+
+export interface LinkPlan {
+  /** From the dial to the link at the relay; the agent has it one latency later. */
+  readonly openMs: number;
+  /** The dial fails instead: refused at once, or never answered. */
+  readonly fails?: "refused" | "unanswered";
+  readonly latencyMs: number;
+  readonly jitterMs: number;
+  /** 0: without limit. */
+  readonly bytesPerMs: number;
+  /** What the system takes before `queued` shows it. */
+  readonly bufferBytes: number;
+  readonly cut?: CutPlan;
+}
+
+export interface CutPlan {
+  /** The way whose bytes count. */
+  readonly toward: "agent" | "relay";
+  /** Before this byte, counted from the first that was sent that way. */
+  readonly atByte: number;
+  /** At the latest. */
+  readonly afterMs: number;
+  /** No break: these ways fall silent, and nobody is told. */
+  readonly silent?: "agent" | "relay" | "both";
+  /** What is under way then. */
+  readonly flying: "lost" | "arrives";
+  /** When each end hears of a break; absent: never. */
+  readonly noticeMs: { readonly agent?: number; readonly relay?: number };
+}
+
+export interface ExchangePlan extends When {
+  readonly headBytes: number;
+  readonly relay: PartyPlan;
+  readonly agent: PartyPlan;
+}
+
+export interface PartyPlan {
+  readonly steps: readonly StepPlan[];
+  /** Absent: reads at once. Else it takes so much so often. */
+  readonly reads?: { readonly bytes: number; readonly everyMs: number };
+}
+
+export interface StepPlan {
+  readonly waitMs: number;
+  /** `await`: the peer's END, or with `bytes` above 0 its LEFT. */
+  readonly do: "head" | "write" | "end" | "left" | "reset" | "finish" | "await";
+  readonly bytes: number;
+}
+
+export type EventPlan = When &
+  (
+    | {
+        readonly do: "stop";
+        readonly side: "agent" | "relay";
+        readonly ms: number;
+        readonly asleep: boolean;
+        readonly timersFirst: boolean;
+      }
+    | { readonly do: "jump"; readonly side: "agent" | "relay"; readonly ms: number }
+    | { readonly do: "restart"; readonly downMs: number }
+    | { readonly do: "takeover"; readonly olderDies: boolean }
+    | { readonly do: "drain"; readonly graceMs: number }
+    | { readonly do: "renew" }
+    /** No dial succeeds, and no byte arrives, for so long. */
+    | { readonly do: "outage"; readonly ms: number }
+    /** An old HELLO arrives again, `age` of them back; `forged`: with another attempt number, count or slot. */
+    | { readonly do: "stale"; readonly age: number; readonly forged?: "attempt" | "received" | "slot" }
+  );

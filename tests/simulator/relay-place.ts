@@ -1,0 +1,82 @@
+import { type Admission, Reception } from "../../relay/reception.ts";
+import { Metrics } from "../../relay/metrics.ts";
+import { Names } from "../../relay/names.ts";
+import { Tokens } from "../../relay/auth/tokens.ts";
+import { Tunnels } from "../../relay/tunnels.ts";
+import { streamKinds } from "../../shared/kind.ts";
+import { codes } from "../../shared/errors.ts";
+import type { Link } from "../../shared/link.ts";
+import { Memory } from "../../shared/mux/memory.ts";
+import type { Exchange } from "./exchange.ts";
+import type { Machine } from "./machine.ts";
+import type { Party, Place } from "./party.ts";
+import type { SeededRandom } from "./random.ts";
+
+const tunnelName = "blue";
+const admission: Admission = {
+  name: tunnelName,
+  claims: {
+    issuer: "underpass",
+    subject: "me",
+    kinds: ["http"],
+    connect: [],
+    egress: [],
+    expiresAtMs: Date.UTC(2200, 0),
+  },
+};
+const tokens = new Tokens(new Uint8Array(32));
+
+/** A relay process: where agents arrive, and the visitors whose exchanges it opens. */
+export class RelayPlace implements Place {
+  readonly side = "relay";
+  readonly memory: Memory;
+  readonly holders = new Set<Party>();
+  readonly tunnels: Tunnels;
+  readonly #reception: Reception;
+
+  constructor(
+    readonly machine: Machine,
+    options: {
+      readonly memoryBytes: number;
+      readonly random: SeededRandom;
+      /** An agent may take streams again. */
+      readonly ready: () => void;
+    },
+  ) {
+    const random = (bytes: Uint8Array<ArrayBuffer>) => options.random.fill(bytes);
+    this.memory = new Memory(options.memoryBytes);
+    const names = new Names({ ttlMs: 86_400_000, maxNames: 10, random });
+    this.tunnels = new Tunnels(names, this.memory);
+    this.tunnels.onReady = options.ready;
+    this.#reception = new Reception({
+      clock: machine,
+      tokens,
+      names,
+      tunnels: this.tunnels,
+      metrics: new Metrics(),
+      memory: this.memory,
+      log: { write() {} },
+      random,
+      urlsOf: () => ["http://blue.localhost"],
+      draining: () => false,
+    });
+  }
+
+  /** `session`: the one that the dial's path names. */
+  receive(link: Link, session: string | undefined): void {
+    this.#reception.receive(link, { ...admission, session });
+  }
+
+  /** false: no agent takes it now. */
+  open(exchange: Exchange): boolean {
+    const tunnel = this.tunnels.find(tunnelName);
+    if (tunnel === undefined) return false;
+    return exchange.openAt(this, (fields, party) => tunnel.open(streamKinds.http, fields, party));
+  }
+
+  /** Asks the agents to go elsewhere. */
+  drain(graceMs: number): void {
+    for (const { driver } of [...this.tunnels.sessions()])
+      driver.session.goaway("drain", "going-away", graceMs, codes["going-away"].meaning);
+  }
+}

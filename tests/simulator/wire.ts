@@ -1,0 +1,284 @@
+import type { Link, LinkHandler } from "../../shared/link.ts";
+import type { Machine } from "./machine.ts";
+import type { CutPlan, LinkPlan } from "./plan.ts";
+import type { SeededRandom } from "./random.ts";
+import type { World } from "./world.ts";
+
+export type SideName = "agent" | "relay";
+
+/** Who looks at what goes over a wire. */
+export interface WireWatcher {
+  sent(from: SideName, bytes: Uint8Array): void;
+  /** It has arrived whole, and the receiver is about to get it. */
+  arrived(to: SideName, bytes: Uint8Array): void;
+}
+
+const wireLimits = {
+  /** A large message that comes slowly shows life in so many pieces at most, and not more often than this. */
+  maxPieces: 64,
+  pieceMs: 20,
+  /** A close that is not answered. */
+  closeTimeoutMs: 1_000,
+} as const;
+
+const deaf: LinkHandler = { heard() {}, message() {}, text() {}, drained() {}, closed() {} };
+
+type Item = Uint8Array | string | { readonly code: number; readonly reason: string };
+
+/** One end of a hostile link. */
+class WireEnd implements Link {
+  handler: LinkHandler = deaf;
+  state: "open" | "closing" | "closed" = "open";
+  /** Bytes taken that have not begun their way. */
+  unsent = 0;
+  #cancelTimeout: (() => void) | undefined;
+
+  constructor(
+    readonly wire: Wire,
+    readonly side: SideName,
+    readonly machine: Machine,
+  ) {}
+
+  get queued(): number {
+    return Math.max(0, this.unsent - this.wire.plan.bufferBytes);
+  }
+
+  send(message: Uint8Array): void {
+    if (this.state !== "open") return;
+    this.wire.watcher?.sent(this.side, message);
+    this.wire.carry(this, message.slice(), message.length + headerBytes(message.length));
+  }
+
+  sendText(text: string): void {
+    if (this.state === "open") this.wire.carry(this, text, text.length + 2);
+  }
+
+  close(code: number, reason: string): void {
+    if (this.state !== "open") return;
+    this.state = "closing";
+    this.wire.carry(this, { code, reason }, 4 + reason.length);
+    this.#cancelTimeout = this.machine.at(this.machine.now() + wireLimits.closeTimeoutMs, () =>
+      this.destroy(),
+    );
+  }
+
+  destroy(): void {
+    if (this.state === "closed") return;
+    this.state = "closing";
+    this.machine.soon(() => this.over(1006, ""));
+    this.wire.broken(this);
+  }
+
+  /** `closed`, once, when the process runs. */
+  over(code: number, reason: string): void {
+    if (this.state === "closed") return;
+    this.state = "closed";
+    this.unsent = 0;
+    this.#cancelTimeout?.();
+    this.handler.closed(code, reason);
+    this.wire.ended();
+  }
+
+  deliver(item: Item): void {
+    if (this.state === "closed") return;
+    if (typeof item === "string") {
+      if (this.state === "open") {
+        this.handler.heard();
+        if (this.state === "open") this.handler.text(item);
+      }
+    } else if (item instanceof Uint8Array) {
+      if (this.state === "open") {
+        this.handler.heard();
+        this.wire.watcher?.arrived(this.side, item);
+        if (this.state === "open") this.handler.message(item);
+      }
+    } else {
+      // An answer to a close is its end; a close is answered.
+      if (this.state === "open") this.wire.carry(this, { code: item.code, reason: "" }, 4);
+      this.over(item.code, item.reason);
+    }
+  }
+
+  /** Bytes, but no whole message. */
+  hear(): void {
+    if (this.state === "open") this.handler.heard();
+  }
+}
+
+/** What goes one way. */
+interface Way {
+  /** Bytes handed over since the beginning. */
+  bytes: number;
+  freeAtMs: number;
+  arrivesMs: number;
+  /** Nothing that is handed over from now on arrives. */
+  dead: boolean;
+  /** What is under way is lost too. */
+  lost: boolean;
+  /** Items under way. */
+  flying: number;
+}
+
+/**
+ * One link over a bad network: it delays, queues, and is cut at a byte or a time of its plan. A cut breaks it, and then
+ * each end notices when its plan says so; or it falls silent, and nobody is told.
+ */
+export class Wire {
+  readonly ends: Readonly<Record<SideName, WireEnd>>;
+  watcher: WireWatcher | undefined;
+  /** Called once when it is cut by its plan; `flying`: messages were under way. */
+  onCut: ((flying: boolean) => void) | undefined;
+  /** Called once both ends are over. */
+  onOver: (() => void) | undefined;
+  #cutDone = false;
+  #doomed = false;
+  readonly #ways: Record<SideName, Way> = { agent: newWay(), relay: newWay() };
+
+  constructor(
+    readonly world: World,
+    readonly plan: LinkPlan,
+    private readonly random: SeededRandom,
+    machines: Readonly<Record<SideName, Machine>>,
+  ) {
+    this.ends = {
+      agent: new WireEnd(this, "agent", machines.agent),
+      relay: new WireEnd(this, "relay", machines.relay),
+    };
+    const { cut } = plan;
+    if (cut !== undefined) world.at(world.nowMs + cut.afterMs, () => this.#cut(cut, false));
+  }
+
+  /** Whether both ends still think that it lives. */
+  get open(): boolean {
+    return this.ends.agent.state === "open" && this.ends.relay.state === "open";
+  }
+
+  carry(from: WireEnd, item: Item, size: number): void {
+    const to = this.#other(from);
+    const way = this.#ways[to.side];
+    from.unsent += size;
+    if (way.dead) return;
+    const { latencyMs, jitterMs, bytesPerMs } = this.plan;
+    const nowMs = this.world.nowMs;
+    const beginMs = Math.max(nowMs, way.freeAtMs);
+    const takesMs = bytesPerMs > 0 ? size / bytesPerMs : 0;
+    const flightMs = latencyMs + (jitterMs > 0 ? jitterMs * this.random.next() : 0);
+    way.freeAtMs = beginMs + takesMs;
+    const before = way.bytes;
+    way.bytes += size;
+    if (takesMs === 0) from.unsent -= size;
+    else this.world.at(way.freeAtMs, () => this.#departed(from, size));
+    const { cut } = this.plan;
+    if (cut !== undefined && cut.toward === to.side && way.bytes > cut.atByte && !this.#doomed) {
+      this.#doomed = true;
+      way.dead = true;
+      const part = Math.max(0, cut.atByte - before);
+      const atMs = Math.max(way.arrivesMs, beginMs + (takesMs * part) / size + flightMs);
+      this.world.at(atMs, () => {
+        if (part > 0 && !way.lost) to.machine.hear(() => to.hear());
+        this.#cut(cut, true);
+      });
+      return;
+    }
+    const previousMs = way.arrivesMs;
+    way.arrivesMs = Math.max(previousMs, way.freeAtMs + flightMs);
+    if (takesMs > wireLimits.pieceMs) this.#pieces(to, way, Math.max(previousMs, beginMs + flightMs));
+    way.flying++;
+    this.world.at(way.arrivesMs, () => {
+      way.flying--;
+      if (way.lost) return;
+      this.world.note(this.world.nowMs * 1_000, to.side === "agent" ? size : -size);
+      to.machine.hear(() => to.deliver(item));
+    });
+  }
+
+  /** The bytes of a large message come one after the other. */
+  #pieces(to: WireEnd, way: Way, fromMs: number): void {
+    const stepMs = Math.max(wireLimits.pieceMs, (way.arrivesMs - fromMs) / wireLimits.maxPieces);
+    for (let atMs = fromMs + stepMs; atMs < way.arrivesMs; atMs += stepMs)
+      this.world.at(atMs, () => {
+        if (!way.lost) to.machine.hear(() => to.hear());
+      });
+  }
+
+  /** From now on nothing arrives, either way, and nobody is told. */
+  silence(): void {
+    for (const way of [this.#ways.agent, this.#ways.relay]) {
+      way.dead = true;
+      way.lost = true;
+    }
+  }
+
+  /** One end drops it: the other learns that as long as the way there lives. */
+  broken(from: WireEnd): void {
+    const to = this.#other(from);
+    const way = this.#ways[to.side];
+    if (way.dead) return;
+    way.dead = true;
+    const atMs = Math.max(way.arrivesMs, this.world.nowMs + this.plan.latencyMs);
+    way.arrivesMs = atMs;
+    this.world.at(atMs, () => {
+      if (!way.lost) to.machine.hear(() => to.over(1006, ""));
+    });
+  }
+
+  /** The process of `side` is dead: its socket with it. */
+  abandoned(side: SideName): void {
+    const end = this.ends[side];
+    if (end.state === "closed") return;
+    end.state = "closed";
+    end.handler = deaf;
+    this.broken(end);
+    this.ended();
+  }
+
+  ended(): void {
+    if (this.ends.agent.state === "closed" && this.ends.relay.state === "closed") {
+      this.onOver?.();
+      this.onOver = undefined;
+    }
+  }
+
+  #departed(from: WireEnd, size: number): void {
+    if (from.state === "closed" || this.#ways[this.#other(from).side].dead) return;
+    const had = from.queued > 0;
+    from.unsent -= size;
+    if (had) from.machine.hear(() => from.state === "open" && from.handler.drained());
+  }
+
+  #cut(cut: CutPlan, inMessage: boolean): void {
+    if (this.#cutDone) return;
+    this.#cutDone = true;
+    const { agent, relay } = this.#ways;
+    if (this.open) this.onCut?.(inMessage || agent.flying + relay.flying > 0);
+    for (const side of ["agent", "relay"] as const) {
+      const way = this.#ways[side];
+      if (cut.silent !== undefined && cut.silent !== "both" && cut.silent !== side) continue;
+      way.dead = true;
+      if (cut.flying === "lost") way.lost = true;
+    }
+    if (cut.silent !== undefined) return;
+    for (const side of ["agent", "relay"] as const) {
+      const end = this.ends[side];
+      const noticeMs = cut.noticeMs[side];
+      if (noticeMs === undefined) continue;
+      const fromMs = cut.flying === "lost" ? this.world.nowMs : this.#ways[side].arrivesMs;
+      this.world.at(Math.max(fromMs, this.world.nowMs) + noticeMs, () =>
+        end.machine.hear(() => end.over(1006, "")),
+      );
+    }
+  }
+
+  #other(end: WireEnd): WireEnd {
+    return end.side === "agent" ? this.ends.relay : this.ends.agent;
+  }
+}
+
+function newWay(): Way {
+  return { bytes: 0, freeAtMs: 0, arrivesMs: 0, dead: false, lost: false, flying: 0 };
+}
+
+/** What RFC 6455 puts before a message; the mask is left out. */
+function headerBytes(size: number): number {
+  return size < 126 ? 2 : size < 65_536 ? 4 : 10;
+}
