@@ -119,12 +119,14 @@ export class Agent implements SlotOwner {
 
   suspect(slot: Slot): void {
     const { onEvent } = this.#settings;
-    if (!this.#finished)
-      onEvent({ event: "link", link: slot.index, state: "suspect", attempt: 0, delayMs: 0 });
+    if (this.#finished) return;
+    onEvent({ event: "link", link: slot.index, state: "suspect", attempt: 0, delayMs: 0 });
+    this.#doubtOthers(slot);
   }
 
   down(slot: Slot, error: UnderpassError, attempt: number, delayMs: number | undefined): void {
     if (this.#finished) return;
+    this.#doubtOthers(slot);
     const { onEvent } = this.#settings;
     onEvent({ event: "link", link: slot.index, state: "lost", attempt, delayMs: Math.ceil(delayMs ?? 0) });
     if (this.#slots.some((other) => other.isUp)) {
@@ -135,6 +137,11 @@ export class Agent implements SlotOwner {
     this.#ready = false;
     if (delayMs === undefined) this.#fail(error);
     else if (attempt === 1) this.#tell(error, false);
+  }
+
+  /** Links of one agent often share their fate. */
+  #doubtOthers(slot: Slot): void {
+    for (const other of this.#slots) if (other !== slot) other.session?.driver.doubt();
   }
 
   #askName(attempt: number): void {

@@ -27,6 +27,8 @@ export interface GreetingOptions {
   /** The HELLO, made when the link is open: its counts are of that moment. */
   readonly hello: () => Hello;
   readonly session?: string;
+  /** For the dial and the handshake together. */
+  readonly limitMs?: number;
 }
 
 /** WELCOME must come within this time of the 101 (PROTOCOL.md section 1), and is no larger than `maxHandshakeBytes`. */
@@ -39,13 +41,23 @@ export class Greeting {
   #over = false;
   #giveUp: () => void;
   #cancelTimer: () => void = () => {};
+  #cancelLimit: () => void = () => {};
 
   constructor(options: GreetingOptions, done: (result: Greeted | UnderpassError) => void) {
+    const { clock, limitMs } = options;
+    if (limitMs !== undefined) {
+      this.#cancelLimit = clock.at(clock.now() + limitMs, () => {
+        if (this.#over) return;
+        this.cancel();
+        done(new UnderpassError("handshake-timeout"));
+      });
+    }
     this.#giveUp = options.openLink(options.session, (result) => {
       if (this.#over) {
         if (!(result instanceof UnderpassError)) result.destroy();
       } else if (result instanceof UnderpassError) {
         this.#over = true;
+        this.#cancelLimit();
         done(result);
       } else this.#shakeHands(result, options, done);
     });
@@ -56,6 +68,7 @@ export class Greeting {
     if (this.#over) return;
     this.#over = true;
     this.#cancelTimer();
+    this.#cancelLimit();
     this.#giveUp();
   }
 
@@ -68,6 +81,7 @@ export class Greeting {
       if (this.#over) return;
       this.#over = true;
       this.#cancelTimer();
+      this.#cancelLimit();
       done(result);
     };
     const fail = (code: Code): void => {

@@ -33,6 +33,10 @@ export interface HeldSessionOwner {
 const endsSession: ReadonlySet<Code> = new Set<Code>(["proof-invalid", "session-gone", "protocol-error"]);
 /** How often a session that is leaving is looked at: streams end without telling anybody else. */
 const leavingLookMs = 25;
+/** A dial that meets a black hole must not keep another from being tried: so long at first, doubled with each failure. */
+const firstDialMs = 1_500;
+const dialTrips = 8;
+const maxDialMs = 10_000;
 /** What was said should leave before the link goes. */
 const closeTimeoutMs = 1_000;
 
@@ -47,6 +51,7 @@ export class HeldSession {
   #greeting: Greeting | undefined;
   #cancelWait: () => void = () => {};
   #waits = false;
+  #failures = 0;
   /** Links that are not gone yet. */
   #links = 0;
   #linksGone: () => void = () => {};
@@ -193,8 +198,12 @@ export class HeldSession {
   #dial(): void {
     const { clock, openLink } = this.#options;
     const session = this.#id;
-    this.#greeting = new Greeting({ clock, openLink, session, hello: () => this.#hello() }, (result) => {
+    const basicMs = Math.max(firstDialMs, dialTrips * this.driver.session.tripMs);
+    const limitMs = Math.min(maxDialMs, basicMs * 2 ** this.#failures);
+    const hello = () => this.#hello();
+    this.#greeting = new Greeting({ clock, openLink, session, limitMs, hello }, (result) => {
       this.#greeting = undefined;
+      this.#failures = result instanceof UnderpassError ? this.#failures + 1 : 0;
       if (result instanceof UnderpassError) this.#failed(result);
       else this.#greeted(result);
     });

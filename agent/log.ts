@@ -10,7 +10,7 @@ export function logLine(event: AgentEvent, options: { readonly verbose: boolean 
       return `ready: ${event.urls.join(" ")}`;
     case "link":
       if (event.state === "up") return options.verbose ? `link ${event.link} up` : undefined;
-      if (event.state === "suspect") return `link ${event.link} suspect`;
+      if (event.state === "suspect") return options.verbose ? `link ${event.link} suspect` : undefined;
       // Where none is dialled again, the error that follows says why.
       if (event.delayMs === 0) return options.verbose ? `link ${event.link} lost` : undefined;
       return `link ${event.link} lost, next dial in ${event.delayMs} ms (try ${event.attempt})`;

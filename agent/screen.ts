@@ -129,14 +129,15 @@ export class Screen {
   #showLink(link: number, state: "up" | "suspect" | "lost", attempt: number, delayMs: number): void {
     const { yellow, green, dim } = this.#colors;
     if (state === "up") this.#up.add(link);
-    else if (state === "lost") this.#up.delete(link);
+    else this.#up.delete(link);
     if (state === "lost") {
       if (this.#up.size === 0 && delayMs > 0) this.#countdown(attempt, this.#options.clock.now() + delayMs);
       return;
     }
     this.#cancelTick();
     this.#clearTransient();
-    if (state === "suspect" && !this.#suspect) {
+    // As long as one link is well, nobody has to know.
+    if (state === "suspect" && !this.#suspect && this.#up.size === 0) {
       this.#suspect = true;
       this.#line(`  ${yellow("●")} ${dim("the relay has been quiet for a while")}`);
     } else if (state === "up" && this.#suspect) {

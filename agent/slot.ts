@@ -156,9 +156,9 @@ export class Slot implements HeldSessionOwner {
   goaway(session: HeldSession, kind: GoawayKind, code: Code, graceMs: number): void {
     if (session !== this.#current) return;
     this.#current = undefined;
-    const error = new UnderpassError(code);
-    this.#leave(session, graceMs, { peerEnds: kind === "drain" && !this.#options.isFinal(error) });
-    this.#failed(error);
+    // A relay that drains may still have visitors for this session; one that has had enough of it has not.
+    this.#leave(session, graceMs, { peerEnds: kind === "drain" && !codes[code].fatal });
+    this.#failed(new UnderpassError(code));
   }
 
   over(session: HeldSession, error: UnderpassError): void {

@@ -28,7 +28,10 @@ export class KeptNames extends Names {
     this.#ttlMs = options.ttlMs;
   }
 
-  /** Takes back what was kept. An agent that was here when the process ended left now, as far as anyone knows. */
+  /**
+   * Takes back what was kept; of several names, the first to lapse first. An agent that was here when the process
+   * ended left now, as far as anyone knows.
+   */
   restore(name: string, record: NameRecord, nowMs: number): void {
     const { owner, kind, state, bye = false, lapsesAtMs = nowMs + this.#ttlMs } = record;
     const leftAtMs = state === "reserved" ? undefined : (record.leftAtMs ?? nowMs);

@@ -54,8 +54,8 @@ const receptionLimits = {
   /** Links for which no session exists yet. */
   maxPending: 4_096,
   maxLinks: 60_000,
-  /** How long streams of a session that was superseded may go on. */
-  supersededGraceMs: 30_000,
+  /** How long streams of a session that was superseded, or whose token has expired, may go on. */
+  retireGraceMs: 30_000,
   resumeWindowMs: 60_000,
 } as const;
 
@@ -175,6 +175,7 @@ export class Reception {
     );
     driver.link(link, gone, { peerReceived, told: ledger.received, tripMs });
     this.expireWith(claims, agent);
+    this.tellDoubts(agent);
     tunnels.changed(agent);
     log.write({ event: "agent", name, state: "resumed", subject: claims.subject });
     return undefined;
@@ -223,6 +224,8 @@ export class Reception {
           tunnels.changed(agent);
         },
         linkState: (state) => {
+          // Nobody comes back for a session that has said goodbye and has nothing open.
+          if (state === "lost" && agent.saidBye && session.openStreams === 0) session.lost("goodbye");
           tunnels.changed(agent);
           if (state === "suspect") this.tellDoubt(agent);
         },
@@ -248,10 +251,11 @@ export class Reception {
     metrics.sessions++;
     metrics.tunnels = tunnels.size;
     deps.log.write({ event: "agent", name, state: "here", subject: claims.subject });
-    for (const old of superseded) this.supersede(old);
+    for (const old of superseded) this.retire(old, "superseded");
     for (const old of replaced) old.driver.session.lost("session-gone");
     this.expireWith(claims, agent);
     driver.link(link, gone);
+    this.tellDoubts(agent);
     tunnels.changed(agent);
     return undefined;
   }
@@ -272,20 +276,22 @@ export class Reception {
       if (driver.isUp) driver.session.doubt(slot);
   }
 
-  private supersede(old: AgentSession): void {
-    const { clock } = this.deps;
-    old.driver.session.goaway(
-      "drain",
-      "superseded",
-      receptionLimits.supersededGraceMs,
-      codes.superseded.meaning,
-    );
-    old.cancelGrace = clock.at(clock.now() + receptionLimits.supersededGraceMs, () =>
-      old.driver.close("superseded"),
-    );
+  /** A session has a link: its siblings may have lost theirs without the agent's knowing. */
+  private tellDoubts({ name, instance, driver }: AgentSession): void {
+    for (const sibling of this.deps.tunnels.siblings(name, instance))
+      if (!sibling.driver.isUp) driver.session.doubt(sibling.slot);
   }
 
-  /** At `exp` of a live session: GOAWAY `token-expired`. Timers hold at most 24.8 days, so the wait is cut. */
+  /** No new streams; those that are open have their grace, on this link or another. */
+  private retire(agent: AgentSession, code: Code): void {
+    const { clock, tunnels } = this.deps;
+    const { retireGraceMs } = receptionLimits;
+    agent.leaving = true;
+    agent.driver.session.goaway("drain", code, retireGraceMs, codes[code].meaning);
+    agent.cancelGrace ??= clock.at(clock.now() + retireGraceMs, () => agent.driver.close(code));
+    tunnels.changed(agent);
+  }
+
   private expireWith({ expiresAtMs }: Claims, agent: AgentSession): void {
     agent.cancelExpiry?.();
     agent.cancelExpiry = this.atExpiry(expiresAtMs, agent);
@@ -297,7 +303,7 @@ export class Reception {
     const stepMs = Math.min(Math.max(leftMs, 0), 86_400_000);
     let cancel = clock.at(clock.now() + stepMs, () => {
       if (leftMs > stepMs) cancel = this.atExpiry(expiresAtMs, agent);
-      else agent.driver.session.goaway("error", "token-expired", 0, codes["token-expired"].meaning);
+      else this.retire(agent, "token-expired");
     });
     return () => cancel();
   }

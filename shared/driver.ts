@@ -114,11 +114,7 @@ export class Driver {
         session.handleMessage(bytes, clock.now());
       },
       text: (text) => this.handleText(text),
-      drained: () => {
-        // What left had to be taken by the other side.
-        this.heard();
-        this.schedule();
-      },
+      drained: () => this.schedule(),
       closed: () => {
         closed();
         this.lose();

@@ -35,17 +35,21 @@ const helloSchema = v.object({
   ),
 });
 
-const welcomeSchema = v.object({
-  ...shared,
-  session: sessionId,
-  secret: v.exactOptional(token256),
-  resumed: v.boolean(),
-  first: count,
-  generation: count,
-  resumeWindowMs: count,
-  // They reach a terminal and programs that read lines.
-  urls: v.pipe(v.array(v.pipe(v.string(), v.regex(/^[!-~]{1,300}$/))), v.maxLength(16)),
-});
+const welcomeSchema = v.pipe(
+  v.object({
+    ...shared,
+    session: sessionId,
+    secret: v.exactOptional(token256),
+    resumed: v.boolean(),
+    first: count,
+    generation: count,
+    resumeWindowMs: count,
+    // They reach a terminal and programs that read lines.
+    urls: v.pipe(v.array(v.pipe(v.string(), v.regex(/^[!-~]{1,300}$/))), v.maxLength(16)),
+  }),
+  // A session that begins needs something to resume it with.
+  v.check(({ resumed, secret }) => resumed || secret !== undefined),
+);
 
 export type Hello = v.InferOutput<typeof helloSchema>;
 export type Welcome = v.InferOutput<typeof welcomeSchema>;

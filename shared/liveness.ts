@@ -16,7 +16,7 @@ const limits = {
   idlePingMs: 15_000,
   /** A relay gives up a link on which nothing came for so long. */
   silenceMs: 45_000,
-  /** Acknowledged messages after which a suspicion is forgotten. */
+  /** Messages newly received or acknowledged after which a suspicion is forgotten. */
   trustAfterMessages: 64,
 } as const;
 
@@ -48,7 +48,7 @@ export class Liveness {
   private pingedMs: number | undefined;
   /** Since `trustFrom` messages were acknowledged. Each doubles the patience, lest a slow link is left for ever. */
   private suspicions = 0;
-  private trustFrom = 0;
+  private trustFrom = -1;
   /** Links that died one after the other without progress, and the progress then. */
   private deaths = 0;
   private progressAtDeath = -1;
@@ -86,6 +86,7 @@ export class Liveness {
     this.pingedMs = undefined;
     if (this.state !== "suspect") return false;
     this.state = "up";
+    this.suspicions++;
     return true;
   }
 
@@ -109,8 +110,8 @@ export class Liveness {
   /** Looks at the link: whether a ping is due now, and when to look again at the latest. `state` may change. */
   look(facts: LinkFacts, nowMs: number): { readonly ping: boolean; readonly nextMs: number } {
     if (this.state === "dead") return { ping: false, nextMs: Number.POSITIVE_INFINITY };
-    if (this.suspicions > 0 && facts.acknowledged >= this.trustFrom + limits.trustAfterMessages)
-      this.suspicions = 0;
+    const progress = facts.acknowledged + facts.received;
+    if (progress >= this.trustFrom + limits.trustAfterMessages) this.suspicions = 0;
     const since = this.silentSince(facts);
     if (since === undefined) return this.lookIdle(facts, nowMs);
     const suspectMs = since + this.suspectAfterMs(facts);
@@ -124,8 +125,8 @@ export class Liveness {
     if (nowMs < suspectMs) return { ping: false, nextMs: Math.min(suspectMs, deadMs) };
     if (this.state === "up") {
       this.state = "suspect";
-      this.suspicions++;
-      this.trustFrom = facts.acknowledged;
+      if (progress === this.trustFrom) this.suspicions++;
+      this.trustFrom = progress;
     }
     return { ping: false, nextMs: deadMs };
   }

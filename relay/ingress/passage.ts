@@ -205,7 +205,7 @@ export class Passage implements StreamHandler, HeldRequest {
     const stream = deps.tunnels.find(this.name)?.open(streamKinds.http, opening, this);
     if (stream === undefined) return false;
     this.current = stream;
-    this.place?.leave();
+    // The hold frees the place itself.
     this.place = undefined;
     deps.metrics.streams++;
     deps.metrics.streamsOpen++;

@@ -52,7 +52,8 @@ export class TunnelObject extends DurableObject<WorkersEnv> {
       (name, record) => this.keep(name, record),
     );
     const { clock, names, router } = this;
-    const tunnels = new Tunnels(names);
+    const memory = new Memory(objectLimits.memoryBytes);
+    const tunnels = new Tunnels(names, memory);
     const metrics = new Metrics();
     const hold = new Hold({ clock, metrics });
     tunnels.onReady = (name) => hold.tryAgain(name);
@@ -62,7 +63,7 @@ export class TunnelObject extends DurableObject<WorkersEnv> {
       names,
       tunnels,
       metrics,
-      memory: new Memory(objectLimits.memoryBytes),
+      memory,
       log: consoleLog,
       random,
       urlsOf: (name) => tunnelUrls(name, this.calledUrl, config),

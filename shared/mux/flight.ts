@@ -30,6 +30,7 @@ class Extreme {
  * so that buffers stay short and a small request does not wait behind a bulk one.
  */
 export class Flight {
+  private earlierRate = 0;
   private rates = new Extreme(0, Math.max);
   private trips = new Extreme(Number.POSITIVE_INFINITY, Math.min);
   private readonly worstTrips = new Extreme(0, Math.max);
@@ -49,9 +50,9 @@ export class Flight {
     return Math.max(this.worstTrips.value, this.smoothedTripMs);
   }
 
-  /** Bytes a millisecond, of late; 0: not known. */
+  /** Bytes a millisecond, of late, or of the link before while nothing is measured; 0: not known. */
   get rate(): number {
-    return this.rates.value;
+    return this.rates.value || this.earlierRate;
   }
 
   get full(): boolean {
@@ -72,14 +73,17 @@ export class Flight {
   /** The session is on another link, whose handshake took `tripMs`: the old one's round trips say nothing of it. */
   moved(tripMs: number): void {
     this.trips = new Extreme(Number.POSITIVE_INFINITY, Math.min);
+    this.earlierRate = this.rate;
     this.rates = new Extreme(0, Math.max);
     this.smoothedTripMs = tripMs;
   }
 
   /** How large a message may be, so that the link does not carry it for long. */
   get messageBytes(): number {
-    if (this.rate === 0) return limits.firstMessageBytes;
-    return Math.min(limits.maxMessageBytes, Math.max(limits.slowMessageBytes, this.rate * limits.messageMs));
+    const rate = this.rates.value;
+    if (rate === 0) return limits.firstMessageBytes;
+    const bytes = Math.floor(rate * limits.messageMs);
+    return Math.min(limits.maxMessageBytes, Math.max(limits.slowMessageBytes, bytes));
   }
 
   /** What `measured` wants back for a message that leaves now. */

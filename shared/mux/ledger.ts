@@ -22,8 +22,6 @@ export class Ledger {
   private sentCount = 0;
   /** How many of our messages the peer has acknowledged. */
   acknowledgedCount = 0;
-  /** The link is new, and no ACK has come on it. */
-  private moved = false;
   /** The number of the next message to send again; above `sentCount`: none. */
   private againCount = 1;
   private receivedCount = 0;
@@ -38,7 +36,7 @@ export class Ledger {
 
   /** Nothing is unacknowledged either way. */
   get settled(): boolean {
-    return this.kept.length === 0 && this.receivedCount === this.toldCount;
+    return this.kept.length === 0 && this.arrivedCount === this.toldCount;
   }
 
   /** How many counted messages the peer has sent that came here. */
@@ -63,9 +61,16 @@ export class Ledger {
     return this.spares.pop();
   }
 
-  /** An ACK came. */
+  /** An ACK came: of what was handed to this link. */
   acknowledged(count: number, nowMs: number): Code | undefined {
-    if (count > this.sentCount) return "protocol-error";
+    if (count > this.sentCount || (this.hasAgain && count >= this.againCount)) return "protocol-error";
+    const newest = this.free(count);
+    if (newest !== undefined) this.flight.measured(newest.mark, newest.sentMs, nowMs);
+    return undefined;
+  }
+
+  /** Forgets our messages up to `count`. Returns the newest of them that was still kept. */
+  private free(count: number): Kept | undefined {
     let bytes = 0;
     let newest: Kept | undefined;
     for (; this.acknowledgedCount < count; this.acknowledgedCount++) {
@@ -75,15 +80,10 @@ export class Ledger {
       if (newest.bytes.length === limits.maxMessageBytes && this.spares.length < limits.maxSpares)
         this.spares.push(newest.bytes);
     }
-    if (this.againCount <= count) this.againCount = count + 1;
     // At rest nothing is held.
     if (this.kept.length === 0) this.spares.length = 0;
-    if (newest === undefined) return undefined;
     this.flight.acknowledged(bytes);
-    // What the first ACK on a link says may have come by the one before.
-    if (!this.moved) this.flight.measured(newest.mark, newest.sentMs, nowMs);
-    this.moved = false;
-    return undefined;
+    return newest;
   }
 
   /** A counted message comes. false: it came before, on an earlier link. */
@@ -94,7 +94,7 @@ export class Ledger {
     return true;
   }
 
-  /** A counted message of `bytes` has come. `idle`: no stream is open, so nothing else will carry the ACK. */
+  /** A counted message of `bytes` has come, be it again. `idle`: no stream is open, so nothing else will carry the ACK. */
   owe(bytes: number, nowMs: number, idle: boolean): void {
     this.untoldBytes += bytes;
     if (this.untoldBytes >= limits.ackEveryBytes) this.ackDueMs = nowMs;
@@ -115,9 +115,10 @@ export class Ledger {
   tell(): number | undefined {
     this.ackDueMs = undefined;
     this.untoldBytes = 0;
-    if (this.receivedCount === this.toldCount) return undefined;
-    this.toldCount = this.receivedCount;
-    return this.receivedCount;
+    // What came by an earlier link is told when it comes again: the peer counts what it hands to this one.
+    if (this.arrivedCount === this.toldCount) return undefined;
+    this.toldCount = this.arrivedCount;
+    return this.arrivedCount;
   }
 
   get sent(): number {
@@ -128,15 +129,13 @@ export class Ledger {
    * A new link: the peer has received `peerReceived` of ours, knows that we have `told` of its own, and numbers what it
    * sends from there.
    */
-  resume(peerReceived: number, told: number, tripMs: number, nowMs: number): void {
-    this.moved = true;
-    this.acknowledged(peerReceived, nowMs);
-    this.moved = true;
+  resume(peerReceived: number, told: number, tripMs: number): void {
+    this.free(peerReceived);
     this.againCount = this.acknowledgedCount + 1;
     this.arrivedCount = told;
     this.toldCount = told;
     this.untoldBytes = 0;
-    this.ackDueMs = this.receivedCount > told ? nowMs : undefined;
+    this.ackDueMs = undefined;
     this.flight.moved(tripMs);
   }
 

@@ -27,6 +27,16 @@ export class Memory {
     return true;
   }
 
+  /** So little is left for growth that who has grown is to shrink. */
+  get tight(): boolean {
+    return this.grown > (this.capBytes / 2) * 0.75;
+  }
+
+  /** A window has shrunk by `bytes`, and the peer can't send them any more. */
+  shrink(bytes: number): void {
+    this.grown -= bytes;
+  }
+
   /** Gives back what a stream had. */
   release(firstBytes: number, grownBytes: number): void {
     this.first -= firstBytes;

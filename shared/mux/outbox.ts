@@ -2,6 +2,7 @@ import { type Code, wireNumber } from "../errors.ts";
 import { MessageWriter } from "./frame.ts";
 import type { Ledger } from "./ledger.ts";
 import { limits } from "./limits.ts";
+import type { Memory } from "./memory.ts";
 import { Queue } from "./queue.ts";
 import type { Stream } from "./stream.ts";
 
@@ -25,12 +26,13 @@ export class Outbox {
   private readonly datagrams = new Queue<{ readonly id: number; readonly payload: Uint8Array }>();
   private datagramBytes = 0;
   private goaway: Goaway | undefined;
+  /** When the first GOAWAY left. */
+  goawayMs: number | undefined;
   private readonly doubts = new Set<number>();
 
-  /** `grow`: asks for memory to grow a stream's window by. */
   constructor(
     private readonly ledger: Ledger,
-    private readonly grow: (bytes: number) => boolean,
+    private readonly memory: Memory,
   ) {}
 
   get pendingResets(): number {
@@ -110,7 +112,7 @@ export class Outbox {
     const received = options.acks ? this.ledger.tell() : undefined;
     if (received !== undefined) writer.ack(received);
     this.writeCredits(writer, nowMs);
-    this.writeGoaway(writer);
+    this.writeGoaway(writer, nowMs);
     for (const slot of this.doubts) if (writer.room >= recordBytes.doubt) writer.doubt(slot);
     this.doubts.clear();
     this.writeDatagrams(writer);
@@ -158,16 +160,17 @@ export class Outbox {
     if (open.length === 0) return;
     const tripMs = this.ledger.flight.smoothedTripMs;
     writer.credit(open.length);
-    for (const stream of open) writer.creditEntry(stream.id, stream.grant(nowMs, tripMs, this.grow));
+    for (const stream of open) writer.creditEntry(stream.id, stream.grant(nowMs, tripMs, this.memory));
   }
 
-  private writeGoaway(writer: MessageWriter): void {
+  private writeGoaway(writer: MessageWriter, nowMs: number): void {
     const { goaway } = this;
     if (goaway === undefined) return;
     const reason = encoder.encode(goaway.reason).subarray(0, limits.maxReasonBytes);
     if (writer.room < reason.length + recordBytes.goaway) return;
     writer.goaway(goaway.kind, wireNumber(goaway.code), goaway.lastId, goaway.graceMs, reason);
     this.goaway = undefined;
+    this.goawayMs ??= nowMs;
   }
 
   private writeDatagrams(writer: MessageWriter): void {

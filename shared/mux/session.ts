@@ -30,7 +30,6 @@ export class Session implements StreamHost {
   /** The last stream id of our GOAWAY, once said. */
   private lastAccepted: number | undefined;
   private said: Goaway | undefined;
-  private saidMs = 0;
   private peerGoaway = false;
   private ended = false;
   private awake = false;
@@ -41,7 +40,7 @@ export class Session implements StreamHost {
     private nowMs: number,
   ) {
     this.ledger = new Ledger(options.tripMs ?? 0);
-    this.outbox = new Outbox(this.ledger, (bytes) => options.memory.grow(bytes));
+    this.outbox = new Outbox(this.ledger, options.memory);
     this.streams = new StreamTable(options.side);
     this.peerResetsAllowed = new Allowance(limits.resetBurst, limits.resetsPerSecond, nowMs);
     this.reader = this.makeReader();
@@ -101,10 +100,11 @@ export class Session implements StreamHost {
     this.nowMs = nowMs;
     this.suspended = false;
     this.outbox.unlink();
-    this.ledger.resume(resumption.peerReceived, resumption.told, resumption.tripMs, nowMs);
+    this.ledger.resume(resumption.peerReceived, resumption.told, resumption.tripMs);
     for (const stream of this.streams.all()) if (stream.wantsCredit) this.outbox.addCredit(stream);
     if (this.said !== undefined) {
-      const graceMs = Math.max(0, this.said.graceMs - Math.round(nowMs - this.saidMs));
+      const sinceMs = nowMs - (this.outbox.goawayMs ?? nowMs);
+      const graceMs = Math.max(0, this.said.graceMs - Math.round(sinceMs));
       this.outbox.setGoaway({ ...this.said, graceMs });
     }
     this.wake();
@@ -158,7 +158,6 @@ export class Session implements StreamHost {
     if (this.ended) return;
     this.lastAccepted ??= this.streams.highestPeerId;
     this.said = { kind: goawayKinds.indexOf(kind), code, lastId: this.lastAccepted, graceMs, reason };
-    this.saidMs = this.nowMs;
     this.outbox.setGoaway(this.said);
     if (kind === "error") this.finish(code);
     this.wake();
@@ -239,9 +238,8 @@ export class Session implements StreamHost {
         return isOver();
       },
       counted: () => {
-        const isNew = this.ledger.arrives();
-        this.counted = isNew;
-        return isNew;
+        this.counted = true;
+        return this.ledger.arrives();
       },
       ack: (count) => this.acknowledge(count),
       credit: (id, limit) => {
@@ -360,7 +358,7 @@ export class Session implements StreamHost {
 
   private forget(stream: Stream): void {
     if (!this.streams.remove(stream)) return;
-    this.options.memory.release(this.options.window, stream.window - this.options.window);
+    this.options.memory.release(this.options.window, stream.grownBytes);
     stream.drop();
     if (this.streams.size > 0 || this.ledger.ackDueMs === undefined) return;
     this.ledger.hurry(this.nowMs);

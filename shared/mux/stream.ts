@@ -1,6 +1,7 @@
 import type { Code } from "../errors.ts";
 import { frameHeaderBytes, type MessageWriter, RecordType } from "./frame.ts";
 import { limits } from "./limits.ts";
+import type { Memory } from "./memory.ts";
 import { Queue } from "./queue.ts";
 
 /** Who receives what a stream brings. Nothing is called after `reset`, or after one's own `reset()`. */
@@ -77,6 +78,8 @@ export class Stream {
   private heldBytes = 0;
   private heldCost = 0;
   private released = 0;
+  /** What the window has shrunk by and the peer may still send. */
+  private excess = 0;
   private epochMs: number;
   private epochReleased = 0;
 
@@ -181,17 +184,38 @@ export class Stream {
     return this.released + this.window - this.granted >= this.window >> 2;
   }
 
-  /** The new limit for the peer. `grow` asks for memory when the reader drains windows faster than round trips. */
-  grant(nowMs: number, tripMs: number, grow: (bytes: number) => boolean): number {
+  /** What is reserved above the first window. */
+  get grownBytes(): number {
+    return this.window + this.excess - this.firstWindow;
+  }
+
+  /**
+   * The new limit for the peer. The window grows when the reader drains it faster than round trips, and shrinks when
+   * memory is tight: what was granted stands, so that is done by withholding.
+   */
+  grant(nowMs: number, tripMs: number, memory: Memory): number {
     const share = (this.released - this.epochReleased) / this.window;
     if (share >= 0.5) {
       const quick = nowMs - this.epochMs < 4 * tripMs * share;
-      if (quick && this.window * 2 <= limits.maxWindowBytes && grow(this.window)) this.window *= 2;
+      if (memory.tight) this.shrink();
+      else if (quick && this.window * 2 <= limits.maxWindowBytes && memory.grow(this.window))
+        this.window *= 2;
       this.epochMs = nowMs;
       this.epochReleased = this.released;
     }
     this.granted = Math.max(this.granted, this.released + this.window);
+    if (this.excess > 0 && this.granted === this.released + this.window) {
+      memory.shrink(this.excess);
+      this.excess = 0;
+    }
     return this.granted;
+  }
+
+  private shrink(): void {
+    // One shrinking at a time: it takes until the peer has used what it was granted.
+    if (this.excess > 0 || this.window <= this.firstWindow) return;
+    this.excess = this.window / 2;
+    this.window /= 2;
   }
 
   /** A CREDIT entry came. */

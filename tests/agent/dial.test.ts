@@ -41,14 +41,18 @@ async function withRelay<T>(
   }
 }
 
-type Options = Partial<RelayDialerOptions> & { readonly token?: string; readonly name?: string };
+type Options = Partial<RelayDialerOptions> & {
+  readonly token?: string;
+  readonly name?: string;
+  readonly session?: string;
+};
 
 function openLink(
   relay: URL,
-  { token, name = "blue", ...options }: Options = {},
+  { token, session, name = "blue", ...options }: Options = {},
 ): Promise<Link | UnderpassError> {
   const dialer = new RelayDialer({ relay, dial, clock, insecure: false, ...options });
-  return new Promise((resolve) => void dialer.openLink(name, token, resolve));
+  return new Promise((resolve) => void dialer.openLink(name, session, token, resolve));
 }
 
 function requestName(relay: URL, token?: string): Promise<string | UnderpassError> {
@@ -106,6 +110,22 @@ describe("opening a link", () => {
           ]),
         );
         expect(asked).not.toContain("Extensions");
+        link.destroy();
+      },
+    );
+  });
+
+  test("asks for a session under the tunnel's name where it is to resume one", async () => {
+    let asked = "";
+    await withRelay(
+      (request, socket) => {
+        asked = request;
+        write(socket, accept(request));
+      },
+      async (relay) => {
+        const link = await openLink(relay, { session: "S_1-x" });
+        if (link instanceof UnderpassError) throw link;
+        expect(asked).toStartWith("GET /_underpass/links/blue/S_1-x HTTP/1.1\r\n");
         link.destroy();
       },
     );
@@ -226,7 +246,7 @@ describe("a refusal", () => {
     const result = await new Promise<Link | UnderpassError>((resolve) => {
       let inside = true;
       const dialer = new RelayDialer({ relay, dial, clock, insecure: false });
-      dialer.openLink("blue", undefined, (result) => {
+      dialer.openLink("blue", undefined, undefined, (result) => {
         expect(inside).toBe(false);
         resolve(result);
       });
@@ -244,7 +264,7 @@ describe("a refusal", () => {
       },
       async (relay) => {
         const dialer = new RelayDialer({ relay, dial, clock, insecure: false });
-        giveUp = dialer.openLink("blue", undefined, () => expect.unreachable());
+        giveUp = dialer.openLink("blue", undefined, undefined, () => expect.unreachable());
         await gone;
       },
     );

@@ -6,7 +6,8 @@ import { decodeHead, encodeHead } from "../../shared/head.ts";
 import { decodeLatin1, encodeLatin1 } from "../../shared/http1/latin1.ts";
 import { limits } from "../../shared/mux/limits.ts";
 import { Memory } from "../../shared/mux/memory.ts";
-import { Session, type SessionHandler } from "../../shared/mux/session.ts";
+import { Session } from "../../shared/mux/session.ts";
+import type { SessionHandler } from "../../shared/mux/session-handler.ts";
 import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
 import { systemClock } from "../../shared/runtimes/system-clock.ts";
 
@@ -105,6 +106,7 @@ function tunnel(fetch: FetchFunction): {
         }
       }),
     datagram() {},
+    doubted() {},
     goaway() {},
     over() {},
   });

@@ -4,7 +4,7 @@ import type { Exchange, RawOrigin } from "./raw/origin.ts";
 import { type Target, Visitor } from "./raw/visitor.ts";
 import { opcodes, RawWebSocket } from "./raw/websocket.ts";
 
-const pieceBytes = 16 * 1024;
+const pieceBytes = 8 * 1024;
 const everyMs = 20;
 /** Longer than any outage that is to be survived. */
 const waitLimitMs = 60_000;

@@ -6,9 +6,12 @@ export class LinkEar implements LinkHandler {
   readonly messages: Uint8Array[] = [];
   readonly texts: string[] = [];
   bytes = 0;
+  /** Signs of life. */
+  lives = 0;
   drains = 0;
   readonly closes: [number, string][] = [];
   calling = false;
+  #told = false;
   #waiting: { met: () => boolean; resolve: () => void }[] = [];
 
   constructor(
@@ -23,8 +26,16 @@ export class LinkEar implements LinkHandler {
     run(this.link);
     this.calling = false;
   }
+  heard(): void {
+    this.#event();
+    this.lives++;
+    this.#told = true;
+    this.react.heard?.();
+    this.#check();
+  }
   message(bytes: Uint8Array): void {
     this.#event();
+    assert.ok(this.#told, "a message came without a sign of life before it");
     this.bytes += bytes.length;
     if (this.react.message) this.react.message(bytes);
     else this.messages.push(bytes);
@@ -32,6 +43,7 @@ export class LinkEar implements LinkHandler {
   }
   text(text: string): void {
     this.#event();
+    assert.ok(this.#told, "a text came without a sign of life before it");
     this.texts.push(text);
     this.react.text?.(text);
     this.#check();

@@ -105,6 +105,7 @@ for (const [kind, make] of Object.entries(kinds)) {
           }
         });
         await to.until(() => to.texts.length === 50);
+        expect(to.lives).toBeGreaterThan(0);
         expect(order).toEqual(Array.from({ length: 50 }, (_, i) => [`${i}`, `ä${i}`]).flat());
       }));
 

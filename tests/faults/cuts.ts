@@ -39,16 +39,13 @@ export class Cuts {
   #heard = 0;
   #wasReady = false;
 
-  private constructor(
-    readonly options: CutsOptions,
-    random: Random,
-  ) {
-    this.storm = new Storm(random);
+  private constructor(readonly options: CutsOptions) {
+    this.storm = new Storm(options.seed);
   }
 
   /** All of it, from the start of the programs to their end. Does not judge. */
   static async run(options: CutsOptions): Promise<Cuts> {
-    const cuts = new Cuts(options, new Random(options.seed));
+    const cuts = new Cuts(options);
     await cuts.#run();
     return cuts;
   }
@@ -71,8 +68,7 @@ export class Cuts {
       const token = await relay.token();
       agent = await startAgent({ ...relay, url: proxy.url }, { origin: origin.port, name: "blue", token });
       const target = { port: relay.port, host: relay.hostFor("blue") };
-      // Its own numbers: how many an exchange takes is not to move the storm.
-      const load = new Load(target, shape, ledger, pace, new Random(options.seed + 1));
+      const load = new Load(target, shape, ledger, pace, new Random(options.seed));
       const over = load.run();
       if (cutEveryMs === undefined) await new Promise((resolve) => setTimeout(resolve, forMs));
       else await storm.blow(cutEveryMs, forMs, (line) => this.#cut(line, agent));

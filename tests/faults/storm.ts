@@ -1,25 +1,30 @@
 import { FaultProxy } from "./fault-proxy.ts";
 import type { Direction, Fault, FaultyPipe } from "./faulty-pipe.ts";
 import { FrameWatch } from "./frame-watch.ts";
-import type { Random } from "./load/random.ts";
+import { Random } from "./load/random.ts";
 import type { Weather } from "./one-way.ts";
 
 const faults: readonly [Fault, ...Fault[]] = ["reset", "end", "silence", "swallow"];
 /** A cut at a chosen byte comes within so many; the load moves them in a few milliseconds. */
 const maxChosenByte = 20_000;
 /** The way is never free of delay: bytes are under way at any moment, as on a real network. */
-const weathers: readonly [Weather, ...Weather[]] = [
-  { delayMs: 10 },
-  { delayMs: 10 },
-  { delayMs: 10 },
+const fair: Weather = { delayMs: 10 };
+/** What comes over the links once they are back after a cut: nothing, delay (the last: enough for a suspicion that is wrong), too little room for the load. */
+const spells: readonly [Weather, ...Weather[]] = [
+  fair,
+  fair,
+  fair,
   { delayMs: 60 },
+  { delayMs: 60, bytesPerSecond: 8_000_000 },
+  { delayMs: 150 },
   { delayMs: 10, bytesPerSecond: 4_000_000 },
 ];
+/** The part of the time between two cuts after which the spell begins. */
+const spellFrom = 0.6;
 
 interface Struck {
   readonly name: string;
   readonly atMs: number;
-  readonly weather: Weather;
   readonly pipes: readonly FaultyPipe[];
 }
 
@@ -33,17 +38,19 @@ export interface StormReport {
   /** How many cuts took so many links at once. */
   readonly linksAtOnce: Readonly<Record<number, number>>;
   readonly dials: number;
+  /** Why the others did not count. */
+  readonly missed: readonly string[];
 }
 
 /** Cuts all links of a proxy at once, again and again, each time in another way. */
 export class Storm {
   readonly #struck: Struck[] = [];
   readonly #watches = new Map<number, Record<Direction, FrameWatch>>();
-  readonly #random: Random;
+  readonly #seed: number;
   #proxy: FaultProxy | undefined;
 
-  constructor(random: Random) {
-    this.#random = random;
+  constructor(seed: number) {
+    this.#seed = seed;
   }
 
   /** The proxy whose links this storm cuts. */
@@ -54,49 +61,55 @@ export class Storm {
       return (direction: Direction, bytes: Buffer) => watch[direction].push(bytes);
     };
     this.#proxy = await FaultProxy.listen(targetPort, { tap });
-    this.#proxy.setWeather(weathers[0]);
+    this.#proxy.setWeather(fair);
     return this.#proxy;
   }
 
   /** A cut every `everyMs` for `forMs`; each is told to `seen` at once, in a line for people. */
   async blow(everyMs: number, forMs: number, seen: (line: string) => void): Promise<void> {
     const beganAtMs = performance.now();
+    const until = (ms: number) =>
+      new Promise((resolve) => setTimeout(resolve, Math.max(0, beganAtMs + ms - performance.now())));
     for (let number = 1; number * everyMs <= forMs; number++) {
-      const waitMs = beganAtMs + number * everyMs - performance.now();
-      await new Promise((resolve) => setTimeout(resolve, Math.max(0, waitMs)));
-      seen(this.#strike());
+      await until(number * everyMs);
+      const { line, spell } = this.#strike();
+      seen(line);
+      await until((number + spellFrom) * everyMs);
+      this.#proxy?.setWeather(spell);
     }
-    this.#proxy?.setWeather({});
+    this.#proxy?.setWeather(fair);
   }
 
   get report(): StormReport {
     const kinds: Record<string, [number, number]> = {};
     const linksAtOnce: Record<number, number> = {};
-    let counted = 0;
+    const missed: string[] = [];
     this.#struck.forEach((struck, i) => {
       const untilMs = this.#struck[i + 1]?.atMs ?? Number.POSITIVE_INFINITY;
       const links = struck.pipes.filter((pipe) => this.#isLink(pipe));
       linksAtOnce[links.length] = (linksAtOnce[links.length] ?? 0) + 1;
-      const hits = links.length > 0 && links.every((pipe) => this.#lostFrames(pipe, untilMs));
+      const missing = links.length === 0 ? "no link" : this.#whyMissed(links, untilMs);
       const kind = (kinds[struck.name] ??= [0, 0]);
       kind[0]++;
-      if (!hits) return;
-      kind[1]++;
-      counted++;
+      if (missing === "") kind[1]++;
+      else missed.push(`cut ${i + 1}: ${missing}`);
     });
-    return { cuts: this.#struck.length, counted, kinds, linksAtOnce, dials: this.#proxy?.pipes.length ?? 0 };
+    const cuts = this.#struck.length;
+    const dials = this.#proxy?.pipes.length ?? 0;
+    return { cuts, counted: cuts - missed.length, kinds, linksAtOnce, dials, missed };
   }
 
-  #strike(): string {
+  #strike(): { line: string; spell: Weather } {
     const proxy = this.#proxy;
     if (proxy === undefined) throw new Error("there is no proxy yet");
-    const random = this.#random;
+    // Of this cut alone, so that the schedule does not depend on how many pipes there are.
+    const random = new Random(this.#seed * 10_007 + this.#struck.length);
     const fault = random.one(faults);
-    const weather = random.one(weathers);
+    const spell = random.one(spells);
     const chosen = random.next() < 0.4;
     const name = chosen ? `${fault} at a byte` : fault;
     const pipes = proxy.live;
-    this.#struck.push({ name, atMs: performance.now(), weather, pipes });
+    this.#struck.push({ name, atMs: performance.now(), pipes });
     const places = pipes.map((pipe) => {
       const direction: Direction = random.next() < 0.5 ? "up" : "down";
       const bytes = random.whole(1, maxChosenByte);
@@ -104,9 +117,9 @@ export class Storm {
       else pipe.fault(fault);
       return `pipe ${pipe.index}${chosen ? ` after ${bytes} ${direction}` : ""}`;
     });
-    // Only those that come now see the new weather, and those that wait for their byte.
-    proxy.setWeather(weather);
-    return `cut ${this.#struck.length}: ${name}, ${places.join(", ") || "no pipe"}; then ${JSON.stringify(weather)}`;
+    proxy.setWeather(fair);
+    const what = `${name}, ${places.join(", ") || "no pipe"}`;
+    return { line: `cut ${this.#struck.length}: ${what}; later ${JSON.stringify(spell)}`, spell };
   }
 
   /** Frames have passed: a dial that is not through yet is cut too, but neither counts nor stands in the way. */
@@ -115,10 +128,15 @@ export class Storm {
     return watch !== undefined && watch.up.frames + watch.down.frames > 0;
   }
 
-  /** It was cut before the next cut came, and bytes of streams were under way in it. */
-  #lostFrames({ index, cut }: FaultyPipe, untilMs: number): boolean {
-    const watch = this.#watches.get(index);
-    if (watch === undefined || cut === undefined || cut.atMs >= untilMs) return false;
-    return watch.up.hasFrame(cut.lost.up) || watch.down.hasFrame(cut.lost.down);
+  /** Empty: each was cut before the next cut came, and lost bytes of streams. */
+  #whyMissed(links: readonly FaultyPipe[], untilMs: number): string {
+    const why = links.map(({ index, cut }) => {
+      const watch = this.#watches.get(index);
+      if (watch === undefined || cut === undefined || cut.atMs >= untilMs)
+        return `pipe ${index} did not come to its byte`;
+      if (watch.up.hasFrame(cut.lost.up) || watch.down.hasFrame(cut.lost.down)) return "";
+      return cut.inFlight ? `pipe ${index} lost no frame` : `pipe ${index} lost nothing`;
+    });
+    return why.filter((text) => text !== "").join(", ");
   }
 }

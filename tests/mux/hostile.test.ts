@@ -161,7 +161,12 @@ const cases: Case[] = [
   ["HELLO after the handshake", [encodeRaw(1, fromHex("7b7d"))], error],
   ["WELCOME after the handshake", [encodeRaw(2, fromHex("7b7d"))], error],
   ["an unknown mandatory control record", [encodeRaw(0x07, fromHex("00"))], ["goaway record-unknown"]],
-  ["an unknown optional control record", [encodeRaw(0x87, fromHex("00"))], []],
+  ["an unknown optional control record", [encodeRaw(0x88, fromHex("00"))], []],
+  [
+    "DOUBT of an agent, and one without its slot",
+    [encodeRaw(0x87, fromHex("00")), encodeRaw(0x87, fromHex(""))],
+    [],
+  ],
   ["GOAWAY error is not answered", [[open(1)], [goaway("error")]], []],
   ["nothing is read after GOAWAY error", [[goaway("error"), open(1), data(1)]], []],
   ["GOAWAY error, then a fault", [join(encodeMessage([goaway("error")]), fromHex("ffff"))], []],

@@ -38,10 +38,9 @@ export class End {
   readonly sent: Sent[] = [];
   /** `wake` was called since the last poll that gave nothing. */
   awake = false;
-  /** Sizes of counted messages that this side has received and not acknowledged. */
-  untold: number[] = [];
-  /** Sizes of counted messages that this side has sent and the peer has not acknowledged. */
-  unacknowledged: number[] = [];
+  /** Sizes of counted messages, in the order of their numbers. */
+  readonly receivedSizes: number[] = [];
+  readonly sentSizes: number[] = [];
   over: string | undefined;
   goaways: string[] = [];
 
@@ -68,6 +67,7 @@ export class End {
         this.awake = true;
       },
       datagram: () => {},
+      doubted: () => {},
       goaway: (kind, code) => this.goaways.push(`${kind} ${code}`),
       over: (code) => {
         this.over = code;
@@ -82,6 +82,16 @@ export class End {
     if (stream === undefined) return undefined;
     this.talks.set(stream.id, talk.bind(stream));
     return talk;
+  }
+
+  /** Bytes of counted messages that this side has received and not acknowledged. */
+  get untoldBytes(): number {
+    return sum(this.receivedSizes.slice(this.oracle.ackedByMe));
+  }
+
+  /** Bytes of counted messages that this side has sent and the peer has not acknowledged. */
+  get unacknowledgedBytes(): number {
+    return sum(this.sentSizes.slice(this.oracle.ackedByPeer));
   }
 
   /** What this side's readers have not taken yet. */
@@ -129,6 +139,7 @@ export class Pair {
     const due = session.deadlineMs !== undefined && session.deadlineMs <= this.nowMs;
     if (!end.awake && !due) return undefined;
     const { unacknowledgedBytes, flightBudgetBytes } = session;
+    const { sentCount } = end.oracle;
     end.awake = false;
     const bytes = session.poll(this.nowMs);
     if (bytes === undefined) {
@@ -140,11 +151,10 @@ export class Pair {
     const { counted } = decodeMessage(bytes);
     const message = { bytes: bytes.slice(), records: end.oracle.sent(bytes), counted };
     if (bytes.length > limits.maxMessageBytes) throw new Error("a message is too large");
-    if (counted) {
-      end.unacknowledged.push(bytes.length);
+    if (end.oracle.sentCount > sentCount) {
+      end.sentSizes.push(bytes.length);
       if (unacknowledgedBytes >= flightBudgetBytes) throw new Error("frames left above the flight budget");
     }
-    end.untold = end.untold.slice(end.untold.length - (end.oracle.received - end.oracle.ackedByMe));
     end.sent.push(message);
     this.peerOf(end).inbox.push(message);
     this.checkBounds(end);
@@ -155,14 +165,11 @@ export class Pair {
   deliver(end: End): Verdict[] | undefined {
     const message = end.inbox.shift();
     if (message === undefined) return undefined;
-    if (message.counted) end.untold.push(message.bytes.length);
+    const { received } = end.oracle;
     const verdicts = end.oracle.receive(message.bytes);
     for (const verdict of verdicts) this.checkVerdict(verdict, end);
+    if (end.oracle.received > received) end.receivedSizes.push(message.bytes.length);
     end.session.handleMessage(message.bytes, this.nowMs);
-    const { unacknowledged, oracle } = end;
-    end.unacknowledged = unacknowledged.slice(
-      unacknowledged.length - (oracle.sentCount - oracle.ackedByPeer),
-    );
     this.checkBounds(end);
     return verdicts;
   }
@@ -173,6 +180,30 @@ export class Pair {
       throw new Error(
         `the oracle of the ${end.side} finds a fault in an honest peer: ${JSON.stringify(verdict)}`,
       );
+  }
+
+  /** The link is gone at both ends, with what was on its way. */
+  cut(): void {
+    for (const end of this.ends) {
+      end.inbox.length = 0;
+      end.session.suspend();
+      end.oracle.suspend();
+    }
+  }
+
+  /** A new link, after HELLO and WELCOME (PROTOCOL.md section 3.1); `told`: the agent's count in its HELLO. */
+  resume({ told = this.agent.oracle.received, tripMs = 0 } = {}): void {
+    const { agent, relay } = this;
+    if (!agent.oracle.suspended) this.cut();
+    const { received } = relay.oracle;
+    const first = Math.max(told, relay.oracle.ackedByPeer) + 1;
+    const faults = [
+      relay.oracle.resume({ peerReceived: told, told: received, first }),
+      agent.oracle.resume({ peerReceived: received, told, first }),
+    ];
+    if (faults.some((fault) => fault !== undefined)) throw new Error(`an oracle refuses: ${faults}`);
+    relay.session.resume({ peerReceived: first - 1, told: received, tripMs }, this.nowMs);
+    agent.session.resume({ peerReceived: received, told: first - 1, tripMs }, this.nowMs);
   }
 
   /** Delivers and polls until nothing moves, with time going on from deadline to deadline. Fails when it does not end. */
@@ -200,7 +231,7 @@ export class Pair {
 
   private checkBounds(end: End): void {
     const { session, memory } = end;
-    const unacknowledged = sum(end.unacknowledged);
+    const unacknowledged = end.unacknowledgedBytes;
     if (!session.over && unacknowledged !== session.unacknowledgedBytes)
       throw new Error(`${unacknowledged} bytes are unacknowledged, not ${session.unacknowledgedBytes}`);
     if (unacknowledged > limits.maxFlightBytes + limits.maxMessageBytes)
@@ -212,7 +243,7 @@ export class Pair {
   /** After a poll that gave nothing: what is owed may wait, but not above its bounds. */
   private checkQuiet(end: End): void {
     if (end.session.over) return;
-    const untold = sum(end.untold);
+    const untold = end.untoldBytes;
     if (untold >= limits.ackEveryBytes) throw new Error("65,536 bytes are not acknowledged");
     const withinMs = end.session.openStreams === 0 ? limits.idleAckDelayMs : limits.ackDelayMs;
     if (untold > 0 && (end.session.deadlineMs ?? Number.POSITIVE_INFINITY) > this.nowMs + withinMs)

@@ -4,6 +4,7 @@ import { readHello, readWelcome } from "../../shared/handshake.ts";
 import { decodeHead, encodeHead } from "../../shared/head.ts";
 import { MessageWriter, RecordType } from "../../shared/mux/frame.ts";
 import { type MessageHandler, readMessage } from "../../shared/mux/message.ts";
+import { isProof, prove } from "../../shared/proof.ts";
 import { fromHex, fromText, toHex, toText } from "../oracle/bytes.ts";
 import {
   encodeMessage,
@@ -128,6 +129,23 @@ describe("handshake:", () => {
     expect(readWelcome(fromHex(hello?.bytes ?? ""))).toEqual({ kind: "fault", code: "protocol-error" });
     expect(readHello(new Uint8Array(0))).toEqual({ kind: "fault", code: "protocol-error" });
   });
+});
+
+test.each(proofs)("the proof of $name", ({ secret, session, attempt, received, proof }) => {
+  const claim = { session, attempt, received };
+  expect(prove(secret, claim)).toBe(proof);
+  expect(isProof(proof, secret, claim)).toBe(true);
+  for (const other of [
+    { ...claim, attempt: attempt - 1 },
+    { ...claim, received: received + 1 },
+    { ...claim, session: `${session}0` },
+  ])
+    expect(isProof(proof, secret, other)).toBe(false);
+  for (let at = 0; at < proof.length; at++) {
+    const changed = `${proof.slice(0, at)}${proof[at] === "A" ? "B" : "A"}${proof.slice(at + 1)}`;
+    expect(isProof(changed, secret, claim)).toBe(false);
+  }
+  expect([proof.slice(1), `${proof}A`, ""].some((one) => isProof(one, secret, claim))).toBe(false);
 });
 
 function isKnown(record: OracleRecord): boolean {

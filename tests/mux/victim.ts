@@ -55,6 +55,10 @@ export class Victim {
       },
       wake: () => {},
       datagram: (stream, payload) => this.events.push(`DATAGRAM ${stream.id} ${toHex(payload)}`),
+      doubted: (slot) => {
+        // Only a relay says it: one of an agent is nobody's.
+        if (side === "agent") this.events.push(`DOUBT ${slot}`);
+      },
       goaway: (kind, code, graceMs, reason) => {
         this.left = true;
         this.events.push(`GOAWAY ${kind} ${code} ${graceMs} ${reason}`);
@@ -182,7 +186,8 @@ export class Victim {
   private expectedEvents(verdicts: Verdict[], open: Set<number>, actual: string[]): string[] {
     const expected: string[] = [];
     const endAll = (code: string) => {
-      const resets = [...open].map((id) => `RESET ${id} ${code}`);
+      // What never left was not looked at.
+      const resets = [...open].map((id) => `RESET ${id} ${this.unsent.has(id) ? "unprocessed" : code}`);
       const order = (event: string) => actual.lastIndexOf(event);
       expected.push(...resets.sort((a, b) => order(a) - order(b)), `over ${code}`);
       open.clear();
@@ -207,6 +212,9 @@ export class Victim {
           case "DATAGRAM":
             expected.push(`DATAGRAM ${record.stream} ${record.bytes}`);
             break;
+          case "DOUBT":
+            expected.push(`DOUBT ${record.slot}`);
+            break;
           case "END":
             expected.push(`END ${record.stream}`);
             if (verdict.closes === true) open.delete(record.stream);
@@ -224,7 +232,7 @@ export class Victim {
             if (kind === "error") endAll(code);
             else
               for (const id of [...open].filter((one) => !this.oracle.isOfPeer(one) && one > lastStream)) {
-                expected.push(`RESET ${id} going-away`);
+                expected.push(`RESET ${id} unprocessed`);
                 open.delete(id);
               }
             break;

@@ -7,7 +7,7 @@
  * peer, where that side must answer as the model does.
  */
 import { fromHex } from "./bytes.ts";
-import { decodeMessage, isOptionalType, type OracleRecord } from "./codec.ts";
+import { decodeMessage, isFrame, isOptionalType, type OracleRecord } from "./codec.ts";
 import type { GoawayCode, ResetCode } from "./codes.ts";
 import { OracleNumbers, type OracleResumption } from "./numbers.ts";
 
@@ -53,6 +53,8 @@ export class OracleSession {
   /** What this side owes its peer on a new link before any counted message: limits by stream, and its GOAWAY. */
   private owedCredit = new Map<number, number>();
   private owesGoaway = false;
+  /** Streams whose CREDIT was owed and not said: nothing but a RESET may come for them. */
+  private readonly passedOver = new Set<number>();
   /** The latest GOAWAY of this side. */
   private said: (OracleRecord & { record: "GOAWAY" }) | undefined;
 
@@ -89,6 +91,7 @@ export class OracleSession {
     if (fault !== undefined) return fault;
     this.suspended = false;
     this.owesGoaway = this.said !== undefined;
+    this.passedOver.clear();
     this.owedCredit = new Map(
       [...this.streams]
         .filter(([, { limit, peerEnded }]) => limit > this.side.window && !peerEnded)
@@ -144,10 +147,16 @@ export class OracleSession {
     if (again) this.numbers.checkAgain(bytes, message.records);
     else for (const record of message.records) this.note(record);
     if (!message.counted) return message.records;
-    const owed = this.owed.filter((what) => !again || !what.startsWith("message"));
-    if (owed.length > 0) throw new Error(`frames leave before what is owed: ${owed}`);
+    if (this.owesGoaway) throw new Error("frames leave before the GOAWAY that is owed");
+    this.passOver();
     if (!again) this.numbers.keep(bytes);
     return message.records;
+  }
+
+  /** Frames have left: CREDIT that was owed till now may only be missing because a RESET of its stream still waits. */
+  private passOver(): void {
+    for (const id of this.owedCredit.keys()) this.passedOver.add(id);
+    this.owedCredit.clear();
   }
 
   private judge(record: OracleRecord): Verdict {
@@ -254,6 +263,7 @@ export class OracleSession {
   }
 
   private note(record: OracleRecord): void {
+    this.checkPassedOver(record);
     switch (record.record) {
       case "ACK":
         if (record.count > this.received) throw new Error("this side acknowledges what never came");
@@ -296,6 +306,14 @@ export class OracleSession {
         this.streams.delete(record.stream);
         break;
     }
+  }
+
+  private checkPassedOver(record: OracleRecord): void {
+    const ids = record.record === "CREDIT" ? record.limits.map(({ stream }) => stream) : [];
+    if (isFrame(record) && record.record !== "RESET" && "stream" in record) ids.push(record.stream);
+    const late = ids.find((id) => this.passedOver.has(id) && this.streams.has(id));
+    if (late !== undefined)
+      throw new Error(`frames left before the CREDIT of stream ${late} that was owed, and it goes on`);
   }
 
   /** "Its last GOAWAY, with what is left of its grace"; a later one in its place is stronger. */

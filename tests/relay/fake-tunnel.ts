@@ -17,7 +17,8 @@ export class OpenedStream {
   closed = false;
   resetCode: Code | undefined;
   heldBytes = 0;
-  queued = 0;
+  private readonly whenOver = Promise.withResolvers<void>();
+  readonly queued = 0;
   readonly window = 65_536;
   /** `write` says false above this. */
   highBytes = Number.POSITIVE_INFINITY;
@@ -42,6 +43,11 @@ export class OpenedStream {
   }
   end(): void {
     if (!this.said.includes("END")) this.said.push("END");
+    this.whenOver.resolve();
+  }
+  /** Resolves when the visitor's direction has ended. */
+  get over(): Promise<void> {
+    return this.whenOver.promise;
   }
   left(): void {
     if (this.said.includes("END") && !this.said.includes("LEFT")) this.said.push("LEFT");
@@ -69,6 +75,12 @@ export class OpenedStream {
     if (body !== "") this.handler.data(encodeLatin1(body));
     this.handler.end();
     this.close();
+  }
+
+  /** The agent agrees to an upgrade. */
+  switches(): void {
+    const head = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n";
+    this.handler.head(encodeHead({ http: encodeLatin1(head) }));
   }
 
   private close(): void {

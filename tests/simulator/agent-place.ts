@@ -9,7 +9,6 @@ import { type Exchange, readHead } from "./exchange.ts";
 import type { Machine } from "./machine.ts";
 import type { Party, Place } from "./party.ts";
 import type { SeededRandom } from "./random.ts";
-import { Violation } from "./world.ts";
 
 const agentLimits = {
   /** Short, so that a life is not spent waiting. */
@@ -93,7 +92,7 @@ export class AgentPlace implements Place {
   }
 
   stop(graceMs: number): void {
-    if (this.#stopping) return;
+    if (this.#stopping || this.machine.dead) return;
     this.#stopping = true;
     this.#cancelSleep();
     void Promise.all(this.slots.map((slot) => slot.stop(graceMs))).then(() => {
@@ -103,7 +102,7 @@ export class AgentPlace implements Place {
 
   #opened(stream: Stream, fields: Uint8Array): StreamHandler {
     const exchange = this.options.exchange(readHead(fields));
-    if (exchange === undefined) throw new Violation("an OPEN that nobody sent");
+    if (exchange === undefined) return this.machine.world.fail("an OPEN that nobody sent");
     return exchange.arriveAt(this, stream);
   }
 

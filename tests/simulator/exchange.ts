@@ -2,7 +2,6 @@ import type { Code } from "../../shared/errors.ts";
 import type { Stream } from "../../shared/mux/stream.ts";
 import { Party, type Place } from "./party.ts";
 import type { ExchangePlan } from "./plan.ts";
-import { Violation } from "./world.ts";
 
 const idBytes = 4;
 
@@ -56,9 +55,10 @@ export class Exchange {
 
   /** An agent was told of it. */
   arriveAt(place: Place, stream: Stream): Party {
-    if (this.agent !== undefined) throw new Violation(`exchange ${this.id} reached an agent twice`);
+    const { world } = place.machine;
+    if (this.agent !== undefined) world.fail(`exchange ${this.id} reached an agent twice`);
     if (this.relay === undefined || this.state !== "open")
-      throw new Violation(`exchange ${this.id} reached an agent, and is not open at the relay`);
+      return world.fail(`exchange ${this.id} reached an agent, and is not open at the relay`);
     const party = new Party(this.id, place, this.plan.agent, this.#owner);
     this.agent = party;
     party.peer = this.relay;
@@ -76,7 +76,7 @@ export class Exchange {
     failed: (party: Party, code: Code): void => {
       if (code === "unprocessed" && party.place.side === "relay") {
         if (this.agent !== undefined)
-          throw new Violation(`exchange ${this.id} is called unprocessed, and an agent has it`);
+          party.place.machine.world.fail(`exchange ${this.id} is called unprocessed, and an agent has it`);
         this.unprocessed++;
         this.relay = undefined;
         this.state = "waiting";
@@ -91,9 +91,7 @@ export class Exchange {
   get finished(): boolean {
     const { relay, agent } = this;
     if (this.state !== "open") return false;
-    // What was said in full is still on its way to an agent.
-    if (agent === undefined) return isFinished(relay) && relay?.ownReset !== "no-error";
-    return isFinished(relay) && isFinished(agent);
+    return isFinished(relay) && (agent === undefined || isFinished(agent));
   }
 }
 

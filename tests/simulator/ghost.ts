@@ -1,20 +1,62 @@
+import { type Hello, writeHello } from "../../shared/handshake.ts";
+import { RecordType } from "../../shared/mux/frame.ts";
 import type { Machine } from "./machine.ts";
-import type { Network } from "./network.ts";
+import { goodLink, type Network } from "./network.ts";
 import type { EventPlan } from "./plan.ts";
 import { SeededRandom } from "./random.ts";
-import { Violation } from "./world.ts";
 
-/** Somebody on whose link an old HELLO arrives, as it was or forged. Nobody may notice. */
+const ghostLimits = {
+  /** A relay remembers for so long who was superseded. */
+  oldestMs: 50_000,
+} as const;
+
+/**
+ * Somebody on whose link an old HELLO arrives, as it was or forged, with the credential that it had. The network's watch
+ * over attempts (`watch.ts`) sees whether the relay falls for it.
+ */
 export class Ghost {
+  #seen = 0;
+
   constructor(
     private readonly network: Network,
     private readonly machine: Machine,
   ) {}
 
-  come(_event: EventPlan & { readonly do: "stale" }): void {
-    void this.network;
-    void this.machine;
-    void SeededRandom;
-    void Violation;
+  come({ age, forged }: EventPlan & { readonly do: "stale" }): void {
+    const { network, machine } = this;
+    const { relay, watch, world } = network;
+    const old = watch.hellos.at(-1 - age);
+    if (relay === undefined || old === undefined || world.nowMs - old.sentMs > ghostLimits.oldestMs) return;
+    // Where there is nothing to resume, whoever has the credential may begin afresh.
+    const { session = "" } = old.hello.resume ?? {};
+    if (forged !== undefined && relay.tunnels.session(session) === undefined) return;
+    const hello = forged === undefined ? old.hello : forge(old.hello, forged);
+    const random = new SeededRandom(this.#seen++, 2);
+    const machines = { agent: machine, relay: relay.machine };
+    const wire = network.connect(goodLink, random, machines, { forged: forged !== undefined });
+    const { agent, relay: arriving } = wire.ends;
+    agent.handler = {
+      heard() {},
+      message: (bytes) => {
+        // A GOAWAY is what it gets; a session that it got in spite of all is let go, as by an agent that has died.
+        if (bytes[0] === RecordType.welcome) agent.destroy();
+      },
+      text() {},
+      drained() {},
+      closed() {},
+    };
+    world.note(hello.attempt);
+    relay.machine.hear(() => {
+      relay.receive(arriving, hello.resume?.session);
+      agent.send(writeHello(hello));
+    });
   }
+}
+
+/** What somebody would say who has heard a HELLO, but not the session's secret. */
+function forge(hello: Hello, what: "attempt" | "received" | "slot"): Hello {
+  const attempt = hello.attempt + 1_000;
+  if (what === "received") return { ...hello, attempt, received: hello.received + 1 };
+  if (what === "slot") return { ...hello, attempt, slot: hello.slot ^ 1 };
+  return { ...hello, attempt };
 }

@@ -1,12 +1,4 @@
-import type {
-  CutPlan,
-  EventPlan,
-  ExchangePlan,
-  LinkPlan,
-  PartyPlan,
-  Plan,
-  StepPlan,
-} from "./plan.ts";
+import type { CutPlan, EventPlan, ExchangePlan, LinkPlan, PartyPlan, Plan, StepPlan } from "./plan.ts";
 import { SeededRandom } from "./random.ts";
 
 /** What plans may hold. */
@@ -54,7 +46,9 @@ function makeCut(random: SeededRandom): CutPlan {
   const [agent, relay] = [makeNotice(random), makeNotice(random)];
   return {
     toward: random.pick(["agent", "relay"]),
-    atByte: random.chance(0.12) ? random.between(0, 700) : random.between(200, random.pick([2_000, 8_000, 60_000])),
+    atByte: random.chance(0.12)
+      ? random.between(0, 700)
+      : random.between(200, random.pick([2_000, 8_000, 60_000])),
     afterMs: random.skewed(50, 3_000),
     ...(silent && { silent }),
     flying: random.pick(["lost", "arrives"]),

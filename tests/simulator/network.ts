@@ -4,10 +4,17 @@ import type { Machine } from "./machine.ts";
 import type { LinkPlan, Plan } from "./plan.ts";
 import { SeededRandom } from "./random.ts";
 import type { RelayPlace } from "./relay-place.ts";
+import { Watch } from "./watch.ts";
 import { type SideName, Wire } from "./wire.ts";
 import type { World } from "./world.ts";
 
-const good: LinkPlan = { openMs: 1, latencyMs: 1, jitterMs: 0, bytesPerMs: 0, bufferBytes: 65_536 };
+export const goodLink: LinkPlan = {
+  openMs: 1,
+  latencyMs: 1,
+  jitterMs: 0,
+  bytesPerMs: 0,
+  bufferBytes: 65_536,
+};
 
 const networkLimits = {
   /** A dial that nobody answers. */
@@ -25,14 +32,15 @@ export class Network {
   outageUntilMs = 0;
   readonly #wires = new Set<Wire>();
   readonly #heardMs: Record<SideName, number> = { agent: 0, relay: 0 };
-  /** HELLOs that were sent, oldest first. */
-  readonly hellos: Uint8Array[] = [];
+  readonly watch: Watch;
 
   constructor(
     readonly world: World,
     private readonly plan: Plan,
     private readonly dialled: (dials: number) => void,
-  ) {}
+  ) {
+    this.watch = new Watch(world);
+  }
 
   /** When this side last got a message. */
   heardMs(side: SideName): number {
@@ -46,7 +54,7 @@ export class Network {
   ): () => void {
     const { world } = this;
     const place = this.dials++;
-    const plan = this.plan.links[place] ?? good;
+    const plan = this.plan.links[place] ?? goodLink;
     let wire: Wire | undefined;
     let waiting = true;
     const tell = (result: Link | UnderpassError): void => {
@@ -57,7 +65,8 @@ export class Network {
     world.at(world.nowMs, () => this.dialled(place + 1));
     const out = world.nowMs < this.outageUntilMs;
     if (plan.fails !== undefined || out || this.relay === undefined) {
-      const afterMs = plan.fails === "unanswered" || out ? networkLimits.dialTimeoutMs : networkLimits.refusedMs;
+      const afterMs =
+        plan.fails === "unanswered" || out ? networkLimits.dialTimeoutMs : networkLimits.refusedMs;
       world.at(world.nowMs + afterMs, () =>
         machine.hear(() => tell(new UnderpassError("relay-unreachable"))),
       );
@@ -71,7 +80,8 @@ export class Network {
           );
           return;
         }
-        const opened = this.connect(plan, new SeededRandom(this.plan.seed, 1_000 + place), machine, relay.machine);
+        const random = new SeededRandom(this.plan.seed, 1_000 + place);
+        const opened = this.connect(plan, random, { agent: machine, relay: relay.machine });
         wire = opened;
         relay.machine.hear(() => relay.receive(opened.ends.relay, session));
         world.at(world.nowMs + plan.latencyMs, () =>
@@ -90,20 +100,25 @@ export class Network {
   }
 
   /** A link between two processes. */
-  connect(plan: LinkPlan, random: SeededRandom, agent: Machine, relay: Machine): Wire {
-    const wire = new Wire(this.world, plan, random, { agent, relay });
+  connect(
+    plan: LinkPlan,
+    random: SeededRandom,
+    machines: Readonly<Record<SideName, Machine>>,
+    options = { forged: false },
+  ): Wire {
+    const wire = new Wire(this.world, plan, random, machines);
     this.#wires.add(wire);
     wire.onOver = () => this.#wires.delete(wire);
     wire.onCut = (flying) => {
       this.cuts++;
       if (flying) this.busyCuts++;
     };
+    const watcher = this.watch.wire(options);
     wire.watcher = {
-      sent: (from, bytes) => {
-        if (from === "agent" && bytes[0] === 1) this.hellos.push(bytes.slice());
-      },
-      arrived: (to) => {
+      sent: (from, bytes) => watcher.sent(from, bytes),
+      arrived: (to, bytes) => {
         this.#heardMs[to] = this.world.nowMs;
+        watcher.arrived(to, bytes);
       },
     };
     return wire;

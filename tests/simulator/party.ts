@@ -5,7 +5,6 @@ import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
 import type { Machine } from "./machine.ts";
 import { isPattern, patternBytes } from "./pattern.ts";
 import type { PartyPlan, StepPlan } from "./plan.ts";
-import { Violation } from "./world.ts";
 
 type Word = "head" | "data" | "end" | "left";
 
@@ -164,7 +163,8 @@ export class Party implements StreamHandler {
   }
 
   data(bytes: Uint8Array): void {
-    if (bytes.length === 0) return;
+    // A crumb costs credit, and nobody writes nothing.
+    if (bytes.length === 0) this.#wrong("an empty piece");
     this.#hear("data", bytes.length);
     if (!isPattern(bytes, this.#peerKey, this.#read)) this.#wrong(`bytes from ${this.#read} are others`);
     this.#read += bytes.length;
@@ -276,6 +276,6 @@ export class Party implements StreamHandler {
   }
 
   #wrong(what: string): never {
-    throw new Violation(`exchange ${this.id} at the ${this.place.side}: ${what}`);
+    return this.place.machine.world.fail(`exchange ${this.id} at the ${this.place.side}: ${what}`);
   }
 }

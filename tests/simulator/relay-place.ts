@@ -1,10 +1,10 @@
-import { type Admission, Reception } from "../../relay/reception.ts";
+import { Tokens } from "../../relay/auth/tokens.ts";
 import { Metrics } from "../../relay/metrics.ts";
 import { Names } from "../../relay/names.ts";
-import { Tokens } from "../../relay/auth/tokens.ts";
+import { type Admission, Reception } from "../../relay/reception.ts";
 import { Tunnels } from "../../relay/tunnels.ts";
-import { streamKinds } from "../../shared/kind.ts";
 import { codes } from "../../shared/errors.ts";
+import { streamKinds } from "../../shared/kind.ts";
 import type { Link } from "../../shared/link.ts";
 import { Memory } from "../../shared/mux/memory.ts";
 import type { Exchange } from "./exchange.ts";

@@ -99,14 +99,14 @@ export class Simulation {
     let faults = -1;
     this.#dialled(0);
     while (this.#planned.length > 0 || !this.exchanges.every((exchange) => exchange.finished)) {
-      if (!world.turn()) this.#fail("nothing is left to happen");
-      if (world.steps > bounds.maxSteps) this.#fail("too many steps");
+      if (!world.turn()) this.world.fail("nothing is left to happen");
+      if (world.steps > bounds.maxSteps) this.world.fail("too many steps");
       const seen = network.cuts + network.dials * 1_000 + this.#planned.length * 1e6;
       if (seen !== faults) {
         faults = seen;
         lastFaultMs = world.nowMs;
       } else if (world.nowMs > Math.max(lastFaultMs, network.outageUntilMs) + bounds.progressMs) {
-        this.#fail("no progress");
+        this.world.fail("no progress");
       }
     }
   }
@@ -139,12 +139,12 @@ export class Simulation {
     for (const place of [this.relay, ...this.agents]) {
       if (place.machine.dead) continue;
       const { memory, machine, side } = place;
-      if (memory.reservedBytes !== 0) this.#fail(`the ${side} still reserves ${memory.reservedBytes} bytes`);
-      if (machine.timers !== 0) this.#fail(`the ${side} still has ${machine.timers} timers`);
-      if (place instanceof AgentPlace && place.openStreams !== 0) this.#fail("an agent still has streams");
-      if (place instanceof AgentPlace && !place.stopped) this.#fail("an agent does not stop");
+      if (memory.reservedBytes !== 0) this.world.fail(`the ${side} still reserves ${memory.reservedBytes} bytes`);
+      if (machine.timers !== 0) this.world.fail(`the ${side} still has ${machine.timers} timers`);
+      if (place instanceof AgentPlace && place.openStreams !== 0) this.world.fail("an agent still has streams");
+      if (place instanceof AgentPlace && !place.stopped) this.world.fail("an agent does not stop");
       if (place instanceof RelayPlace && [...place.tunnels.sessions()].length > 0)
-        this.#fail("the relay still has sessions");
+        this.world.fail("the relay still has sessions");
     }
     for (const exchange of this.exchanges) this.#checkComplete(exchange);
   }
@@ -156,10 +156,13 @@ export class Simulation {
       (party) => party?.ownReset !== undefined && party.ownReset !== "no-error",
     );
     if (cancelled) return;
-    if (agent === undefined || relay === undefined) return this.#fail(`exchange ${id} never reached an agent`);
+    // Nobody is told when what it left behind is lost with its session.
+    if (agent === undefined && relay?.ownReset === "no-error") return;
+    if (agent === undefined || relay === undefined)
+      return this.world.fail(`exchange ${id} never reached an agent`);
     for (const party of [relay, agent])
       if (party.ownReset === undefined && !party.heardAll)
-        this.#fail(`exchange ${id}: the ${party.place.side} has not heard all`);
+        this.world.fail(`exchange ${id}: the ${party.place.side} has not heard all`);
   }
 
   /** A party heard a RESET: the other side's own, or for a reason that is named here. */
@@ -169,12 +172,13 @@ export class Simulation {
     exchange.failure = code;
     const nowMs = this.world.nowMs;
     const since = (atMs: number | undefined, ms: number) => atMs !== undefined && nowMs >= atMs + ms - 1;
-    if (this.#restartedMs !== undefined && exchange.openedMs <= this.#restartedMs && place.side === "agent") return;
+    if (this.#restartedMs !== undefined && exchange.openedMs <= this.#restartedMs && place.side === "agent")
+      return;
     if (peer?.place.machine.dead || this.#died) return;
     if (since(this.#supersededMs, bounds.supersededGraceMs)) return;
     if (since(this.#drainedMs, this.#drainGraceMs)) return;
     if (code === "link-lost" && nowMs - this.network.heardMs(place.side) >= bounds.resumeWindowMs - 1) return;
-    this.#fail(`exchange ${exchange.id} at the ${place.side} was reset with ${code}`);
+    this.world.fail(`exchange ${exchange.id} at the ${place.side} was reset with ${code}`);
   }
 
   // What the plan tells
@@ -205,6 +209,7 @@ export class Simulation {
         this.#restartedMs = world.nowMs;
         this.relay.machine.kill();
         network.relay = undefined;
+        network.watch.forget();
         world.at(world.nowMs + event.downMs, () => {
           this.relay = this.#newRelay();
           this.#retry();
@@ -295,9 +300,5 @@ export class Simulation {
     });
     this.agents.push(place);
     place.start();
-  }
-
-  #fail(what: string): never {
-    throw new Violation(`${what} (at ${Math.round(this.world.nowMs)} ms)`);
   }
 }

@@ -25,6 +25,8 @@ export class World {
   steps = 0;
   /** A digest of all that was noted: two runs of one seed must agree. */
   trace = 0;
+  /** The first rule that was broken: whoever threw, the throw may have been lost in a promise. */
+  #failure: Violation | undefined;
   #order = 0;
   #perInstant = 0;
   readonly #heap: Happening[] = [];
@@ -53,6 +55,12 @@ export class World {
   /** Once all that happens at this instant has happened. */
   atTurnEnd(run: () => void): void {
     this.#turnEnds.push(run);
+  }
+
+  /** A rule is broken: the run is over. */
+  fail(what: string): never {
+    this.#failure ??= new Violation(`${what} (at ${this.nowMs.toFixed(1)} ms)`);
+    throw this.#failure;
   }
 
   /** Adds numbers to the digest (murmur3's mixing). */
@@ -99,9 +107,10 @@ export class World {
   /** After each thing that has happened: what it promised happens too. */
   settle(): void {
     drainMicrotasks();
+    if (this.#failure !== undefined) throw this.#failure;
     this.steps++;
     if (++this.#perInstant > worldLimits.maxPerInstant)
-      throw new Violation(`livelock: ${this.#perInstant} steps and no time passes`);
+      this.fail(`livelock: ${this.#perInstant} steps and no time passes`);
   }
 
   #next(): Happening | undefined {

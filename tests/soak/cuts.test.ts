@@ -34,6 +34,7 @@ test(
       report.counted,
     ]);
     figures.note("cuts by kind, and those that counted", report.kinds);
+    figures.note("why the others did not count", report.missed);
     figures.note("cuts that took so many links at once", report.linksAtOnce);
     figures.note("dials, and what the agent told of its links", [report.dials, cuts.links]);
     figures.note("exchanges open at a cut, at least", Math.min(...cuts.openAtCuts));

@@ -3,7 +3,7 @@ import { Ongoing } from "../blackbox/ongoing.ts";
 import type { Program } from "../blackbox/programs/program.ts";
 import { startAgent, startTunnel, type Tunnel } from "../blackbox/programs/tunnel.ts";
 import { within } from "../blackbox/programs/within.ts";
-import { RawOrigin } from "../blackbox/raw/origin.ts";
+import { answerOk, RawOrigin } from "../blackbox/raw/origin.ts";
 import { visit } from "../blackbox/raw/visitor.ts";
 import { opcodes, RawWebSocket } from "../blackbox/raw/websocket.ts";
 import { Figures } from "./figures.ts";
@@ -32,6 +32,7 @@ test(
   async () => {
     const idle = await startAgent(tunnel.relay, { origin: origin.port, name: "idle", token: tunnel.token });
     origin.script = async (exchange) => {
+      if (exchange.head.field("upgrade") === undefined) return answerOk(exchange);
       const socket = await RawWebSocket.accept(exchange);
       for (;;) await socket.send(opcodes.text, await socket.text());
     };

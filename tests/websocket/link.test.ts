@@ -61,7 +61,9 @@ function setUp(role: "agent" | "relay", early?: Uint8Array) {
   const socket = new FakeSocket(role === "agent");
   const link = new WebSocketLink(socket, { role, clock, ...(early && { early }) });
   const heard: string[] = [];
+  let lives = 0;
   link.handler = {
+    heard: () => void lives++,
     message: (bytes) => heard.push(`message ${bytes.toHex()}`),
     text: (text) => heard.push(`text ${text}`),
     drained: () => heard.push("drained"),
@@ -72,6 +74,7 @@ function setUp(role: "agent" | "relay", early?: Uint8Array) {
     socket,
     link,
     heard,
+    lives: () => lives,
     timers,
     /** Bytes come from the peer. */
     come: (...parts: Uint8Array[]) => socket.handler.data(Buffer.concat(parts)),
@@ -173,6 +176,21 @@ for (const role of ["agent", "relay"] as const) {
       }
     });
 
+    test("takes each piece of bytes for a sign of life, be it part of a message or a ping, until it closes", () => {
+      const { link, come, frame, lives, heard, socket } = setUp(role);
+      const whole = frame("binary", new Uint8Array(100));
+      for (let at = 0; at < whole.length; at += 10) come(whole.subarray(at, at + 10));
+      expect(lives()).toBe(Math.ceil(whole.length / 10));
+      expect(heard).toHaveLength(1);
+      const before = lives();
+      come(frame("ping"));
+      expect(lives()).toBe(before + 1);
+      link.close(1_000, "");
+      come(frame("binary", "late"));
+      socket.handler.closed({ reset: false });
+      expect(lives()).toBe(before + 1);
+    });
+
     test("a destroy from inside a message stops the rest of the chunk", () => {
       const { socket, link, come, frame, heard } = setUp(role);
       const { handler } = link;
@@ -192,7 +210,9 @@ for (const role of ["agent", "relay"] as const) {
       const early = setUp(role).frame("binary", "early");
       const first = setUp(role, early.slice());
       expect(first.heard).toEqual([]);
+      expect(first.lives()).toBe(0);
       first.turn();
+      expect(first.lives()).toBe(1);
       expect(first.heard).toEqual(["message 6561726c79"]);
       const second = setUp(role, early.slice());
       second.come(second.frame("binary", "m"));
