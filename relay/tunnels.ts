@@ -153,7 +153,9 @@ export class Tunnels {
     // Only its first session takes over: a redial of an older instance must not, whoever has joined meanwhile.
     const takesOver = own.length === 0 && !options.join;
     const superseded = takesOver ? present.filter((other) => !isLeaving(other)) : [];
-    const replaced = own.filter((other) => other.slot === session.slot && !isLeaving(other));
+    const replaced = own.filter(
+      (other) => other.slot === session.slot && !isLeaving(other) && !other.driver.session.saysGoaway,
+    );
     for (const other of [...superseded, ...replaced]) other.leaving = true;
     session.generation = own[0]?.generation ?? tunnel.generation;
     for (const one of [session, ...superseded]) this.remember(one, options.nowMs);

@@ -236,8 +236,18 @@ export class Driver {
   private get facts(): LinkFacts {
     const { ledger, unacknowledgedBytes, tripMs, openStreams } = this.session;
     const { oldest, acknowledgedCount: acknowledged, received, flight } = ledger;
-    const { worstTripMs, rate } = flight;
-    return { oldest, unacknowledgedBytes, tripMs, openStreams, acknowledged, received, worstTripMs, rate };
+    const { worstTripMs, rate, linkRate } = flight;
+    return {
+      oldest,
+      unacknowledgedBytes,
+      tripMs,
+      openStreams,
+      acknowledged,
+      received,
+      worstTripMs,
+      rate,
+      linkRate,
+    };
   }
 
   /** The link is to be looked at in time; a timer that fires too early costs a look. */

@@ -27,8 +27,10 @@ export interface LinkFacts {
   readonly unacknowledgedBytes: number;
   readonly tripMs: number;
   readonly worstTripMs: number;
-  /** Bytes a millisecond; 0: not known. */
+  /** Bytes a millisecond, of late; 0: not known. */
   readonly rate: number;
+  /** The same of this link alone. */
+  readonly linkRate: number;
   readonly openStreams: number;
   /** How many counted messages were acknowledged so far. */
   readonly acknowledged: number;
@@ -165,8 +167,8 @@ export class Liveness {
   }
 
   private deadAfterMs(facts: LinkFacts): number {
-    const { worstTripMs, tripMs, unacknowledgedBytes, rate } = facts;
-    const transferMs = unacknowledgedBytes / (rate || limits.unknownRate);
+    const { worstTripMs, tripMs, unacknowledgedBytes, linkRate } = facts;
+    const transferMs = unacknowledgedBytes / (linkRate || limits.unknownRate);
     const basicMs = limits.deathBaseMs + Math.max(worstTripMs, tripMs) + transferMs;
     const boundMs = Math.min(limits.maxDelayMs, Math.max(limits.minDeathMs, basicMs));
     return Math.min(limits.maxDelayMs, boundMs * (this.hasProgress(facts) ? 1 : 2 ** this.deaths));

@@ -32,6 +32,8 @@ export interface VisitorSide {
   readonly remote: string;
   /** What is told to origins of this visitor. */
   readonly forwarded: ForwardedLines;
+  /** No other request will be read on this socket: an answer says so. */
+  readonly closing: boolean;
   /** Bytes written that have not left. */
   readonly queued: number;
   write(bytes: Uint8Array): void;
@@ -242,6 +244,8 @@ export class Exchange implements StreamHandler {
 
   private final(head: ResponseHead, framing: Framing, http: Uint8Array): void {
     const { head: request, prefix } = this.options;
+    // An upload that goes on does so beyond its answer; the socket is closed later.
+    if (this.visitor.closing && this.requestComplete) this.keepAlive = false;
     this.status = head.status;
     this.state = "body";
     let fields = withoutOurs(withoutHopByHop(head.fields, { keepUpgrade: false }));

@@ -41,7 +41,7 @@ export class HttpIngress implements VisitorPlace {
       const sinceMs = idleSinceMs.get(visitor);
       if (visitor.busy) idleSinceMs.delete(visitor);
       else if (sinceMs === undefined) idleSinceMs.set(visitor, nowMs);
-      else if (nowMs - sinceMs >= drainLimits.idleMs) visitor.timeOut();
+      else if (nowMs - sinceMs >= drainLimits.idleMs) visitor.retire();
     };
     for (const visitor of this.visitors) look(visitor, clock.now());
     this.cancelSweep();

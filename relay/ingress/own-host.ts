@@ -136,7 +136,7 @@ export class OwnHost {
     }
     const bytes = new Uint8Array(await response.arrayBuffer());
     const asked = fieldValue(head.fields, "connection")?.toLowerCase();
-    const keepAlive = head.minor === 1 && asked?.includes("close") !== true;
+    const keepAlive = head.minor === 1 && asked?.includes("close") !== true && !this.draining();
     const fields: string[] = [];
     for (const [name, value] of response.headers) if (name !== "content-length") fields.push(name, value);
     fields.push("Content-Length", String(bytes.length));

@@ -56,6 +56,9 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
   get busy(): boolean {
     return this.exchange !== undefined || this.own;
   }
+  get closing(): boolean {
+    return this.ingress.deps.ownHost.draining();
+  }
   get remote(): string {
     return this.socket.remote;
   }
@@ -123,7 +126,8 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
 
   done(exchange: Exchange, options: { readonly keepAlive: boolean }): void {
     this.report(exchange);
-    if (!options.keepAlive || this.halfClosed || this.ingress.deps.ownHost.draining()) this.linger();
+    // An answer that promised to keep the socket is held to it: the next request may be under way.
+    if (!options.keepAlive || this.halfClosed) this.linger();
     else this.nextRequest();
   }
 
@@ -170,6 +174,11 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
     }
     this.giveAnswer("request-timeout", undefined, undefined, {});
     this.linger();
+  }
+
+  /** FIN where no request has begun; one that comes after all is dropped unread, and safe to send elsewhere. */
+  retire(): void {
+    if (!this.busy && this.mode === "http" && this.reader.between) this.linger();
   }
 
   destroy(): void {
@@ -288,7 +297,7 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
   }
 
   private redirect(location: string, head: RequestHead, framing: Framing): void {
-    const keepAlive = staysOpen(head, framing);
+    const keepAlive = staysOpen(head, framing) && !this.closing;
     const fields = [
       "Location",
       location,
@@ -314,10 +323,10 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
     framing: Framing | undefined,
     context: AnswerContext,
   ): boolean {
-    const { metrics, ownHost } = this.ingress.deps;
+    const { metrics } = this.ingress.deps;
     const status = codes[code].status ?? 500;
     const keepAlive =
-      head !== undefined && framing !== undefined && staysOpen(head, framing) && !ownHost.draining();
+      head !== undefined && framing !== undefined && staysOpen(head, framing) && !this.closing;
     const fields = head?.fields ?? [];
     const accept = fieldValue(fields, "accept");
     const host = fieldValue(fields, "host");

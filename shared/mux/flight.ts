@@ -55,6 +55,11 @@ export class Flight {
     return this.rates.value || this.earlierRate;
   }
 
+  /** The same of this link alone. */
+  get linkRate(): number {
+    return this.rates.value;
+  }
+
   get full(): boolean {
     return this.unacknowledgedBytes >= this.budgetBytes;
   }
@@ -80,7 +85,7 @@ export class Flight {
 
   /** How large a message may be, so that the link does not carry it for long. */
   get messageBytes(): number {
-    const rate = this.rates.value;
+    const rate = this.linkRate;
     if (rate === 0) return limits.firstMessageBytes;
     const bytes = Math.floor(rate * limits.messageMs);
     return Math.min(limits.maxMessageBytes, Math.max(limits.slowMessageBytes, bytes));

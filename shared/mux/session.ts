@@ -68,6 +68,10 @@ export class Session implements StreamHost {
   get leaving(): boolean {
     return this.ended || this.peerGoaway || (this.said?.kind ?? 0) > 0 || this.streams.next === undefined;
   }
+  /** We have said GOAWAY. */
+  get saysGoaway(): boolean {
+    return this.said !== undefined;
+  }
   /** Every open stream has something to send: to wait for more before sending gains nothing. */
   get allWaiting(): boolean {
     const { waitingStreams } = this.outbox;

@@ -38,9 +38,11 @@ export class End {
   readonly sent: Sent[] = [];
   /** `wake` was called since the last poll that gave nothing. */
   awake = false;
-  /** Sizes of counted messages, in the order of their numbers. */
-  readonly receivedSizes: number[] = [];
+  /** Sizes of counted messages that this side has sent, in the order of their numbers. */
   readonly sentSizes: number[] = [];
+  /** Counted messages that came on the present link, and the number of the first of them. */
+  private arrivedSizes: number[] = [];
+  private arrivedFrom = 1;
   over: string | undefined;
   goaways: string[] = [];
 
@@ -84,9 +86,20 @@ export class End {
     return talk;
   }
 
-  /** Bytes of counted messages that this side has received and not acknowledged. */
+  /** A counted message came, be it again. */
+  arrived(bytes: number): void {
+    this.arrivedSizes.push(bytes);
+  }
+
+  /** A new link, on which the peer's messages are numbered from `from`. */
+  linked(from: number): void {
+    this.arrivedSizes = [];
+    this.arrivedFrom = from;
+  }
+
+  /** Bytes of counted messages that came on this link and are not acknowledged. */
   get untoldBytes(): number {
-    return sum(this.receivedSizes.slice(this.oracle.ackedByMe));
+    return sum(this.arrivedSizes.slice(Math.max(0, this.oracle.ackedByMe + 1 - this.arrivedFrom)));
   }
 
   /** Bytes of counted messages that this side has sent and the peer has not acknowledged. */
@@ -165,10 +178,9 @@ export class Pair {
   deliver(end: End): Verdict[] | undefined {
     const message = end.inbox.shift();
     if (message === undefined) return undefined;
-    const { received } = end.oracle;
+    if (message.counted) end.arrived(message.bytes.length);
     const verdicts = end.oracle.receive(message.bytes);
     for (const verdict of verdicts) this.checkVerdict(verdict, end);
-    if (end.oracle.received > received) end.receivedSizes.push(message.bytes.length);
     end.session.handleMessage(message.bytes, this.nowMs);
     this.checkBounds(end);
     return verdicts;
@@ -202,6 +214,8 @@ export class Pair {
       agent.oracle.resume({ peerReceived: received, told, first }),
     ];
     if (faults.some((fault) => fault !== undefined)) throw new Error(`an oracle refuses: ${faults}`);
+    relay.linked(received + 1);
+    agent.linked(first);
     relay.session.resume({ peerReceived: first - 1, told: received, tripMs }, this.nowMs);
     agent.session.resume({ peerReceived: received, told: first - 1, tripMs }, this.nowMs);
   }

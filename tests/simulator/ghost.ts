@@ -27,6 +27,8 @@ export class Ghost {
     const { relay, watch, world } = network;
     const old = watch.hellos.at(-1 - age);
     if (relay === undefined || old === undefined || world.nowMs - old.sentMs > ghostLimits.oldestMs) return;
+    // One that is not stale would be heard in its sender's stead.
+    if (!watch.isStale(old.hello)) return;
     // Where there is nothing to resume, whoever has the credential may begin afresh.
     const { session = "" } = old.hello.resume ?? {};
     if (forged !== undefined && relay.tunnels.session(session) === undefined) return;

@@ -135,7 +135,7 @@ function makeEvents(random: SeededRandom, links: number): EventPlan[] {
   add(0.3, () => ({ do: "renew" }));
   add(0.12, () => ({ do: "restart", downMs: random.skewed(1, 5_000) }));
   add(0.1, () => ({ do: "takeover", olderDies: random.chance(0.4) }));
-  add(0.12, () => ({ do: "drain", graceMs: random.pick([2_000, 30_000]) }));
+  add(0.12, () => ({ do: "drain", graceMs: random.pick([2_000, 30_000]), stops: random.chance(0.6) }));
   add(0.06, () => ({ do: "outage", ms: random.pick([20_000, 90_000]) }));
   return events;
 }

@@ -113,7 +113,7 @@ export class Network {
       this.cuts++;
       if (flying) this.busyCuts++;
     };
-    const watcher = this.watch.wire(options);
+    const watcher = this.watch.wire(machines.relay, options);
     wire.watcher = {
       sent: (from, bytes) => watcher.sent(from, bytes),
       arrived: (to, bytes) => {

@@ -78,7 +78,11 @@ export type EventPlan = When &
     | { readonly do: "jump"; readonly side: "agent" | "relay"; readonly ms: number }
     | { readonly do: "restart"; readonly downMs: number }
     | { readonly do: "takeover"; readonly olderDies: boolean }
-    | { readonly do: "drain"; readonly graceMs: number }
+    | {
+        readonly do: "drain";
+        readonly graceMs: number /** It stops, and another takes its place. */;
+        readonly stops: boolean;
+      }
     | { readonly do: "renew" }
     /** No dial succeeds, and no byte arrives, for so long. */
     | { readonly do: "outage"; readonly ms: number }

@@ -33,6 +33,7 @@ export class RelayPlace implements Place {
   readonly holders = new Set<Party>();
   readonly tunnels: Tunnels;
   readonly #reception: Reception;
+  #draining = false;
 
   constructor(
     readonly machine: Machine,
@@ -58,7 +59,7 @@ export class RelayPlace implements Place {
       log: { write() {} },
       random,
       urlsOf: () => ["http://blue.localhost"],
-      draining: () => false,
+      draining: () => this.#draining,
     });
   }
 
@@ -79,4 +80,18 @@ export class RelayPlace implements Place {
     for (const { driver } of [...this.tunnels.sessions()])
       driver.session.goaway("drain", "going-away", graceMs, codes["going-away"].meaning);
   }
+
+  /** Stops as a relay does that has a successor. */
+  retire(graceMs: number): void {
+    const { machine } = this;
+    this.#draining = true;
+    this.drain(graceMs);
+    machine.at(machine.now() + graceMs, () => {
+      for (const { driver } of [...this.tunnels.sessions()]) driver.close("going-away");
+      machine.at(machine.now() + closeMs, () => machine.kill());
+    });
+  }
 }
+
+/** What was said leaves before the process ends. */
+const closeMs = 1_000;

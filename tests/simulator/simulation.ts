@@ -4,7 +4,7 @@ import { Exchange } from "./exchange.ts";
 import { Ghost } from "./ghost.ts";
 import { Machine } from "./machine.ts";
 import { Network } from "./network.ts";
-import type { Party } from "./party.ts";
+import type { Party, Place } from "./party.ts";
 import type { EventPlan, Plan, When } from "./plan.ts";
 import { SeededRandom } from "./random.ts";
 import { RelayPlace } from "./relay-place.ts";
@@ -52,6 +52,8 @@ export class Simulation {
   #drainedMs: number | undefined;
   #drainGraceMs = 0;
   #died = false;
+  /** Relays that have a successor: what they hold can't be resumed. */
+  readonly #retired = new Set<Place>();
   #retryScheduled = false;
 
   constructor(readonly plan: Plan) {
@@ -139,9 +141,11 @@ export class Simulation {
     for (const place of [this.relay, ...this.agents]) {
       if (place.machine.dead) continue;
       const { memory, machine, side } = place;
-      if (memory.reservedBytes !== 0) this.world.fail(`the ${side} still reserves ${memory.reservedBytes} bytes`);
+      if (memory.reservedBytes !== 0)
+        this.world.fail(`the ${side} still reserves ${memory.reservedBytes} bytes`);
       if (machine.timers !== 0) this.world.fail(`the ${side} still has ${machine.timers} timers`);
-      if (place instanceof AgentPlace && place.openStreams !== 0) this.world.fail("an agent still has streams");
+      if (place instanceof AgentPlace && place.openStreams !== 0)
+        this.world.fail("an agent still has streams");
       if (place instanceof AgentPlace && !place.stopped) this.world.fail("an agent does not stop");
       if (place instanceof RelayPlace && [...place.tunnels.sessions()].length > 0)
         this.world.fail("the relay still has sessions");
@@ -175,6 +179,7 @@ export class Simulation {
     if (this.#restartedMs !== undefined && exchange.openedMs <= this.#restartedMs && place.side === "agent")
       return;
     if (peer?.place.machine.dead || this.#died) return;
+    if (exchange.relayLife !== undefined && this.#retired.has(exchange.relayLife)) return;
     if (since(this.#supersededMs, bounds.supersededGraceMs)) return;
     if (since(this.#drainedMs, this.#drainGraceMs)) return;
     if (code === "link-lost" && nowMs - this.network.heardMs(place.side) >= bounds.resumeWindowMs - 1) return;
@@ -209,7 +214,6 @@ export class Simulation {
         this.#restartedMs = world.nowMs;
         this.relay.machine.kill();
         network.relay = undefined;
-        network.watch.forget();
         world.at(world.nowMs + event.downMs, () => {
           this.relay = this.#newRelay();
           this.#retry();
@@ -226,7 +230,7 @@ export class Simulation {
       case "drain":
         this.#drainedMs = world.nowMs;
         this.#drainGraceMs = event.graceMs;
-        this.relay.machine.hear(() => this.relay.drain(event.graceMs));
+        this.#drain(event);
         break;
       case "renew":
         agent?.machine.hear(() => agent.renew());
@@ -237,6 +241,15 @@ export class Simulation {
       case "stale":
         this.#ghost.come(event);
     }
+  }
+
+  #drain({ graceMs, stops }: EventPlan & { readonly do: "drain" }): void {
+    const old = this.relay;
+    if (!stops) return old.machine.hear(() => old.drain(graceMs));
+    old.machine.hear(() => old.retire(graceMs));
+    this.#retired.add(old);
+    this.relay = this.#newRelay();
+    this.#retry();
   }
 
   // Visitors

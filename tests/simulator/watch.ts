@@ -1,5 +1,6 @@
 import { type Hello, readHello, readWelcome, type Welcome } from "../../shared/handshake.ts";
 import { frameBit, RecordType, readCount, readU24, recordHeaderBytes } from "../../shared/mux/frame.ts";
+import type { Machine } from "./machine.ts";
 import type { SideName, WireWatcher } from "./wire.ts";
 import type { World } from "./world.ts";
 
@@ -15,6 +16,8 @@ class Way {
 }
 
 interface SessionWatch {
+  /** The process that holds it. */
+  readonly relay: Machine;
   /** By the side that receives. */
   readonly ways: Readonly<Record<SideName, Way>>;
   attempt: number;
@@ -33,25 +36,31 @@ export interface KeptHello {
 export class Watch {
   readonly hellos: KeptHello[] = [];
   readonly #sessions = new Map<string, SessionWatch>();
+  /** The highest attempt that a relay has heard, by instance and slot. */
+  readonly #attempts = new Map<string, number>();
 
   constructor(private readonly world: World) {}
 
   /** One for each link. `forged`: its HELLO must not be believed. */
-  wire({ forged }: { readonly forged: boolean }): WireWatcher {
+  wire(relay: Machine, { forged }: { readonly forged: boolean }): WireWatcher {
     const { world } = this;
-    const seen = new WireWatch(world, this.#sessions, forged);
+    const seen = new WireWatch(world, relay, this.#sessions, forged);
     return {
       sent: (from, bytes) => {
         const hello = seen.sent(from, bytes);
         if (hello !== undefined && !forged) this.hellos.push({ hello, sentMs: world.nowMs });
       },
-      arrived: (to, bytes) => seen.arrived(to, bytes),
+      arrived: (to, bytes) => {
+        const hello = seen.arrived(to, bytes);
+        if (hello === undefined || forged) return;
+        this.#attempts.set(placeOf(hello), Math.max(hello.attempt, this.#attempts.get(placeOf(hello)) ?? 0));
+      },
     };
   }
 
-  /** The relay has lost its memory. */
-  forget(): void {
-    this.#sessions.clear();
+  /** Whether a relay has heard this HELLO, or a later one of its place: then this one is stale. */
+  isStale(hello: Hello): boolean {
+    return hello.attempt <= (this.#attempts.get(placeOf(hello)) ?? 0);
   }
 }
 
@@ -65,6 +74,7 @@ class WireWatch {
 
   constructor(
     private readonly world: World,
+    private readonly relay: Machine,
     private readonly sessions: Map<string, SessionWatch>,
     private readonly forged: boolean,
   ) {}
@@ -88,17 +98,18 @@ class WireWatch {
     return hello.value;
   }
 
-  arrived(to: SideName, bytes: Uint8Array): void {
+  arrived(to: SideName, bytes: Uint8Array): Hello | undefined {
     if (this.#session === undefined) {
-      if (to !== "relay") return;
+      if (to !== "relay") return undefined;
       const hello = readHello(bytes);
       if (hello.kind === "ok") this.#hello = hello.value;
-      return;
+      return this.#hello;
     }
-    if (bytes[0] === RecordType.welcome || framesAt(bytes) === undefined) return;
+    if (bytes[0] === RecordType.welcome || framesAt(bytes) === undefined) return undefined;
     const number = ++this.#arrived[to];
     const way = this.#session.ways[to];
     way.arrived = Math.max(way.arrived, number);
+    return undefined;
   }
 
   #welcomed({ session: id, resumed, first, received }: Welcome): void {
@@ -107,11 +118,11 @@ class WireWatch {
     let session = this.sessions.get(id);
     if (!resumed) {
       if (session !== undefined) this.world.fail("a session id is given twice");
-      session = { ways: { agent: new Way(), relay: new Way() }, attempt: 0 };
+      session = { relay: this.relay, ways: { agent: new Way(), relay: new Way() }, attempt: 0 };
       this.sessions.set(id, session);
     } else {
       if (this.forged) this.world.fail("a forged HELLO is believed");
-      if (session === undefined) return this.world.fail("a session is resumed that never began");
+      if (session?.relay !== this.relay) return this.world.fail("a session is resumed that never began");
       if (hello.attempt <= session.attempt) this.world.fail("an old attempt is accepted");
       this.#tell(session.ways.relay, received, "WELCOME");
       if (first <= hello.received || first > session.ways.agent.arrived + 1)
@@ -147,6 +158,11 @@ class WireWatch {
       this.world.fail(`${where} tells ${count} messages, and ${way.arrived} have come`);
     for (; way.told < count; way.told++) way.digests.delete(way.told + 1);
   }
+}
+
+/** The place in a pool that a HELLO is for. */
+function placeOf({ instance, slot }: Hello): string {
+  return `${instance} ${slot}`;
 }
 
 /** The count of an ACK, which is the first record if it is there. */
