@@ -135,6 +135,7 @@ function serveShape(values: Values): RelayOptions {
     dataAsked: values.text("--data") !== undefined,
     nameTtlMs: within("--name-ttl", () => parseDuration(values.text("--name-ttl") ?? "24h")),
     memoryBytes,
+    resumeWindowMs: within("--resume-window", () => parseDuration(values.text("--resume-window") ?? "60s")),
     graceMs: within("--grace", () => parseDuration(values.text("--grace") ?? "30s")),
     quiet: values.flag("--quiet"),
     json: values.flag("--json"),

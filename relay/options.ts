@@ -25,6 +25,7 @@ export interface RelayOptions extends SecretSource {
   /** Paths of PEM files: https and wss without a proxy. */
   readonly tls?: { readonly cert: string; readonly key: string };
   readonly memoryBytes: number;
+  readonly resumeWindowMs: number;
   readonly graceMs: number;
   /** Requests are not logged. */
   readonly quiet: boolean;

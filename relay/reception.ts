@@ -29,6 +29,8 @@ export interface ReceptionDeps {
   readonly random: (bytes: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer>;
   /** The public addresses of a tunnel. */
   readonly urlsOf: (name: string) => string[];
+  /** How long a session waits for another link. */
+  readonly resumeWindowMs: number;
   /** No new agents: the relay is stopping. */
   readonly draining: () => boolean;
 }
@@ -56,7 +58,6 @@ const receptionLimits = {
   maxLinks: 60_000,
   /** How long streams of a session that was superseded, or whose token has expired, may go on. */
   retireGraceMs: 30_000,
-  resumeWindowMs: 60_000,
 } as const;
 
 /** What every WELCOME says alike. */
@@ -65,7 +66,6 @@ const given = {
   features: [] as string[],
   window: limits.initialWindowBytes,
   streams: limits.maxStreams,
-  resumeWindowMs: receptionLimits.resumeWindowMs,
 };
 
 /** Where agents arrive: the credential, the handshake, and the session that comes of it. */
@@ -154,7 +154,7 @@ export class Reception {
     { instance, slot, attempt, received, resume }: Hello,
     { gone, tripMs }: Arrival,
   ): Code | undefined {
-    const { log, urlsOf, tunnels } = this.deps;
+    const { log, urlsOf, tunnels, resumeWindowMs } = this.deps;
     const { driver, id, secret } = agent;
     const { ledger } = driver.session;
     const isSame =
@@ -171,7 +171,14 @@ export class Reception {
     const peerReceived = Math.max(received, ledger.acknowledgedCount);
     const counts = { resumed: true, first: peerReceived + 1, received: ledger.received };
     link.send(
-      writeWelcome({ ...counts, ...given, session: id, generation: agent.generation, urls: urlsOf(name) }),
+      writeWelcome({
+        ...counts,
+        ...given,
+        session: id,
+        generation: agent.generation,
+        urls: urlsOf(name),
+        resumeWindowMs,
+      }),
     );
     driver.link(link, gone, { peerReceived, told: ledger.received, tripMs });
     this.expireWith(claims, agent);
@@ -188,7 +195,7 @@ export class Reception {
     { gone, tripMs }: Arrival,
   ): Code | undefined {
     const { deps } = this;
-    const { clock, tunnels, metrics, random } = deps;
+    const { clock, tunnels, metrics, random, resumeWindowMs } = deps;
     const { instance, slot, attempt, join } = hello;
     const nowMs = clock.now();
     // What would have resumed a session of a relay that is leaving must not begin one here.
@@ -220,8 +227,7 @@ export class Reception {
         // Nothing that an agent may open is served yet: the kinds that need it come with their own ingress.
         opened: () => undefined,
         goaway: (kind) => {
-          if (kind !== "error") agent.saidBye = true;
-          tunnels.changed(agent);
+          if (kind !== "error") tunnels.saidBye(agent);
         },
         linkState: (state) => {
           // Nobody comes back for a session that has said goodbye and has nothing open.
@@ -232,7 +238,7 @@ export class Reception {
         doubted() {},
         over: (code) => this.over(agent, code),
       },
-      { pingsWhenIdle: false, resumeWindowMs: receptionLimits.resumeWindowMs },
+      { pingsWhenIdle: false, resumeWindowMs },
     );
     const id = base64url(random(new Uint8Array(16)));
     const secret = base64url(random(new Uint8Array(32)));
@@ -245,7 +251,7 @@ export class Reception {
     link.send(
       writeWelcome({
         ...{ ...counts, ...given, session: id, secret },
-        ...{ generation: agent.generation, urls: deps.urlsOf(name) },
+        ...{ generation: agent.generation, urls: deps.urlsOf(name), resumeWindowMs },
       }),
     );
     metrics.sessions++;

@@ -1,6 +1,7 @@
 import type { Clock } from "../shared/clock.ts";
 import { codes } from "../shared/errors.ts";
 import { Memory } from "../shared/mux/memory.ts";
+import { watchSleep } from "../shared/sleep.ts";
 import type { Listen, Listener } from "../shared/socket.ts";
 import { controlPlane } from "./app.ts";
 import { Tokens } from "./auth/tokens.ts";
@@ -32,6 +33,8 @@ export interface RelayConfig {
   /** Where names are kept. Absent: in memory. */
   readonly names?: NameStore;
   readonly memoryBytes?: number;
+  /** How long a session waits for its agent's next link; 60 s where absent. */
+  readonly resumeWindowMs?: number;
   readonly log?: RelayLog;
   /** PEM texts: https and wss without a proxy. */
   readonly tls?: { readonly cert: string; readonly key: string } | undefined;
@@ -53,13 +56,15 @@ const relayLimits = {
   maxNames: 200_000,
   /** So that one token can't take them all. */
   maxNamesPerOwner: 10_000,
+  /** Promised to users: a laptop that changes networks is back by then. */
+  resumeWindowMs: 60_000,
   /** Lapsed names are looked for this often. */
   sweepMs: 60_000,
 } as const;
 
 /** Puts a relay together and starts it. Rejects with `port-in-use`. */
 export async function startRelay(config: RelayConfig): Promise<RunningRelay> {
-  const { clock, random, publicUrl, domains, routing } = config;
+  const { clock, random, publicUrl, domains, routing, resumeWindowMs = relayLimits.resumeWindowMs } = config;
   let state: "starting" | "ready" | "draining" = "starting";
   const draining = () => state === "draining";
   const metrics = new Metrics();
@@ -67,7 +72,7 @@ export async function startRelay(config: RelayConfig): Promise<RunningRelay> {
   const log = config.log ?? { write() {} };
   const { maxNames, maxNamesPerOwner } = relayLimits;
   const names = new Names({ ttlMs: config.nameTtlMs, random, maxNames, maxNamesPerOwner }, config.names);
-  const tunnels = new Tunnels(names, memory);
+  const tunnels = new Tunnels(names, { memory, resumeWindowMs });
   const hold = new Hold({ clock, metrics });
   tunnels.onReady = (name) => hold.tryAgain(name);
   const tokens = new Tokens(config.secret);
@@ -85,6 +90,7 @@ export async function startRelay(config: RelayConfig): Promise<RunningRelay> {
     log,
     random,
     urlsOf,
+    resumeWindowMs,
     draining,
   });
   const app = controlPlane({
@@ -122,6 +128,9 @@ export async function startRelay(config: RelayConfig): Promise<RunningRelay> {
     cancelSweep = clock.at(clock.now() + relayLimits.sweepMs, sweep);
   };
   sweep();
+  const cancelSleep = watchSleep(clock, () => {
+    for (const { driver } of tunnels.sessions()) driver.slept();
+  });
   state = "ready";
   log.write({ event: "listening", url });
 
@@ -134,6 +143,7 @@ export async function startRelay(config: RelayConfig): Promise<RunningRelay> {
       driver.session.goaway("drain", "going-away", graceMs, codes["going-away"].meaning);
     await ingress.drain(graceMs);
     cancelSweep();
+    cancelSleep();
     for (const { driver } of [...tunnels.sessions()]) driver.close("going-away");
     ingress.close();
   };

@@ -20,6 +20,11 @@ export function serveSwitches(): Option[] {
     ...secretSwitches(),
     switchOf("--name-ttl <duration>", "how long a name stays its owner's after the last agent left", "24h"),
     switchOf("--memory <size>", "cap for buffers", "512MiB"),
+    switchOf(
+      "--resume-window <duration>",
+      "how long open streams wait for an agent that lost its links",
+      "60s",
+    ),
     switchOf("--grace <duration>", "time that open streams get to finish on SIGTERM", "30s"),
     switchOf("--quiet", "no log line for each request"),
     switchOf("--json", "one JSON object a line on stdout; logs to stderr"),
@@ -88,6 +93,7 @@ Examples:
   relay --data /var/lib/underpass --name-ttl 7d          where things are kept, and names for longer
   relay --reuse-port                                     start the next one beside it, then stop this one
   relay --quiet                                          busy, and logged by the proxy before it
+  relay --resume-window 5m                               for agents that are often away for minutes
   relay --memory 1GiB --grace 10s --json                 for a supervisor that reads JSON lines
 `;
 export const tokenExamples = `

@@ -13,8 +13,6 @@ export interface Tunnel {
 }
 
 const tunnelLimits = {
-  /** As long as a session can be resumed: two supervisors of one name must not fight, and visitors may wait. */
-  rememberedForMs: 60_000,
   maxRemembered: 100_000,
   /** Of one name, links or not: then the one that waits longest for a link ends. */
   maxSessions: 256,
@@ -22,12 +20,21 @@ const tunnelLimits = {
   evenAnswerMs: 1,
 } as const;
 
+export interface TunnelsOptions {
+  /** Sessions without a link may hold a quarter of it. */
+  readonly memory: Memory;
+  /** How long a session can be resumed. So long two supervisors of one name must not fight, and visitors may wait. */
+  readonly resumeWindowMs: number;
+}
+
 /** A tunnel served by sessions of this process. */
 class LocalTunnel implements Tunnel {
   readonly sessions = new Set<AgentSession>();
   generation = 0;
   /** Of the last instance that came without `join`: older ones have lost the name. */
   exclusiveGeneration = 0;
+  /** The newest instance has said goodbye. */
+  isBye = false;
 
   constructor(readonly name: string) {}
 
@@ -46,7 +53,16 @@ class LocalTunnel implements Tunnel {
     let best: AgentSession | undefined;
     for (const session of this.sessions)
       if (takesStreams(session) && (best === undefined || isQuicker(session, best))) best = session;
-    return best?.driver.session.open(kind, fields, handler);
+    if (best === undefined) return undefined;
+    const stream = best.driver.session.open(kind, fields, handler);
+    if (stream !== undefined) return stream;
+    // It has as many as it may: any other will do.
+    for (const session of this.sessions) {
+      const other = session !== best && takesStreams(session);
+      const opened = other ? session.driver.session.open(kind, fields, handler) : undefined;
+      if (opened !== undefined) return opened;
+    }
+    return undefined;
   }
 }
 
@@ -61,11 +77,14 @@ export class Tunnels {
   private suspendedBytes = 0;
   private lastGeneration = 0;
   /** By name and instance: who came, was superseded, or left lately. */
-  private readonly instances = new Map<string, { readonly generation: number; readonly untilMs: number }>();
+  private readonly instances = new Map<
+    string,
+    { readonly generation: number; readonly saidBye: boolean; readonly untilMs: number }
+  >();
 
   constructor(
     private readonly names: Names,
-    private readonly memory?: Memory,
+    private readonly options: TunnelsOptions,
   ) {}
 
   get size(): number {
@@ -85,7 +104,7 @@ export class Tunnels {
       !facts.live &&
       facts.leftAtMs !== undefined &&
       facts.bye !== true &&
-      nowMs - facts.leftAtMs < tunnelLimits.rememberedForMs
+      nowMs - facts.leftAtMs < this.options.resumeWindowMs
     );
   }
 
@@ -148,6 +167,7 @@ export class Tunnels {
     const own = present.filter((other) => other.instance === session.instance);
     if (own.length === 0) {
       tunnel.generation = ++this.lastGeneration;
+      tunnel.isBye = false;
       if (!options.join) tunnel.exclusiveGeneration = tunnel.generation;
     }
     // Only its first session takes over: a redial of an older instance must not, whoever has joined meanwhile.
@@ -158,12 +178,24 @@ export class Tunnels {
     );
     for (const other of [...superseded, ...replaced]) other.leaving = true;
     session.generation = own[0]?.generation ?? tunnel.generation;
+    // One that was still in its handshake when its agent said goodbye.
+    if (this.instances.get(`${name} ${session.instance}`)?.saidBye === true) this.saidBye(session);
     for (const one of [session, ...superseded]) this.remember(one, options.nowMs);
     tunnel.sessions.add(session);
     this.byId.set(session.id, session);
     this.names.touch(name, options.nowMs);
     if (tunnel.sessions.size > tunnelLimits.maxSessions) this.endLongest(name);
     return { superseded, replaced };
+  }
+
+  /** The agent of this session is leaving for good, whichever of its sessions said so. */
+  saidBye(session: AgentSession): void {
+    const { name, instance, generation } = session;
+    session.saidBye = true;
+    for (const sibling of this.siblings(name, instance)) sibling.saidBye = true;
+    const tunnel = this.live.get(name);
+    if (tunnel?.generation === generation) tunnel.isBye = true;
+    this.onReady(name);
   }
 
   /** A session has a link that takes streams, or none any more, or one that is in doubt. */
@@ -181,7 +213,7 @@ export class Tunnels {
 
   /** A session is over. The name stays its owner's for a while. Idempotent. */
   remove(session: AgentSession, nowMs: number): void {
-    const { name, saidBye } = session;
+    const { name } = session;
     const tunnel = this.live.get(name);
     if (this.byId.get(session.id) !== session) return;
     this.byId.delete(session.id);
@@ -192,15 +224,15 @@ export class Tunnels {
     if (tunnel?.sessions.size === 0) {
       this.live.delete(name);
       // Who was waited for in vain is not waited for again.
-      const inVain = nowMs - session.driver.heardMs >= tunnelLimits.rememberedForMs;
-      this.names.leave(name, nowMs, { bye: saidBye || inVain });
+      const inVain = nowMs - session.driver.heardMs >= this.options.resumeWindowMs;
+      this.names.leave(name, nowMs, { bye: tunnel.isBye || inVain });
     }
     this.onReady(name);
   }
 
   /** What sessions without links hold is bounded: the largest goes first. */
   private boundSuspended(): void {
-    const cap = (this.memory?.capBytes ?? Number.POSITIVE_INFINITY) / 4;
+    const cap = this.options.memory.capBytes / 4;
     while (this.suspendedBytes > cap) {
       let largest: AgentSession | undefined;
       for (const [session, bytes] of this.suspended)
@@ -219,10 +251,10 @@ export class Tunnels {
   }
 
   /** Keeps an instance's generation for the resume window from now; the longest unseen go first. */
-  private remember({ name, instance, generation }: AgentSession, nowMs: number): void {
+  private remember({ name, instance, generation, saidBye }: AgentSession, nowMs: number): void {
     const key = `${name} ${instance}`;
     this.instances.delete(key);
-    this.instances.set(key, { generation, untilMs: nowMs + tunnelLimits.rememberedForMs });
+    this.instances.set(key, { generation, saidBye, untilMs: nowMs + this.options.resumeWindowMs });
     for (const [oldest, { untilMs }] of this.instances) {
       if (untilMs > nowMs && this.instances.size <= tunnelLimits.maxRemembered) return;
       this.instances.delete(oldest);

@@ -23,6 +23,7 @@ const objectLimits = {
   memoryBytes: 134_217_728,
   /** An object has one name; visitors of others never get here. */
   maxNames: 4,
+  resumeWindowMs: 60_000,
 } as const;
 
 const recordKey = "name";
@@ -53,7 +54,7 @@ export class TunnelObject extends DurableObject<WorkersEnv> {
     );
     const { clock, names, router } = this;
     const memory = new Memory(objectLimits.memoryBytes);
-    const tunnels = new Tunnels(names, memory);
+    const tunnels = new Tunnels(names, { memory, resumeWindowMs: objectLimits.resumeWindowMs });
     const metrics = new Metrics();
     const hold = new Hold({ clock, metrics });
     tunnels.onReady = (name) => hold.tryAgain(name);
@@ -67,6 +68,7 @@ export class TunnelObject extends DurableObject<WorkersEnv> {
       log: consoleLog,
       random,
       urlsOf: (name) => tunnelUrls(name, this.calledUrl, config),
+      resumeWindowMs: objectLimits.resumeWindowMs,
       // Nothing tells an object that it is about to be moved.
       draining: () => false,
     });

@@ -17,6 +17,8 @@ type Reading = "http head" | "frame head" | "record head" | "record" | "skipped"
 export class FrameWatch {
   /** The number of frames so far, of any stream. */
   frames = 0;
+  /** When the last of them began, by `performance.now()`. */
+  lastFrameAtMs = Number.NEGATIVE_INFINITY;
   #reading: Reading = "http head";
   #offset = 0;
   #head: number[] = [];
@@ -98,6 +100,7 @@ export class FrameWatch {
     const length = Math.min((a << 16) | (b << 8) | c, this.#left);
     if ((type & frameBit) !== 0) {
       this.frames++;
+      this.lastFrameAtMs = performance.now();
       this.#ranges.push({ from: this.#offset - recordHeadBytes, to: this.#offset + length });
       if (this.#ranges.length > maxRanges)
         this.#ranges = this.#ranges.filter(({ to }) => to > this.#offset - keptBytes).slice(-maxRanges / 2);

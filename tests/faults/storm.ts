@@ -22,20 +22,24 @@ const spells: readonly [Weather, ...Weather[]] = [
 /** The part of the time between two cuts after which the spell begins. */
 const spellFrom = 0.6;
 
+/** A stream of the load is never silent for so long. */
+const inUseForMs = 500;
+
 interface Struck {
   readonly name: string;
   readonly atMs: number;
-  readonly pipes: readonly FaultyPipe[];
+  /** Those of the pipes that were links in use. */
+  readonly links: readonly FaultyPipe[];
 }
 
 /** What came of a storm. */
 export interface StormReport {
   readonly cuts: number;
-  /** Those in which every link that was there lost bytes of a stream. */
+  /** Those in which every link that was in use lost bytes of a stream. */
   readonly counted: number;
   /** Cuts by kind, and how many of them counted. */
   readonly kinds: Readonly<Record<string, readonly [cuts: number, counted: number]>>;
-  /** How many cuts took so many links at once. */
+  /** How many cuts took so many links in use at once. */
   readonly linksAtOnce: Readonly<Record<number, number>>;
   readonly dials: number;
   /** Why the others did not count. */
@@ -84,12 +88,11 @@ export class Storm {
     const kinds: Record<string, [number, number]> = {};
     const linksAtOnce: Record<number, number> = {};
     const missed: string[] = [];
-    this.#struck.forEach((struck, i) => {
+    this.#struck.forEach(({ name, links }, i) => {
       const untilMs = this.#struck[i + 1]?.atMs ?? Number.POSITIVE_INFINITY;
-      const links = struck.pipes.filter((pipe) => this.#isLink(pipe));
       linksAtOnce[links.length] = (linksAtOnce[links.length] ?? 0) + 1;
-      const missing = links.length === 0 ? "no link" : this.#whyMissed(links, untilMs);
-      const kind = (kinds[struck.name] ??= [0, 0]);
+      const missing = links.length === 0 ? "no link in use" : this.#whyMissed(links, untilMs);
+      const kind = (kinds[name] ??= [0, 0]);
       kind[0]++;
       if (missing === "") kind[1]++;
       else missed.push(`cut ${i + 1}: ${missing}`);
@@ -109,7 +112,8 @@ export class Storm {
     const chosen = random.next() < 0.4;
     const name = chosen ? `${fault} at a byte` : fault;
     const pipes = proxy.live;
-    this.#struck.push({ name, atMs: performance.now(), pipes });
+    const atMs = performance.now();
+    this.#struck.push({ name, atMs, links: pipes.filter((pipe) => this.#isInUse(pipe, atMs)) });
     const places = pipes.map((pipe) => {
       const direction: Direction = random.next() < 0.5 ? "up" : "down";
       const bytes = random.whole(1, maxChosenByte);
@@ -122,10 +126,14 @@ export class Storm {
     return { line: `cut ${this.#struck.length}: ${what}; later ${JSON.stringify(spell)}`, spell };
   }
 
-  /** Frames have passed: a dial that is not through yet is cut too, but neither counts nor stands in the way. */
-  #isLink(pipe: FaultyPipe): boolean {
+  /**
+   * Frames have passed of late. A dial that is not through yet, or a link without open streams, is cut too, but it
+   * neither counts nor stands in the way.
+   */
+  #isInUse(pipe: FaultyPipe, nowMs: number): boolean {
     const watch = this.#watches.get(pipe.index);
-    return watch !== undefined && watch.up.frames + watch.down.frames > 0;
+    if (watch === undefined) return false;
+    return Math.max(watch.up.lastFrameAtMs, watch.down.lastFrameAtMs) >= nowMs - inUseForMs;
   }
 
   /** Empty: each was cut before the next cut came, and lost bytes of streams. */

@@ -34,6 +34,7 @@ describe("the relay's command line", () => {
       dataAsked: false,
       nameTtlMs: 86_400_000,
       memoryBytes: 536_870_912,
+      resumeWindowMs: 60_000,
       graceMs: 30_000,
       quiet: false,
       json: false,
@@ -58,6 +59,7 @@ describe("the relay's command line", () => {
     ["--name-ttl", "7d", "UNDERPASS_NAME_TTL", { nameTtlMs: 604_800_000 }],
     ["--memory", "64MiB", "UNDERPASS_MEMORY", { memoryBytes: 67_108_864 }],
     ["--grace", "0", "UNDERPASS_GRACE", { graceMs: 0 }],
+    ["--resume-window", "5m", "UNDERPASS_RESUME_WINDOW", { resumeWindowMs: 300_000 }],
   ];
   test.each(switches)("%s %s, or %s, is taken", (name, value, variable, expected) => {
     expect(serve([name, value])).toMatchObject(expected);

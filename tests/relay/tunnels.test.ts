@@ -3,11 +3,12 @@ import type { AgentSession } from "../../relay/agent-session.ts";
 import { Names } from "../../relay/names.ts";
 import { Tunnels } from "../../relay/tunnels.ts";
 import type { Driver } from "../../shared/driver.ts";
+import { Memory } from "../../shared/mux/memory.ts";
 
 function setUp(): Tunnels {
   const names = new Names({ ttlMs: 1_000, maxNames: 10, random: (bytes) => bytes });
   names.claim("blue", "me", "http", 0);
-  return new Tunnels(names);
+  return new Tunnels(names, { memory: new Memory(1_048_576), resumeWindowMs: 60_000 });
 }
 
 let made = 0;

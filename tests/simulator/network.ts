@@ -31,7 +31,6 @@ export class Network {
   busyCuts = 0;
   outageUntilMs = 0;
   readonly #wires = new Set<Wire>();
-  readonly #heardMs: Record<SideName, number> = { agent: 0, relay: 0 };
   readonly watch: Watch;
 
   constructor(
@@ -40,11 +39,6 @@ export class Network {
     private readonly dialled: (dials: number) => void,
   ) {
     this.watch = new Watch(world);
-  }
-
-  /** When this side last got a message. */
-  heardMs(side: SideName): number {
-    return this.#heardMs[side];
   }
 
   dial(
@@ -113,14 +107,7 @@ export class Network {
       this.cuts++;
       if (flying) this.busyCuts++;
     };
-    const watcher = this.watch.wire(machines.relay, options);
-    wire.watcher = {
-      sent: (from, bytes) => watcher.sent(from, bytes),
-      arrived: (to, bytes) => {
-        this.#heardMs[to] = this.world.nowMs;
-        watcher.arrived(to, bytes);
-      },
-    };
+    wire.watcher = this.watch.wire(machines.relay, options);
     return wire;
   }
 

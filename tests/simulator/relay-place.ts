@@ -47,7 +47,7 @@ export class RelayPlace implements Place {
     const random = (bytes: Uint8Array<ArrayBuffer>) => options.random.fill(bytes);
     this.memory = new Memory(options.memoryBytes);
     const names = new Names({ ttlMs: 86_400_000, maxNames: 10, random });
-    this.tunnels = new Tunnels(names, this.memory);
+    this.tunnels = new Tunnels(names, { memory: this.memory, resumeWindowMs: 60_000 });
     this.tunnels.onReady = options.ready;
     this.#reception = new Reception({
       clock: machine,
@@ -59,6 +59,7 @@ export class RelayPlace implements Place {
       log: { write() {} },
       random,
       urlsOf: () => ["http://blue.localhost"],
+      resumeWindowMs: 60_000,
       draining: () => this.#draining,
     });
   }

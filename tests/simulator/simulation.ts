@@ -182,7 +182,8 @@ export class Simulation {
     if (exchange.relayLife !== undefined && this.#retired.has(exchange.relayLife)) return;
     if (since(this.#supersededMs, bounds.supersededGraceMs)) return;
     if (since(this.#drainedMs, this.#drainGraceMs)) return;
-    if (code === "link-lost" && nowMs - this.network.heardMs(place.side) >= bounds.resumeWindowMs - 1) return;
+    const heardMs = this.network.watch.heardMs(exchange.id, place.side);
+    if (code === "link-lost" && since(heardMs, bounds.resumeWindowMs)) return;
     this.world.fail(`exchange ${exchange.id} at the ${place.side} was reset with ${code}`);
   }
 

@@ -1,5 +1,13 @@
 import { type Hello, readHello, readWelcome, type Welcome } from "../../shared/handshake.ts";
-import { frameBit, RecordType, readCount, readU24, recordHeaderBytes } from "../../shared/mux/frame.ts";
+import {
+  frameBit,
+  frameHeaderBytes,
+  RecordType,
+  readCount,
+  readU24,
+  readU32,
+  recordHeaderBytes,
+} from "../../shared/mux/frame.ts";
 import type { Machine } from "./machine.ts";
 import type { SideName, WireWatcher } from "./wire.ts";
 import type { World } from "./world.ts";
@@ -21,6 +29,8 @@ interface SessionWatch {
   /** By the side that receives. */
   readonly ways: Readonly<Record<SideName, Way>>;
   attempt: number;
+  /** When each side got the last message of it. */
+  readonly heardMs: Record<SideName, number>;
 }
 
 /** A HELLO that was sent, for those who would send it again. */
@@ -36,6 +46,8 @@ export interface KeptHello {
 export class Watch {
   readonly hellos: KeptHello[] = [];
   readonly #sessions = new Map<string, SessionWatch>();
+  /** By the number of the exchange that an OPEN names: the latest. */
+  readonly #exchanges = new Map<number, SessionWatch>();
   /** The highest attempt that a relay has heard, by instance and slot. */
   readonly #attempts = new Map<string, number>();
 
@@ -44,7 +56,13 @@ export class Watch {
   /** One for each link. `forged`: its HELLO must not be believed. */
   wire(relay: Machine, { forged }: { readonly forged: boolean }): WireWatcher {
     const { world } = this;
-    const seen = new WireWatch(world, relay, this.#sessions, forged);
+    const seen = new WireWatch({
+      world,
+      relay,
+      forged,
+      sessions: this.#sessions,
+      exchanges: this.#exchanges,
+    });
     return {
       sent: (from, bytes) => {
         const hello = seen.sent(from, bytes);
@@ -56,6 +74,11 @@ export class Watch {
         this.#attempts.set(placeOf(hello), Math.max(hello.attempt, this.#attempts.get(placeOf(hello)) ?? 0));
       },
     };
+  }
+
+  /** When this side got the last message of the session that has the exchange; undefined: its OPEN was never sent. */
+  heardMs(exchange: number, side: SideName): number | undefined {
+    return this.#exchanges.get(exchange)?.heardMs[side];
   }
 
   /** Whether a relay has heard this HELLO, or a later one of its place: then this one is stale. */
@@ -73,10 +96,13 @@ class WireWatch {
   readonly #arrived: Record<SideName, number> = { agent: 0, relay: 0 };
 
   constructor(
-    private readonly world: World,
-    private readonly relay: Machine,
-    private readonly sessions: Map<string, SessionWatch>,
-    private readonly forged: boolean,
+    private readonly options: {
+      readonly world: World;
+      readonly relay: Machine;
+      readonly forged: boolean;
+      readonly sessions: Map<string, SessionWatch>;
+      readonly exchanges: Map<number, SessionWatch>;
+    },
   ) {}
 
   sent(from: SideName, bytes: Uint8Array): Hello | undefined {
@@ -93,8 +119,8 @@ class WireWatch {
     const hello = readHello(bytes);
     if (hello.kind !== "ok") return undefined;
     const { resume, received } = hello.value;
-    const known = resume && this.sessions.get(resume.session);
-    if (known && !this.forged) this.#tell(known.ways.agent, received, "HELLO");
+    const known = resume && this.options.sessions.get(resume.session);
+    if (known && !this.options.forged) this.#tell(known.ways.agent, received, "HELLO");
     return hello.value;
   }
 
@@ -105,6 +131,7 @@ class WireWatch {
       if (hello.kind === "ok") this.#hello = hello.value;
       return this.#hello;
     }
+    this.#session.heardMs[to] = this.options.world.nowMs;
     if (bytes[0] === RecordType.welcome || framesAt(bytes) === undefined) return undefined;
     const number = ++this.#arrived[to];
     const way = this.#session.ways[to];
@@ -114,21 +141,27 @@ class WireWatch {
 
   #welcomed({ session: id, resumed, first, received }: Welcome): void {
     const hello = this.#hello;
-    if (hello === undefined) return this.world.fail("a WELCOME without a HELLO");
-    let session = this.sessions.get(id);
+    if (hello === undefined) return this.options.world.fail("a WELCOME without a HELLO");
+    let session = this.options.sessions.get(id);
     if (!resumed) {
-      if (session !== undefined) this.world.fail("a session id is given twice");
-      session = { relay: this.relay, ways: { agent: new Way(), relay: new Way() }, attempt: 0 };
-      this.sessions.set(id, session);
+      if (session !== undefined) this.options.world.fail("a session id is given twice");
+      const { relay, world } = this.options;
+      const ways = { agent: new Way(), relay: new Way() };
+      session = { relay, ways, attempt: 0, heardMs: { agent: world.nowMs, relay: 0 } };
+      this.options.sessions.set(id, session);
     } else {
-      if (this.forged) this.world.fail("a forged HELLO is believed");
-      if (session?.relay !== this.relay) return this.world.fail("a session is resumed that never began");
-      if (hello.attempt <= session.attempt) this.world.fail("an old attempt is accepted");
+      if (this.options.forged) this.options.world.fail("a forged HELLO is believed");
+      if (session?.relay !== this.options.relay)
+        return this.options.world.fail("a session is resumed that never began");
+      if (hello.attempt <= session.attempt) this.options.world.fail("an old attempt is accepted");
       this.#tell(session.ways.relay, received, "WELCOME");
       if (first <= hello.received || first > session.ways.agent.arrived + 1)
-        this.world.fail(`first is ${first}, after ${hello.received} of ${session.ways.agent.arrived}`);
+        this.options.world.fail(
+          `first is ${first}, after ${hello.received} of ${session.ways.agent.arrived}`,
+        );
     }
     session.attempt = hello.attempt;
+    session.heardMs.relay = this.options.world.nowMs;
     this.#session = session;
     this.#sent.agent = this.#arrived.agent = first - 1;
     this.#sent.relay = this.#arrived.relay = received;
@@ -142,20 +175,28 @@ class WireWatch {
     const to = from === "agent" ? "relay" : "agent";
     const way = session.ways[to];
     const number = ++this.#sent[to];
+    if (from === "relay") this.#noteOpens(session, bytes, at);
     const digest = Bun.hash.xxHash32(bytes.subarray(at));
-    if (number > way.sent + 1) this.world.fail(`message ${number} follows ${way.sent}`);
+    if (number > way.sent + 1) this.options.world.fail(`message ${number} follows ${way.sent}`);
     if (number === way.sent + 1) {
       way.sent = number;
       way.digests.set(number, digest);
     } else if (number > way.told && way.digests.get(number) !== digest) {
-      this.world.fail(`message ${number} is another when it is sent again`);
+      this.options.world.fail(`message ${number} is another when it is sent again`);
+    }
+  }
+
+  #noteOpens(session: SessionWatch, bytes: Uint8Array, from: number): void {
+    for (let at = from; at < bytes.length; at += recordHeaderBytes + readU24(bytes, at + 1)) {
+      const head = at + frameHeaderBytes + 1;
+      if (bytes[at] === RecordType.open) this.options.exchanges.set(readU32(bytes, head), session);
     }
   }
 
   /** Somebody says how many messages of this way it has received. */
   #tell(way: Way, count: number, where: string): void {
     if (count > way.arrived)
-      this.world.fail(`${where} tells ${count} messages, and ${way.arrived} have come`);
+      this.options.world.fail(`${where} tells ${count} messages, and ${way.arrived} have come`);
     for (; way.told < count; way.told++) way.digests.delete(way.told + 1);
   }
 }

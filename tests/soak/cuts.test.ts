@@ -29,13 +29,13 @@ test(
     const { ledger, report } = cuts;
     if (ledger.problemCount > 0) console.error(ledger.journal.join("\n"));
     figures.note("seed", seed);
-    figures.note("cuts, and those with bytes of streams in flight on every link", [
+    figures.note("cuts, and those with bytes of streams in flight on every link in use", [
       report.cuts,
       report.counted,
     ]);
     figures.note("cuts by kind, and those that counted", report.kinds);
     figures.note("why the others did not count", report.missed);
-    figures.note("cuts that took so many links at once", report.linksAtOnce);
+    figures.note("cuts that took so many links in use at once", report.linksAtOnce);
     figures.note("dials, and what the agent told of its links", [report.dials, cuts.links]);
     figures.note("exchanges open at a cut, at least", Math.min(...cuts.openAtCuts));
     figures.note("exchanges that ended well", ledger.done);
