@@ -99,7 +99,7 @@ export class Passage implements StreamHandler, HeldRequest {
   sendEnd(): void {
     if (this.complete) return;
     this.complete = true;
-    this.keep({ kind: "end" }, 0);
+    this.keep(ended, 0);
     this.current?.end();
   }
 
@@ -107,7 +107,7 @@ export class Passage implements StreamHandler, HeldRequest {
   sendLeft(): void {
     if (this.hasLeft) return;
     this.hasLeft = true;
-    this.keep({ kind: "left" }, 0);
+    this.keep(hasLeft, 0);
     this.current?.left();
   }
 
@@ -275,6 +275,8 @@ export class Passage implements StreamHandler, HeldRequest {
 }
 
 const nothing = new Uint8Array(0);
+const ended: Said = { kind: "end" };
+const hasLeft: Said = { kind: "left" };
 
 /** A small view would keep the whole of what was read with it. */
 function pieceToKeep(bytes: Uint8Array): Uint8Array {

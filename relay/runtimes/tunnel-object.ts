@@ -23,7 +23,6 @@ const objectLimits = {
   memoryBytes: 134_217_728,
   /** An object has one name; visitors of others never get here. */
   maxNames: 4,
-  resumeWindowMs: 60_000,
 } as const;
 
 const recordKey = "name";
@@ -54,7 +53,7 @@ export class TunnelObject extends DurableObject<WorkersEnv> {
     );
     const { clock, names, router } = this;
     const memory = new Memory(objectLimits.memoryBytes);
-    const tunnels = new Tunnels(names, { memory, resumeWindowMs: objectLimits.resumeWindowMs });
+    const tunnels = new Tunnels(names, { memory, resumeWindowMs: config.resumeWindowMs });
     const metrics = new Metrics();
     const hold = new Hold({ clock, metrics });
     tunnels.onReady = (name) => hold.tryAgain(name);
@@ -68,7 +67,7 @@ export class TunnelObject extends DurableObject<WorkersEnv> {
       log: consoleLog,
       random,
       urlsOf: (name) => tunnelUrls(name, this.calledUrl, config),
-      resumeWindowMs: objectLimits.resumeWindowMs,
+      resumeWindowMs: config.resumeWindowMs,
       // Nothing tells an object that it is about to be moved.
       draining: () => false,
     });

@@ -10,6 +10,7 @@ export interface WorkersEnv {
   readonly UNDERPASS_ROUTING?: string;
   readonly UNDERPASS_PUBLIC_URL?: string;
   readonly UNDERPASS_NAME_TTL?: string;
+  readonly UNDERPASS_RESUME_WINDOW?: string;
 }
 
 export interface WorkersConfig {
@@ -18,6 +19,7 @@ export interface WorkersConfig {
   readonly routing: Routing;
   readonly publicUrl: string | undefined;
   readonly nameTtlMs: number;
+  readonly resumeWindowMs: number;
 }
 
 /** Throws `secret-invalid` when there is no secret: nowhere can one be kept that was made here. Or `usage`. */
@@ -30,5 +32,6 @@ export function workersConfig(env: WorkersEnv): WorkersConfig {
     routing: checkedRouting(env.UNDERPASS_ROUTING || "both"),
     publicUrl,
     nameTtlMs: parseDuration(env.UNDERPASS_NAME_TTL || "24h"),
+    resumeWindowMs: parseDuration(env.UNDERPASS_RESUME_WINDOW || "60s"),
   };
 }

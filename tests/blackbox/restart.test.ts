@@ -29,10 +29,13 @@ afterAll(async () => {
   await rm(data, { recursive: true, force: true });
 });
 
+/** A relay can't tell a dead agent from one that will be back, and keeps its visitors waiting for so long. */
+const args = ["--resume-window", "2s"];
+
 test(
   "after kill -9 of the relay all agents are back under their names, by themselves",
   async () => {
-    relay = await startRelay({ data });
+    relay = await startRelay({ data, args });
     const { port } = relay;
     const token = await relay.token();
     for (let at = 0; at < agentCount; at += 5) {
@@ -47,7 +50,7 @@ test(
       await Promise.all(
         agents.map((agent, i) => agent.event("link", (event) => event["state"] === "lost", marks[i])),
       );
-      relay = await startRelay({ data, port });
+      relay = await startRelay({ data, port, args });
       await Promise.all(
         agents.map((agent, i) => agent.event("ready", (event) => event["name"] === `agent-${i}`, marks[i])),
       );
@@ -81,7 +84,7 @@ async function inTheMiddle(name: string): Promise<Answer> {
 }
 
 test(
-  "a visitor in the middle of an answer sees an abort when the agent is killed, and when the relay is",
+  "a visitor in the middle of an answer sees an abort when the agent is killed and not back in time, and when the relay is",
   async () => {
     origin.script = async (exchange) => {
       await exchange.send(`HTTP/1.1 200 OK\r\n${unfinished}`);

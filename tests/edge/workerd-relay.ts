@@ -66,6 +66,7 @@ function variablesOf(options: RelayOptions): Record<string, string> {
       case "--routing":
       case "--public-url":
       case "--name-ttl":
+      case "--resume-window":
         variables[`UNDERPASS_${name.slice(2).replaceAll("-", "_").toUpperCase()}`] = value;
         break;
       case "--secret-file":

@@ -4,30 +4,38 @@ import { FrameWatch } from "./frame-watch.ts";
 import { Random } from "./load/random.ts";
 import type { Weather } from "./one-way.ts";
 
+const directions: readonly Direction[] = ["up", "down"];
 const faults: readonly [Fault, ...Fault[]] = ["reset", "end", "silence", "swallow"];
 /** A cut at a chosen byte comes within so many; the load moves them in a few milliseconds. */
 const maxChosenByte = 20_000;
 /** The way is never free of delay: bytes are under way at any moment, as on a real network. */
 const fair: Weather = { delayMs: 10 };
-/** What comes over the links once they are back after a cut: nothing, delay (the last: enough for a suspicion that is wrong), too little room for the load. */
+/**
+ * What comes over the links once they are back after a cut: nothing, some delay, little room, or so much delay that a
+ * link is suspected that lives. The last is rare: whoever has learnt that a link is slow is slow to suspect the next one,
+ * and the cuts that meet no link then do not count.
+ */
 const spells: readonly [Weather, ...Weather[]] = [
   fair,
   fair,
   fair,
+  { delayMs: 25 },
+  { delayMs: 25, bytesPerSecond: 8_000_000 },
+  { delayMs: 10, bytesPerSecond: 6_000_000 },
   { delayMs: 60 },
-  { delayMs: 60, bytesPerSecond: 8_000_000 },
   { delayMs: 150 },
-  { delayMs: 10, bytesPerSecond: 4_000_000 },
 ];
 /** The part of the time between two cuts after which the spell begins. */
 const spellFrom = 0.6;
 
+/** A cut waits so long for bytes of streams on all links in use, and for the byte that was chosen. */
+const aimForMs = 80;
+const aimEveryMs = 2;
 /** A stream of the load is never silent for so long. */
 const inUseForMs = 500;
 
 interface Struck {
   readonly name: string;
-  readonly atMs: number;
   /** Those of the pipes that were links in use. */
   readonly links: readonly FaultyPipe[];
 }
@@ -76,7 +84,7 @@ export class Storm {
       new Promise((resolve) => setTimeout(resolve, Math.max(0, beganAtMs + ms - performance.now())));
     for (let number = 1; number * everyMs <= forMs; number++) {
       await until(number * everyMs);
-      const { line, spell } = this.#strike();
+      const { line, spell } = await this.#strike();
       seen(line);
       await until((number + spellFrom) * everyMs);
       this.#proxy?.setWeather(spell);
@@ -89,9 +97,8 @@ export class Storm {
     const linksAtOnce: Record<number, number> = {};
     const missed: string[] = [];
     this.#struck.forEach(({ name, links }, i) => {
-      const untilMs = this.#struck[i + 1]?.atMs ?? Number.POSITIVE_INFINITY;
       linksAtOnce[links.length] = (linksAtOnce[links.length] ?? 0) + 1;
-      const missing = links.length === 0 ? "no link in use" : this.#whyMissed(links, untilMs);
+      const missing = links.length === 0 ? "no link in use" : this.#whyMissed(links);
       const kind = (kinds[name] ??= [0, 0]);
       kind[0]++;
       if (missing === "") kind[1]++;
@@ -102,7 +109,7 @@ export class Storm {
     return { cuts, counted: cuts - missed.length, kinds, linksAtOnce, dials, missed };
   }
 
-  #strike(): { line: string; spell: Weather } {
+  async #strike(): Promise<{ line: string; spell: Weather }> {
     const proxy = this.#proxy;
     if (proxy === undefined) throw new Error("there is no proxy yet");
     // Of this cut alone, so that the schedule does not depend on how many pipes there are.
@@ -111,9 +118,9 @@ export class Storm {
     const spell = random.one(spells);
     const chosen = random.next() < 0.4;
     const name = chosen ? `${fault} at a byte` : fault;
+    if (!chosen) await aim(() => proxy.live.every((pipe) => !this.#isInUse(pipe) || this.#holdsFrame(pipe)));
     const pipes = proxy.live;
-    const atMs = performance.now();
-    this.#struck.push({ name, atMs, links: pipes.filter((pipe) => this.#isInUse(pipe, atMs)) });
+    this.#struck.push({ name, links: pipes.filter((pipe) => this.#isInUse(pipe)) });
     const places = pipes.map((pipe) => {
       const direction: Direction = random.next() < 0.5 ? "up" : "down";
       const bytes = random.whole(1, maxChosenByte);
@@ -122,29 +129,46 @@ export class Storm {
       return `pipe ${pipe.index}${chosen ? ` after ${bytes} ${direction}` : ""}`;
     });
     proxy.setWeather(fair);
+    if (chosen) await aim(() => pipes.every((pipe) => !pipe.live));
+    // Those that did not come to their byte.
+    for (const pipe of pipes) if (pipe.live) pipe.fault(fault);
     const what = `${name}, ${places.join(", ") || "no pipe"}`;
     return { line: `cut ${this.#struck.length}: ${what}; later ${JSON.stringify(spell)}`, spell };
+  }
+
+  #holdsFrame(pipe: FaultyPipe): boolean {
+    const watch = this.#watches.get(pipe.index);
+    return directions.some((direction) => {
+      const to = pipe.taken(direction);
+      return watch?.[direction].hasFrame({ from: to - pipe.held(direction), to }) === true;
+    });
   }
 
   /**
    * Frames have passed of late. A dial that is not through yet, or a link without open streams, is cut too, but it
    * neither counts nor stands in the way.
    */
-  #isInUse(pipe: FaultyPipe, nowMs: number): boolean {
+  #isInUse(pipe: FaultyPipe): boolean {
     const watch = this.#watches.get(pipe.index);
     if (watch === undefined) return false;
-    return Math.max(watch.up.lastFrameAtMs, watch.down.lastFrameAtMs) >= nowMs - inUseForMs;
+    return Math.max(watch.up.lastFrameAtMs, watch.down.lastFrameAtMs) >= performance.now() - inUseForMs;
   }
 
-  /** Empty: each was cut before the next cut came, and lost bytes of streams. */
-  #whyMissed(links: readonly FaultyPipe[], untilMs: number): string {
+  /** Empty: each lost bytes of streams. */
+  #whyMissed(links: readonly FaultyPipe[]): string {
     const why = links.map(({ index, cut }) => {
       const watch = this.#watches.get(index);
-      if (watch === undefined || cut === undefined || cut.atMs >= untilMs)
-        return `pipe ${index} did not come to its byte`;
+      if (watch === undefined || cut === undefined) return `pipe ${index} was gone`;
       if (watch.up.hasFrame(cut.lost.up) || watch.down.hasFrame(cut.lost.down)) return "";
       return cut.inFlight ? `pipe ${index} lost no frame` : `pipe ${index} lost nothing`;
     });
     return why.filter((text) => text !== "").join(", ");
   }
+}
+
+/** Waits until it is so, but not for long. */
+async function aim(isSo: () => boolean): Promise<void> {
+  const untilMs = performance.now() + aimForMs;
+  while (!isSo() && performance.now() < untilMs)
+    await new Promise((resolve) => setTimeout(resolve, aimEveryMs));
 }

@@ -61,7 +61,8 @@ test("each waits its time and no longer, with one timer for all and none when no
   clock.advance(4_000);
   expect(story.filter((line) => line.endsWith("expired"))).toEqual(["a expired", "b expired"]);
   expect([clock.timers, hold.waiting, hold.heldBytes]).toEqual([0, 0, 0]);
-  expect([metrics.held, metrics.holds, metrics.holdsExpired]).toEqual([0, 2, 2]);
+  const counts = metrics.text().match(/^underpass_held.*$/gm);
+  expect(counts).toEqual(["underpass_held 0", "underpass_held_total 2", "underpass_held_expired_total 2"]);
 });
 
 test("room that comes by itself, in a session that was full, is found without being told", () => {
