@@ -230,8 +230,8 @@ export class Reception {
           if (kind !== "error") tunnels.saidBye(agent);
         },
         linkState: (state) => {
-          // Nobody comes back for a session that has said goodbye and has nothing open.
-          if (state === "lost" && agent.saidBye && session.openStreams === 0) session.lost("goodbye");
+          // Nobody comes back for a session that has said goodbye and is at rest.
+          if (state === "lost" && agent.saidBye && session.resting) session.lost("goodbye");
           tunnels.changed(agent);
           if (state === "suspect") this.tellDoubt(agent);
         },
