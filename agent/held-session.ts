@@ -173,7 +173,10 @@ export class HeldSession {
   #failed(error: UnderpassError): void {
     const { clock, backoff, isFinal } = this.#options;
     if (this.driver.session.over) return;
-    if (isFinal(error) || endsSession.has(error.code)) {
+    const ends = endsSession.has(error.code);
+    // A renewal that failed; or a suspicion that is over.
+    if (this.driver.isUp && !ends) return;
+    if (ends || (!this.driver.hasLink && isFinal(error))) {
       this.#ending = error;
       this.driver.session.lost("link-lost");
       return;
@@ -182,8 +185,6 @@ export class HeldSession {
       if (!this.driver.hasLink) this.#owner.lost(this, error, 0);
       return;
     }
-    // A renewal that failed; or a suspicion that is over.
-    if (this.driver.isUp) return;
     const delayMs = backoff.next(error instanceof RelayRefusal ? error.retryAfterMs : 0);
     this.#waits = true;
     this.#cancelWait = clock.at(clock.now() + delayMs, () => {

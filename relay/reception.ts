@@ -227,7 +227,7 @@ export class Reception {
         // Nothing that an agent may open is served yet: the kinds that need it come with their own ingress.
         opened: () => undefined,
         goaway: (kind) => {
-          if (kind !== "error") tunnels.saidBye(agent);
+          if (kind === "bye") tunnels.saidBye(agent);
         },
         linkState: (state) => {
           // Nobody comes back for a session that has said goodbye and is at rest.
@@ -258,7 +258,11 @@ export class Reception {
     metrics.tunnels = tunnels.size;
     deps.log.write({ event: "agent", name, state: "here", subject: claims.subject });
     for (const old of superseded) this.retire(old, "superseded");
-    for (const old of replaced) old.driver.session.lost("session-gone");
+    for (const { driver: old } of replaced) {
+      const { received, acknowledgedCount } = old.session.ledger;
+      // An agent that has read WELCOME would resume: nobody has seen these streams.
+      old.session.lost(received === 0 && acknowledgedCount === 0 ? "unprocessed" : "session-gone");
+    }
     this.expireWith(claims, agent);
     driver.link(link, gone);
     this.tellDoubts(agent);

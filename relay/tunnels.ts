@@ -134,14 +134,15 @@ export class Tunnels {
     );
   }
 
-  /** The latest attempt of the sessions in this place; a HELLO for a fresh one must be later. 0: there is none. */
+  /** The latest attempt of the sessions that a fresh one in this place would end; its own must be later. 0: there is none. */
   lastAttempt(
     name: string,
     { instance, slot }: { readonly instance: string; readonly slot: number },
   ): number {
     let latest = 0;
     for (const session of this.siblings(name, instance))
-      if (session.slot === slot) latest = Math.max(latest, session.attempt);
+      if (session.slot === slot && !isLeaving(session) && !session.driver.session.saysGoaway)
+        latest = Math.max(latest, session.attempt);
     return latest;
   }
 
@@ -192,6 +193,8 @@ export class Tunnels {
   saidBye(session: AgentSession): void {
     const { name, instance, generation } = session;
     session.saidBye = true;
+    // One that was told to leave says goodbye when it has finished, which means nothing to the others.
+    if (session.driver.session.saysGoaway) return this.onReady(name);
     for (const sibling of this.siblings(name, instance)) sibling.saidBye = true;
     const tunnel = this.live.get(name);
     if (tunnel?.generation === generation) tunnel.isBye = true;

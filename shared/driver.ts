@@ -198,6 +198,8 @@ export class Driver {
 
   private setDeadline(): void {
     const deadlineMs = this.session.deadlineMs;
+    // What can't be sent then waits for the link to drain.
+    if (this.linked === undefined || this.linked.link.queued >= driverLimits.linkHighBytes) return;
     // One that fires too early costs a poll; one is not moved for each message.
     if (deadlineMs === undefined || this.deadlineMs <= deadlineMs) return;
     this.cancelDeadline?.();
@@ -230,7 +232,13 @@ export class Driver {
   // Liveness
 
   private heard(): void {
-    if (this.liveness.heard(this.clock.now())) this.handler.linkState("up");
+    const nowMs = this.clock.now();
+    if (!this.liveness.heard(nowMs)) return;
+    this.handler.linkState("up");
+    // The next look was put off until the link would have been dead.
+    this.cancelLook?.();
+    this.lookMs = Number.POSITIVE_INFINITY;
+    this.look(nowMs);
   }
 
   private get facts(): LinkFacts {

@@ -12,9 +12,11 @@ export function watchSleep(clock: Clock, woke: () => void): () => void {
   let cancel = (): void => {};
   const look = (): void => {
     const nowAheadMs = clock.date() - clock.now();
-    if (Math.abs(nowAheadMs - aheadMs) > limits.jumpMs) woke();
+    const slept = Math.abs(nowAheadMs - aheadMs) > limits.jumpMs;
     aheadMs = nowAheadMs;
+    // First, as who wakes may stop the watch.
     cancel = clock.at(clock.now() + limits.lookEveryMs, look);
+    if (slept) woke();
   };
   cancel = clock.at(clock.now() + limits.lookEveryMs, look);
   return () => cancel();

@@ -14,9 +14,8 @@ import { Storm, type StormReport } from "./storm.ts";
 
 export interface CutsOptions {
   readonly shape: LoadShape;
-  readonly forMs: number;
-  /** Absent: a calm. */
-  readonly cutEveryMs?: number;
+  readonly cuts: number;
+  readonly cutEveryMs: number;
   /** Of the storm: which cut comes when, and where. What the processes make of it is theirs. */
   readonly seed: number;
 }
@@ -56,7 +55,7 @@ export class Cuts {
 
   async #run(): Promise<void> {
     const { ledger, storm, options } = this;
-    const { shape, forMs, cutEveryMs } = options;
+    const { shape, cutEveryMs } = options;
     const pace = new Pace();
     const origin = await startLoadOrigin({ ledger, pace, pieceEveryMs: shape.pieceEveryMs });
     let relay: Relay | undefined;
@@ -70,8 +69,7 @@ export class Cuts {
       const target = { port: relay.port, host: relay.hostFor("blue") };
       const load = new Load(target, shape, ledger, pace, new Random(options.seed));
       const over = load.run();
-      if (cutEveryMs === undefined) await new Promise((resolve) => setTimeout(resolve, forMs));
-      else await storm.blow(cutEveryMs, forMs, (line) => this.#cut(line, agent));
+      await storm.blow(options.cuts, cutEveryMs, (line) => this.#cut(line, agent));
       pace.hurry();
       await this.#ended(over);
       this.#hear(agent);

@@ -25,6 +25,12 @@ const spells: readonly [Weather, ...Weather[]] = [
   { delayMs: 60 },
   { delayMs: 150 },
 ];
+/**
+ * After so many cuts comes a stall: the links go still for about as long as it takes to suspect them and dial others, and
+ * then live. So a session is resumed on one link while the other still brings its messages.
+ */
+const cutsToStall = 6;
+const stallMs = { least: 255, most: 330 } as const;
 /** The part of the time between two cuts after which the spell begins. */
 const spellFrom = 0.6;
 
@@ -49,6 +55,8 @@ export interface StormReport {
   readonly kinds: Readonly<Record<string, readonly [cuts: number, counted: number]>>;
   /** How many cuts took so many links in use at once. */
   readonly linksAtOnce: Readonly<Record<number, number>>;
+  /** Links that stood still for a moment, and how many of them were replaced before the next cut. */
+  readonly stalls: readonly [links: number, replaced: number];
   readonly dials: number;
   /** Why the others did not count. */
   readonly missed: readonly string[];
@@ -59,6 +67,8 @@ export class Storm {
   readonly #struck: Struck[] = [];
   readonly #watches = new Map<number, Record<Direction, FrameWatch>>();
   readonly #seed: number;
+  #stalled = 0;
+  #replaced = 0;
   #proxy: FaultProxy | undefined;
 
   constructor(seed: number) {
@@ -77,17 +87,21 @@ export class Storm {
     return this.#proxy;
   }
 
-  /** A cut every `everyMs` for `forMs`; each is told to `seen` at once, in a line for people. */
-  async blow(everyMs: number, forMs: number, seen: (line: string) => void): Promise<void> {
-    const beganAtMs = performance.now();
+  /** So many cuts, one every `everyMs`, and stalls in between; each is told to `seen` at once, in a line for people. */
+  async blow(cuts: number, everyMs: number, seen: (line: string) => void): Promise<void> {
+    let beganAtMs = performance.now();
     const until = (ms: number) =>
       new Promise((resolve) => setTimeout(resolve, Math.max(0, beganAtMs + ms - performance.now())));
-    for (let number = 1; number * everyMs <= forMs; number++) {
+    for (let number = 1; number <= cuts; number++) {
       await until(number * everyMs);
       const { line, spell } = await this.#strike();
       seen(line);
       await until((number + spellFrom) * everyMs);
       this.#proxy?.setWeather(spell);
+      if (number % cutsToStall !== 0) continue;
+      await until((number + 1) * everyMs);
+      seen(await this.#stall(everyMs));
+      beganAtMs += everyMs;
     }
     this.#proxy?.setWeather(fair);
   }
@@ -106,7 +120,8 @@ export class Storm {
     });
     const cuts = this.#struck.length;
     const dials = this.#proxy?.pipes.length ?? 0;
-    return { cuts, counted: cuts - missed.length, kinds, linksAtOnce, dials, missed };
+    const stalls = [this.#stalled, this.#replaced] as const;
+    return { cuts, counted: cuts - missed.length, kinds, linksAtOnce, stalls, dials, missed };
   }
 
   async #strike(): Promise<{ line: string; spell: Weather }> {
@@ -134,6 +149,18 @@ export class Storm {
     for (const pipe of pipes) if (pipe.live) pipe.fault(fault);
     const what = `${name}, ${places.join(", ") || "no pipe"}`;
     return { line: `cut ${this.#struck.length}: ${what}; later ${JSON.stringify(spell)}`, spell };
+  }
+
+  async #stall(forMs: number): Promise<string> {
+    const random = new Random(this.#seed * 10_007 - this.#struck.length);
+    const pipes = this.#proxy?.live ?? [];
+    this.#proxy?.setWeather(fair);
+    for (const pipe of pipes) pipe.setWeather({ delayMs: random.whole(stallMs.least, stallMs.most) });
+    await new Promise((resolve) => setTimeout(resolve, forMs));
+    const replaced = pipes.filter((pipe) => !pipe.live).length;
+    this.#stalled += pipes.length;
+    this.#replaced += replaced;
+    return `a stall of ${pipes.length} links, of which ${replaced} were replaced`;
   }
 
   #holdsFrame(pipe: FaultyPipe): boolean {

@@ -112,6 +112,26 @@ describe("a link is suspect", () => {
     expect(until(liveness, waiting(nowMs, { worstTripMs: 60_000 }), "dead", nowMs) - nowMs).toBe(30_000);
   });
 
+  test("half as late after each ping that was answered in time: an idle link is trusted again too", () => {
+    const liveness = agent();
+    let nowMs = 0;
+    const after = [0, 1, 2].map(() => {
+      nowMs = until(liveness, quiet, "ping", nowMs);
+      const atMs = until(liveness, quiet, "suspect", nowMs);
+      liveness.heard(atMs);
+      const afterMs = atMs - nowMs;
+      nowMs = atMs;
+      return afterMs;
+    });
+    expect(after[2]).toBeGreaterThan(after[0] ?? 0);
+    for (let pong = 0; pong < 5; pong++) {
+      nowMs = until(liveness, quiet, "ping", nowMs) + 10;
+      liveness.heard(nowMs);
+    }
+    nowMs = until(liveness, quiet, "ping", nowMs);
+    expect(until(liveness, quiet, "suspect", nowMs) - nowMs).toBe(250);
+  });
+
   test("as soon as ever after one that was right: the next link had progress", () => {
     const liveness = agent();
     for (let turn = 0; turn < 5; turn++) {

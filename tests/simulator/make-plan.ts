@@ -48,7 +48,7 @@ function makeCut(random: SeededRandom): CutPlan {
     toward: random.pick(["agent", "relay"]),
     atByte: random.chance(0.12)
       ? random.between(0, 700)
-      : random.between(200, random.pick([2_000, 8_000, 60_000])),
+      : random.between(200, random.pick([1_000, 3_000, 10_000, 60_000])),
     afterMs: random.skewed(50, 3_000),
     ...(silent && { silent }),
     flying: random.pick(["lost", "arrives"]),
@@ -64,7 +64,7 @@ function makeNotice(random: SeededRandom): number | undefined {
 }
 
 function makeExchanges(random: SeededRandom, links: number): ExchangePlan[] {
-  const count = random.between(Math.ceil(links * 0.25), Math.ceil(links * 0.6));
+  const count = random.between(Math.ceil(links * 0.4), Math.ceil(links * 1.6));
   return Array.from({ length: count }, (_, number) => ({
     afterLinks: Math.floor((number * links) / count),
     delayMs: random.chance(0.5) ? 0 : random.skewed(1, 400),

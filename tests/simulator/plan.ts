@@ -37,7 +37,7 @@ export interface CutPlan {
   readonly toward: "agent" | "relay";
   /** Before this byte, counted from the first that was sent that way. */
   readonly atByte: number;
-  /** At the latest. */
+  /** Or, from this time on, inside the first message either way; if none comes, after twice this time and a bit. */
   readonly afterMs: number;
   /** No break: these ways fall silent, and nobody is told. */
   readonly silent?: "agent" | "relay" | "both";

@@ -182,8 +182,10 @@ export class Simulation {
     if (exchange.relayLife !== undefined && this.#retired.has(exchange.relayLife)) return;
     if (since(this.#supersededMs, bounds.supersededGraceMs)) return;
     if (since(this.#drainedMs, this.#drainGraceMs)) return;
-    const heardMs = this.network.watch.heardMs(exchange.id, place.side);
-    if (code === "link-lost" && since(heardMs, bounds.resumeWindowMs)) return;
+    // The other side's window may have passed first: the agent then begins afresh, and the relay is told.
+    const { watch } = this.network;
+    for (const side of ["agent", "relay"] as const)
+      if (since(watch.heardMs(exchange.id, side), bounds.resumeWindowMs)) return;
     this.world.fail(`exchange ${exchange.id} at the ${place.side} was reset with ${code}`);
   }
 

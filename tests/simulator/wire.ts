@@ -19,6 +19,8 @@ const wireLimits = {
   pieceMs: 20,
   /** A close that is not answered. */
   closeTimeoutMs: 1_000,
+  /** A link whose time has come waits so long for a message to cut. */
+  cutWithinMs: 3_000,
 } as const;
 
 const deaf: LinkHandler = { heard() {}, message() {}, text() {}, drained() {}, closed() {} };
@@ -132,6 +134,8 @@ export class Wire {
   onOver: (() => void) | undefined;
   #cutDone = false;
   #doomed = false;
+  /** Its time has come: the next message is cut. */
+  #due = false;
   readonly #ways: Record<SideName, Way> = { agent: newWay(), relay: newWay() };
 
   constructor(
@@ -145,7 +149,11 @@ export class Wire {
       relay: new WireEnd(this, "relay", machines.relay),
     };
     const { cut } = plan;
-    if (cut !== undefined) world.at(world.nowMs + cut.afterMs, () => this.#cut(cut, false));
+    if (cut === undefined) return;
+    world.at(world.nowMs + cut.afterMs, () => {
+      this.#due = true;
+    });
+    world.at(world.nowMs + cut.afterMs * 2 + wireLimits.cutWithinMs, () => this.#cut(cut, false));
   }
 
   /** Whether both ends still think that it lives. */
@@ -169,10 +177,11 @@ export class Wire {
     if (takesMs === 0) from.unsent -= size;
     else this.world.at(way.freeAtMs, () => this.#departed(from, size));
     const { cut } = this.plan;
-    if (cut !== undefined && cut.toward === to.side && way.bytes > cut.atByte && !this.#doomed) {
+    const reached = cut?.toward === to.side && way.bytes > cut.atByte;
+    if (cut !== undefined && (reached || this.#due) && !this.#doomed) {
       this.#doomed = true;
       way.dead = true;
-      const part = Math.max(0, cut.atByte - before);
+      const part = reached ? Math.max(0, cut.atByte - before) : cut.atByte % size;
       const atMs = Math.max(way.arrivesMs, beginMs + (takesMs * part) / size + flightMs);
       this.world.at(atMs, () => {
         if (part > 0 && !way.lost) to.machine.hear(() => to.hear());

@@ -4,7 +4,7 @@ import { type RollingResult, rollingRestart } from "../netns/rolling/rolling-res
 import { Figures } from "./figures.ts";
 
 const testLimitMs = 900_000;
-const size = { restarts: 5, requests: 20_000, visitors: 24 };
+const size = { restarts: 5, requests: 20_000, visitors: 32 };
 const script = "tests/netns/programs/rolling-restart.ts";
 
 const figures = new Figures();

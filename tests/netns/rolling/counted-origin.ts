@@ -3,7 +3,7 @@ import { type Exchange, RawOrigin } from "../../blackbox/raw/origin.ts";
 /** Where the number of a request stands in its target. */
 const numberedTarget = /^\/requests\/(\d+)$/;
 /** Every so many requests one is answered slowly, so that a restart always meets open exchanges. */
-const slowEvery = 40;
+const slowEvery = 200;
 const slowMs = 600;
 const maxAnswerBytes = 24 * 1024;
 

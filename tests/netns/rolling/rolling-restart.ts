@@ -63,7 +63,7 @@ export async function rollingRestart({
   const failed = new Set(load.failures.map(({ id }) => id));
   const ids = Array.from({ length: load.requests }, (_, i) => i + 1);
   const sorted = load.latenciesMs.toSorted((a, b) => a - b);
-  const quantile = (part: number) => Math.round(sorted[Math.floor((sorted.length - 1) * part)] ?? 0);
+  const quantile = (part: number) => Number((sorted[Math.floor((sorted.length - 1) * part)] ?? 0).toFixed(1));
   return {
     requests: load.requests,
     failures: load.failures.map((failure) => ({ ...failure, seen: origin.seen.get(failure.id) ?? 0 })),

@@ -1,0 +1,151 @@
+import { Metrics } from "../../relay/metrics.ts";
+import { Names } from "../../relay/names.ts";
+import { type Admission, Reception, type ReceptionDeps } from "../../relay/reception.ts";
+import { Tunnels } from "../../relay/tunnels.ts";
+import { UnderpassError } from "../../shared/errors.ts";
+import { type Hello, readWelcome, type Welcome, writeHello } from "../../shared/handshake.ts";
+import { limits } from "../../shared/mux/limits.ts";
+import { Memory } from "../../shared/mux/memory.ts";
+import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
+import { prove } from "../../shared/proof.ts";
+import { VirtualClock } from "../agent/virtual-clock.ts";
+import { decodeMessage, encodeMessage, type OracleRecord } from "../oracle/codec.ts";
+import { turn } from "../shared/driver-bench.ts";
+import { FakeLink } from "../shared/fake-link.ts";
+
+/** An agent's link as the relay got it: what the relay says is looked at, and what the agent says is up to the test. */
+export class Caller {
+  readonly link = new FakeLink();
+  private seen = 0;
+
+  /** The WELCOME that the relay has said first. */
+  get welcome(): Welcome {
+    const result = readWelcome(this.link.messages[0] ?? new Uint8Array(0));
+    if (result.kind !== "ok") throw new Error(`no WELCOME: ${this.refusal}`);
+    return result.value;
+  }
+  /** The code of the GOAWAY that it has said instead. */
+  get refusal(): string | undefined {
+    const [first] = this.link.messages;
+    const [record] = first === undefined ? [] : decodeMessage(first).records;
+    return record?.record === "GOAWAY" && record.kind === "error" ? record.code : undefined;
+  }
+  /** What the relay has said after WELCOME since the last look. */
+  told(): OracleRecord[] {
+    const from = Math.max(1, this.seen);
+    this.seen = this.link.messages.length;
+    return this.link.messages.slice(from).flatMap((bytes) => decodeMessage(bytes).records);
+  }
+  says(...records: OracleRecord[]): void {
+    this.link.comes(encodeMessage(records));
+  }
+}
+
+export type HelloFacts = Partial<Hello> & {
+  /** What the path names; absent: what `resume` does. */
+  readonly path?: string | undefined;
+  readonly name?: string;
+  readonly token?: string;
+};
+
+export const instance = (letter: string): string => letter.repeat(32);
+
+/** A reception with everything behind it, a token for each subject (its text), and virtual time. */
+export class Desk {
+  readonly clock = new VirtualClock();
+  readonly metrics = new Metrics();
+  readonly names: Names;
+  readonly tunnels: Tunnels;
+  readonly reception: Reception;
+  readonly log: string[] = [];
+  draining = false;
+  /** When the next token that is checked ends, from the date of now. */
+  tokenMs = 3_600_000;
+  private drawn = 0;
+
+  constructor() {
+    const { clock, metrics } = this;
+    const random = (bytes: Uint8Array<ArrayBuffer>) => bytes.fill(++this.drawn);
+    const memory = new Memory(2 ** 28);
+    this.names = new Names({ ttlMs: 3_600_000, maxNames: 100, random });
+    const resumeWindowMs = 60_000;
+    this.tunnels = new Tunnels(this.names, { memory, resumeWindowMs });
+    const tokens: Pick<ReceptionDeps["tokens"], "verify"> = {
+      verify: async (subject, nowMs) => ({
+        ...{ issuer: "underpass", subject, kinds: ["http"], connect: [], egress: [] },
+        expiresAtMs: nowMs + this.tokenMs,
+      }),
+    };
+    this.reception = new Reception({
+      ...{ clock, metrics, names: this.names, tunnels: this.tunnels, memory, random, resumeWindowMs },
+      tokens: tokens as ReceptionDeps["tokens"],
+      log: { write: (event) => void this.log.push(`${event.event} ${"state" in event ? event.state : ""}`) },
+      urlsOf: (name) => [`http://${name}.localhost`],
+      draining: () => this.draining,
+    });
+  }
+
+  /** A dial that is let in, and its link. */
+  async dial({ name = "blue", token = "me", path }: HelloFacts = {}): Promise<[Caller, Admission]> {
+    const admission = await this.reception.admit(name, token, path);
+    const caller = new Caller();
+    this.reception.receive(caller.link, admission);
+    return [caller, admission];
+  }
+
+  /** A dial and its HELLO. */
+  async call({ path, name, token, ...hello }: HelloFacts = {}): Promise<Caller> {
+    const session = path ?? hello.resume?.session;
+    const [caller] = await this.dial({ path: session, ...(name && { name }), ...(token && { token }) });
+    caller.link.comes(writeHello(helloOf(hello)));
+    return caller;
+  }
+
+  /** A call that resumes the session of `welcome`; `facts` says what is other than an honest agent has it. */
+  resume(welcome: Welcome, facts: HelloFacts & { readonly only?: boolean } = {}): Promise<Caller> {
+    const { only, ...more } = facts;
+    return this.call({ resume: { ...resumeOf(welcome, more), ...(only && { only }) }, attempt: 2, ...more });
+  }
+
+  async refusalOf(dial: Promise<unknown>): Promise<string> {
+    try {
+      await dial;
+    } catch (error) {
+      if (error instanceof UnderpassError) return error.code;
+      throw error;
+    }
+    return "none";
+  }
+}
+
+/** HELLO's `resume`, with the proof for the attempt and the count of `facts`. */
+export function resumeOf(
+  { session, secret = "" }: Welcome,
+  { attempt = 2, received = 0 }: HelloFacts = {},
+): { session: string; proof: string } {
+  return { session, proof: prove(secret, { session, attempt, received }) };
+}
+
+/** An honest HELLO, but for `facts`. */
+export function helloOf(facts: Partial<Hello>): Hello {
+  return {
+    ...{ version: 1, features: [], kind: "http", instance: instance("a"), slot: 0, attempt: 1 },
+    ...{ window: limits.initialWindowBytes, streams: 16, received: 0 },
+    ...facts,
+  };
+}
+
+/** A relay's stream to this tunnel's agent, whose OPEN leaves, and what becomes of it. */
+export async function visit(desk: Desk, heard: string[] = []): Promise<Stream> {
+  const handler: StreamHandler = {
+    ...{ head() {}, data: () => void heard.push("data"), end() {}, left() {}, writable() {} },
+    reset: (code) => void heard.push(`reset ${code}`),
+  };
+  const stream = desk.tunnels.find("blue")?.open(1, new Uint8Array(1), handler);
+  if (stream === undefined) throw new Error("no session takes a stream");
+  await turn();
+  return stream;
+}
+
+/** What the relay has said on a link since the last look, by name. */
+export const kinds = (caller: Caller): string[] => caller.told().map(({ record }) => record);
