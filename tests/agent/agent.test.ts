@@ -1,207 +1,7 @@
 import { expect, test } from "bun:test";
-import { Agent, type AgentSettings, type RelayDoor } from "../../agent/agent.ts";
-import type { AgentEvent } from "../../agent/events.ts";
-import type { Clock } from "../../shared/clock.ts";
-import { Driver } from "../../shared/driver.ts";
-import { type Code, UnderpassError } from "../../shared/errors.ts";
-import { type Hello, readHello, writeWelcome } from "../../shared/handshake.ts";
 import { encodeHead } from "../../shared/head.ts";
 import { encodeLatin1 } from "../../shared/http1/latin1.ts";
-import type { Link } from "../../shared/link.ts";
-import { memoryLinks } from "../../shared/links/memory.ts";
-import { Memory } from "../../shared/mux/memory.ts";
-import { Session } from "../../shared/mux/session.ts";
-import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
-import { VirtualClock } from "./virtual-clock.ts";
-
-const silent: StreamHandler = { head() {}, data() {}, end() {}, left() {}, reset() {}, writable() {} };
-
-/** A link as the relay got it, with the agent's HELLO. */
-interface Dialled {
-  readonly name: string;
-  /** The session to resume, by the dial's path. */
-  readonly session: string | undefined;
-  readonly token: string | undefined;
-  readonly hello: Hello;
-  readonly link: Link;
-  /** Says WELCOME and runs a session. */
-  welcome(): Driver;
-}
-
-/** Answers dials in the order in which they come: with `refuse`, else with a link. */
-class FakeRelay implements RelayDoor {
-  readonly refuse: Code[] = [];
-  readonly names: string[] = ["blue"];
-  dials = 0;
-  readonly #clock: Clock;
-  readonly #dialled: Dialled[] = [];
-  readonly #waiting: ((dialled: Dialled) => void)[] = [];
-
-  constructor(clock: Clock) {
-    this.#clock = clock;
-  }
-
-  openLink(
-    name: string,
-    session: string | undefined,
-    token: string | undefined,
-    done: (result: Link | UnderpassError) => void,
-  ): () => void {
-    this.dials++;
-    const code = this.refuse.shift();
-    this.#clock.soon(() => {
-      if (code !== undefined) {
-        done(new UnderpassError(code));
-        return;
-      }
-      const [near, far] = memoryLinks(this.#clock);
-      far.handler = {
-        heard() {},
-        message: (bytes) => {
-          const hello = readHello(bytes);
-          if (hello.kind !== "ok") throw new Error("no HELLO");
-          this.#arrived({
-            name,
-            session,
-            token,
-            hello: hello.value,
-            link: far,
-            welcome: () => this.#welcome(far, hello.value, name),
-          });
-        },
-        text() {},
-        drained() {},
-        closed() {},
-      };
-      done(near);
-    });
-    return () => {};
-  }
-
-  requestName(_token: string | undefined, done: (result: string | UnderpassError) => void): () => void {
-    const code = this.refuse.shift();
-    this.#clock.soon(() =>
-      done(code === undefined ? (this.names.shift() ?? "none") : new UnderpassError(code)),
-    );
-    return () => {};
-  }
-
-  next(): Promise<Dialled> {
-    const dialled = this.#dialled.shift();
-    return dialled === undefined
-      ? new Promise((resolve) => this.#waiting.push(resolve))
-      : Promise.resolve(dialled);
-  }
-
-  #arrived(dialled: Dialled): void {
-    const waiter = this.#waiting.shift();
-    if (waiter === undefined) this.#dialled.push(dialled);
-    else waiter(dialled);
-  }
-
-  #welcome(link: Link, hello: Hello, name: string): Driver {
-    link.send(
-      writeWelcome({
-        version: 1,
-        features: [],
-        session: "s",
-        secret: "A".repeat(43),
-        resumed: false,
-        first: 1,
-        received: 0,
-        window: 131_072,
-        streams: 16,
-        generation: 1,
-        resumeWindowMs: 60_000,
-        urls: [`http://${name}.localhost`],
-      }),
-    );
-    const session = new Session(
-      {
-        side: "relay",
-        window: 131_072,
-        peerWindow: hello.window,
-        streams: 16,
-        peerStreams: hello.streams,
-        memory: new Memory(2 ** 26),
-      },
-      this.#clock.now(),
-    );
-    const handler = { opened: () => undefined, goaway() {}, linkState() {}, doubted() {}, over() {} };
-    const driver = new Driver(session, this.#clock, handler, {
-      pingsWhenIdle: false,
-      resumeWindowMs: 60_000,
-    });
-    driver.link(link, () => {});
-    return driver;
-  }
-}
-
-interface Bench {
-  readonly agent: Agent;
-  readonly relay: FakeRelay;
-  readonly clock: VirtualClock;
-  readonly events: AgentEvent[];
-  readonly streams: Stream[];
-  /** Resolves with the next event that `fits`, also one of the past that was not asked for yet. */
-  event(fits: Partial<AgentEvent>): Promise<AgentEvent>;
-}
-
-const delayMs = 100;
-
-/** Lets the time run so slowly that links, drivers and promises keep up with it. */
-async function passes(clock: VirtualClock, ms: number): Promise<void> {
-  for (let left = ms; left > 0; left -= 100) {
-    clock.advance(Math.min(left, 100));
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-}
-
-function setUp(more: Partial<AgentSettings> = {}): Bench {
-  const clock = new VirtualClock();
-  const relay = new FakeRelay(clock);
-  const events: AgentEvent[] = [];
-  const streams: Stream[] = [];
-  let asked = 0;
-  let look = (): void => {};
-  const agent = new Agent({
-    door: relay,
-    clock,
-    origin: {
-      open(stream) {
-        streams.push(stream);
-        return silent;
-      },
-    },
-    token: async () => "token",
-    join: false,
-    links: 1,
-    reconnect: true,
-    backoff: () => ({ next: () => delayMs, succeeded() {} }),
-    instance: "i".repeat(32),
-    version: "0.0.0",
-    onEvent(event) {
-      events.push(event);
-      look();
-    },
-    ...more,
-  });
-  const event = (fits: Partial<AgentEvent>): Promise<AgentEvent> =>
-    new Promise((resolve) => {
-      look = () => {
-        while (asked < events.length) {
-          const candidate = events[asked++];
-          if (candidate === undefined || !Bun.deepMatch(fits, candidate)) continue;
-          look = () => {};
-          resolve(candidate);
-          return;
-        }
-      };
-      look();
-    });
-  agent.start();
-  return { agent, relay, clock, events, streams, event };
-}
+import { delayMs, passes, setUp, silent } from "./agent-bench.ts";
 
 test("an agent without a name asks for one, and keeps it when it dials again", async () => {
   const { relay, clock, events, event } = setUp();
@@ -362,6 +162,53 @@ test("two links are two sessions in two slots; ready is said once, and again onl
   (await relay.next()).welcome();
   await event({ event: "ready" });
   expect(readies()).toBe(2);
+});
+
+test("a link that is lost and resumed is told, with streams that notice nothing; the other link's loss is no news", async () => {
+  const { relay, clock, event, events, streams } = setUp({ name: "blue", links: 2 });
+  const [one, two] = [await relay.next(), await relay.next()];
+  const driver = one.welcome();
+  two.welcome();
+  await event({ event: "link", link: 1, state: "up" });
+  driver.session.open(1, encodeHead({ http: encodeLatin1("GET / HTTP/1.1\r\nHost: h\r\n") }), silent);
+  await passes(clock, 500);
+  expect(streams).toHaveLength(1);
+  one.link.destroy();
+  await event({ event: "link", link: 0, state: "lost" });
+  clock.advance(delayMs);
+  const again = await relay.next();
+  expect(again).toMatchObject({ session: "s0", hello: { slot: 0, received: 1, resume: { session: "s0" } } });
+  again.resume();
+  await event({ event: "link", link: 0, state: "up" });
+  expect(events.filter(({ event: kind }) => kind === "ready" || kind === "error")).toHaveLength(1);
+  // All links at once: the agent is not ready, and is again.
+  again.link.destroy();
+  two.link.destroy();
+  await event({ event: "error", code: "link-lost", fatal: false });
+  clock.advance(delayMs);
+  const back = [await relay.next(), await relay.next()];
+  expect(back.map(({ session }) => session).sort()).toEqual(["s0", "s1"]);
+  for (const dialled of back) dialled.resume();
+  expect(await event({ event: "ready" })).toMatchObject({ name: "blue", resumed: true });
+  expect(streams[0]?.closed).toBe(false);
+});
+
+test("a suspect link is told, and a doubt of the relay's has the link in that slot asked", async () => {
+  const { relay, clock, event } = setUp({ name: "blue", links: 2 });
+  const [one, two] = [await relay.next(), await relay.next()];
+  const driver = one.welcome();
+  two.welcome();
+  await event({ event: "link", link: 1, state: "up" });
+  await passes(clock, 500);
+  // Nothing that comes on the second link gets through from now on, and nothing is answered there.
+  two.link.handler = { heard() {}, message() {}, text() {}, drained() {}, closed() {} };
+  driver.session.doubt(1);
+  await passes(clock, 1_000);
+  expect(await event({ event: "link", state: "suspect" })).toMatchObject({ link: 1 });
+  const parallel = await relay.next();
+  expect(parallel).toMatchObject({ session: "s1", hello: { slot: 1 } });
+  parallel.resume();
+  expect(await event({ event: "link", state: "up" })).toMatchObject({ link: 1 });
 });
 
 test("stop says goodbye, waits for open streams no longer than the grace, and ends without a reason", async () => {

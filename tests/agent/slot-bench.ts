@@ -29,9 +29,13 @@ export class SlotDial {
   refuse(error: UnderpassError): void {
     this.done(error);
   }
+  /** The 101. */
+  opens(): void {
+    this.done(this.link);
+  }
   /** The 101. Returns the HELLO that follows. */
   accept(): Hello {
-    this.done(this.link);
+    this.opens();
     return this.hello;
   }
   get hello(): Hello {

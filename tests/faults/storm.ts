@@ -30,7 +30,7 @@ const spells: readonly [Weather, ...Weather[]] = [
  * then live. So a session is resumed on one link while the other still brings its messages.
  */
 const cutsToStall = 6;
-const stallMs = { least: 255, most: 330 } as const;
+const stallMs = { least: 275, most: 345 } as const;
 /** The part of the time between two cuts after which the spell begins. */
 const spellFrom = 0.6;
 

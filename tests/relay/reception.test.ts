@@ -229,6 +229,7 @@ describe("a fresh HELLO", () => {
     const [first, sibling] = [await desk.call(), await desk.call({ slot: 1 })];
     const heard: string[] = [];
     for (let two = 0; two < 2; two++) await visit(desk, heard);
+    first.says({ record: "ACK", count: 1 });
     first.link.breaks();
     const fresh = await desk.call({ attempt: 2 });
     expect(fresh.welcome.session).not.toBe(first.welcome.session);
@@ -236,6 +237,19 @@ describe("a fresh HELLO", () => {
     expect((await desk.resume(first.welcome, { only: true, attempt: 3 })).refusal).toBe("session-gone");
     expect(fresh.welcome.generation).toBe(first.welcome.generation);
     expect(desk.metrics.sessions).toBe(2);
+  });
+
+  test("in the place of a session that its agent has shown no sign of means that nobody saw its streams", async () => {
+    for (const sign of [[], [{ record: "DATA", stream: 2, bytes: "00" }] as const]) {
+      const desk = new Desk();
+      const first = await desk.call();
+      const heard: string[] = [];
+      await visit(desk, heard);
+      for (const record of sign) first.says(record);
+      first.link.breaks();
+      await desk.call({ attempt: 2 });
+      expect(heard.at(-1)).toBe(sign.length === 0 ? "reset unprocessed" : "reset session-gone");
+    }
   });
 
   test("that is late is superseded, and the session in its place stays", async () => {

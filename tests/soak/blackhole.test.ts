@@ -105,6 +105,33 @@ test.each([0, 50])(
   testLimitMs,
 );
 
+// One end goes on hearing the other: who notices is the one that does not, and the streams need both.
+test.each(["up", "down"] as const)(
+  "a link that carries nothing %s any more: streams resumed beside it, new requests hardly wait",
+  async (direction) => {
+    using ongoing = await Ongoing.start(target, origin);
+    for (let i = 0; i < 20; i++) await ongoing.moved();
+    const cutAtMs = performance.now();
+    for (const pipe of proxy.live.slice(0, 1)) swallowFromNowOn(pipe, direction);
+    const latencies = visitSteadily(target);
+    await ongoing.moved();
+    const resumedMs = performance.now() - cutAtMs;
+    const sorted = (await latencies).toSorted((a, b) => a - b);
+    const p99 = sorted[Math.ceil(sorted.length * 0.99) - 1] ?? Number.NaN;
+    const story = await ongoing.finish();
+    figures.note(`nothing ${direction} on one of two links`, {
+      streamsGoOnMs: Math.round(resumedMs),
+      newRequests: sorted.length,
+      p99: Math.round(p99),
+      max: Math.round(sorted.at(-1) ?? Number.NaN),
+    });
+    expect(story.received).toEqual(story.sent);
+    expect(story.outOfTurn).toEqual([]);
+    expect(p99).toBeLessThan(maxNewRequestMs);
+  },
+  testLimitMs,
+);
+
 test(
   "a black hole on a link of an idle tunnel: suspect in time from the first unanswered ping on",
   async () => {
@@ -115,7 +142,7 @@ test(
       if (index === pipe.index && direction === "up") pinged.resolve(performance.now());
     };
     const { mark } = agent;
-    swallowFromNowOn(pipe);
+    swallowFromNowOn(pipe, undefined);
     const suspected = agent.event("link", ({ state }) => state === "suspect", mark);
     const pingedAtMs = await within(pinged.promise, pingLimitMs, () => "a ping");
     using lag = new LagMeter();
@@ -137,8 +164,8 @@ test(
 );
 
 /** A black hole in which the proxy still sees what an end sends. */
-function swallowFromNowOn(pipe: FaultyPipe): void {
-  pipe.setWeather({ delayMs: foreverMs });
+function swallowFromNowOn(pipe: FaultyPipe, direction: Direction | undefined): void {
+  pipe.setWeather({ delayMs: foreverMs }, direction);
 }
 
 /** Requests one after another at a fixed pace, whether or not those before have their answer. */

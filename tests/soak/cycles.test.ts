@@ -11,7 +11,7 @@ import { FaultProxy } from "../faults/fault-proxy.ts";
 import { Figures } from "./figures.ts";
 
 const testLimitMs = 3_600_000;
-const warmUpCycles = 60_000;
+const warmUpCycles = 120_000;
 const warmUpResumes = 200;
 const cycleCount = 100_000;
 const resumeCount = 2_000;
@@ -20,7 +20,7 @@ const visitorCount = 32;
 const ongoingCount = 4;
 /** Resident memory is read so often, each time after so many cycles; the median counts. */
 const samples = 15;
-const cyclesPerSample = 1_000;
+const cyclesPerSample = 2_000;
 const maxGrowth = 1.1;
 
 const figures = new Figures();

@@ -1,0 +1,94 @@
+import { expect, test } from "bun:test";
+import { renewWorst } from "../../agent/renewal.ts";
+import type { Slot } from "../../agent/slot.ts";
+import { VirtualClock } from "./virtual-clock.ts";
+
+/** A slot as far as a renewal looks at it: its worst round trip of late, and how many messages came. */
+class FakeSlot {
+  received = 0;
+  renewed = 0;
+  hasSession = true;
+  constructor(public worstTripMs: number) {}
+  get session() {
+    if (!this.hasSession) return undefined;
+    const ledger = { received: this.received, flight: { worstTripMs: this.worstTripMs } };
+    return { driver: { session: { ledger } }, renew: () => void this.renewed++ };
+  }
+}
+
+const everyMs = 300_000;
+
+function setUp(trips: readonly number[], random = 0.5) {
+  const clock = new VirtualClock();
+  const slots = trips.map((ms) => new FakeSlot(ms));
+  const stop = renewWorst(slots as unknown as Slot[], clock, () => random);
+  const renewed = (): number[] => slots.map((slot) => slot.renewed);
+  /** Something comes on each link, and the next look. */
+  const pass = (): void => {
+    for (const slot of slots) slot.received++;
+    clock.advance(everyMs);
+  };
+  return { clock, slots, stop, renewed, pass };
+}
+
+test("the link with the worst round trip is renewed, and no other", () => {
+  const { renewed, pass, slots } = setUp([10, 80, 40]);
+  pass();
+  expect(renewed()).toEqual([0, 1, 0]);
+  for (const slot of slots.slice(1, 2)) slot.worstTripMs = 12;
+  pass();
+  expect(renewed()).toEqual([0, 1, 1]);
+});
+
+test("the time between two is 2.5 to 7.5 minutes, by chance", () => {
+  for (const [random, afterMs] of [
+    [0, 150_000],
+    [0.999, 449_700],
+  ] as const) {
+    const { clock, slots, renewed } = setUp([10, 80], random);
+    for (const slot of slots) slot.received++;
+    clock.advance(afterMs - 1);
+    expect(renewed()).toEqual([0, 0]);
+    clock.advance(2);
+    expect(renewed()).toEqual([0, 1]);
+  }
+});
+
+test("links that are hardly worse than the best are left alone", () => {
+  const { renewed, pass, slots } = setUp([100, 125, 110]);
+  pass();
+  expect(renewed()).toEqual([0, 0, 0]);
+  for (const slot of slots.slice(2)) slot.worstTripMs = 126;
+  pass();
+  expect(renewed()).toEqual([0, 0, 1]);
+});
+
+test("a pool on which nothing came since the last look is left alone, and one on which anything came is not", () => {
+  const { renewed, pass, clock, slots } = setUp([10, 80]);
+  pass();
+  clock.advance(everyMs);
+  clock.advance(everyMs);
+  expect(renewed()).toEqual([0, 1]);
+  for (const slot of slots.slice(0, 1)) slot.received++;
+  clock.advance(everyMs);
+  expect(renewed()).toEqual([0, 2]);
+});
+
+test("a slot without a session counts for nothing, and one alone has nothing to be compared with", () => {
+  const { renewed, pass, slots } = setUp([10, 80]);
+  for (const slot of slots.slice(0, 1)) slot.hasSession = false;
+  pass();
+  expect(renewed()).toEqual([0, 0]);
+  const alone = setUp([900]);
+  alone.pass();
+  expect(alone.renewed()).toEqual([0]);
+});
+
+test("nothing is renewed, and no timer left, once it is stopped", () => {
+  const { renewed, pass, stop, clock } = setUp([10, 80]);
+  pass();
+  stop();
+  expect(clock.timers).toBe(0);
+  pass();
+  expect(renewed()).toEqual([0, 1]);
+});

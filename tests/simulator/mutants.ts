@@ -1,0 +1,183 @@
+/** A fault that somebody might make, as a change of one text in one source. */
+export interface Mutant {
+  readonly name: string;
+  readonly file: string;
+  readonly search: string;
+  readonly replace: string;
+}
+
+const ledger = "shared/mux/ledger.ts";
+const session = "shared/mux/session.ts";
+const stream = "shared/mux/stream.ts";
+const outbox = "shared/mux/outbox.ts";
+const driver = "shared/driver.ts";
+const reception = "relay/reception.ts";
+const heldSession = "agent/held-session.ts";
+
+/** The simulator must find each of them: the test of the tester. Every `search` stands in its file exactly once. */
+export const mutants: readonly Mutant[] = [
+  {
+    name: "the replay is one message short",
+    file: ledger,
+    search: "this.againCount = this.acknowledgedCount + 1;",
+    replace: "this.againCount = this.acknowledgedCount + 2;",
+  },
+  {
+    name: "each message is replayed twice",
+    file: ledger,
+    search: "    this.againCount++;\n",
+    replace: "    if (message.sentMs === nowMs) this.againCount++;\n",
+  },
+  {
+    name: "what is replayed has its old control records",
+    file: ledger,
+    search: "return message.bytes.subarray(message.framesAt);",
+    replace: "return message.bytes;",
+  },
+  {
+    name: "a message is acknowledged before it has come",
+    file: ledger,
+    search: "    return this.arrivedCount;\n",
+    replace: "    return this.arrivedCount + 1;\n",
+  },
+  {
+    name: "HELLO counts a message that has not come",
+    file: heldSession,
+    search: "const { received } = this.driver.session.ledger;\n    const session = this.#id;",
+    replace: "const received = this.driver.session.ledger.received + 1;\n    const session = this.#id;",
+  },
+  {
+    name: "WELCOME counts a message that has not come",
+    file: reception,
+    search: "first: peerReceived + 1, received: ledger.received }",
+    replace: "first: peerReceived + 1, received: ledger.received + 1 }",
+  },
+  {
+    name: "first is off by one",
+    file: reception,
+    search: "first: peerReceived + 1, received",
+    replace: "first: peerReceived + 2, received",
+  },
+  {
+    name: "what came before is not counted again when it is replayed",
+    file: ledger,
+    search: "if (this.arrivedCount <= this.receivedCount) return false;",
+    replace: "if (this.arrivedCount <= this.receivedCount) { this.arrivedCount--; return false; }",
+  },
+  {
+    name: "frames that came before are taken again",
+    file: session,
+    search: "        return isNew;\n",
+    replace: "        return true;\n",
+  },
+  {
+    name: "the agent counts what follows from its own count, not from first",
+    file: heldSession,
+    search: "told: welcome.first - 1,",
+    replace: "told: this.driver.session.ledger.received,",
+  },
+  {
+    name: "kept messages are dropped with the link",
+    file: session,
+    search: "    this.suspended = true;\n",
+    replace: "    this.suspended = true;\n    this.ledger.clear();\n",
+  },
+  {
+    name: "resets that wait are lost with the link",
+    file: outbox,
+    search: "    this.datagramBytes = 0;\n    this.doubts.clear();\n",
+    replace: "    this.datagramBytes = 0;\n    this.doubts.clear();\n    this.resets.clear();\n",
+  },
+  {
+    name: "credit is not restated",
+    file: session,
+    search:
+      "    for (const stream of this.streams.all()) if (stream.wantsCredit) this.outbox.addCredit(stream);\n",
+    replace: "",
+  },
+  {
+    name: "GOAWAY is not restated",
+    file: session,
+    search: "      this.outbox.setGoaway({ ...this.said, graceMs });\n",
+    replace: "",
+  },
+  {
+    name: "credit is given before the reader has taken anything",
+    file: stream,
+    search: "this.release(this.received - bytes - this.heldCost);",
+    replace: "this.release(this.received);",
+  },
+  {
+    name: "END goes before the DATA that waits",
+    file: stream,
+    search: "    this.items.push({ type: RecordType.end, bytes: nothing });\n",
+    replace: "    this.items.unshift({ type: RecordType.end, bytes: nothing });\n",
+  },
+  {
+    name: "LEFT is lost",
+    file: stream,
+    search: "      writer.frame(RecordType.left, this.id);\n",
+    replace: "",
+  },
+  {
+    name: "the flight has no budget",
+    file: session,
+    search: "!this.ended && !ledger.flight.full && outbox.hasFrames",
+    replace: "!this.ended && outbox.hasFrames",
+  },
+  {
+    name: "what an agent may have seen is called unprocessed",
+    file: session,
+    search: 'handler.reset(announced ? code : "unprocessed");',
+    replace: 'handler.reset("unprocessed");',
+  },
+  {
+    name: "memory is not given back",
+    file: session,
+    search: "    this.options.memory.release(this.options.window, stream.grownBytes);\n",
+    replace: "",
+  },
+  {
+    name: "the old link is read on after the resume",
+    file: driver,
+    search:
+      "    linked.link.handler = { ...deafHandler, closed: linked.closed };\n    linked.link.destroy();\n    const",
+    replace: "    const",
+  },
+  {
+    name: "the old link is left open",
+    file: driver,
+    search: "    linked.link.destroy();\n    const",
+    replace: "    const",
+  },
+  {
+    name: "the resume window never ends",
+    file: driver,
+    search: '() => this.session.lost("link-lost")',
+    replace: "() => {}",
+  },
+  {
+    name: "the proof is not checked",
+    file: reception,
+    search: 'isProof(resume?.proof ?? "", secret, { session: id, attempt, received });',
+    replace: "isProof !== undefined;",
+  },
+  {
+    name: "a proof holds for every attempt",
+    file: "shared/proof.ts",
+    search: "resume ${session} ${attempt} ${received}",
+    replace: "resume ${session} ${attempt === 0} ${received}",
+  },
+  {
+    name: "attempts are not compared",
+    file: reception,
+    search: 'if (attempt <= agent.attempt) return "superseded";',
+    replace: "",
+  },
+  {
+    name: "streams of a session that is gone stay open",
+    file: "agent/slot.ts",
+    search: '    this.#current = undefined;\n    session.end("link-lost");\n',
+    replace: "    this.#current = undefined;\n",
+  },
+];
