@@ -101,6 +101,11 @@ export class Agent implements SlotOwner {
     await this.#finish(undefined, graceMs);
   }
 
+  /** Ends all streams now, and says so to the relay. */
+  abandon(): void {
+    for (const slot of this.#slots) slot.abandon();
+  }
+
   // SlotOwner
 
   opened(stream: Stream, fields: Uint8Array): StreamHandler {
@@ -141,7 +146,7 @@ export class Agent implements SlotOwner {
 
   /** Links of one agent often share their fate. */
   #doubtOthers(slot: Slot): void {
-    for (const other of this.#slots) if (other !== slot) other.session?.driver.doubt();
+    for (const other of this.#slots) if (other !== slot) other.session?.doubt();
   }
 
   #askName(attempt: number): void {
@@ -180,7 +185,7 @@ export class Agent implements SlotOwner {
         backoff: backoff(),
         openLink: (session, done) =>
           credential.dial<Link>((token, inner) => door.openLink(name, session, token, inner), done),
-        doubted: (doubted) => this.#slots[doubted]?.session?.driver.doubt(),
+        doubted: (doubted) => this.#slots[doubted]?.session?.doubt(),
         isFinal: (error) => this.#isFinal(error, credential),
       };
       return new Slot(options, this);

@@ -98,6 +98,11 @@ export class HeldSession {
     return this.driver.session.openStreams;
   }
 
+  /** The relay, or a sibling's fate, gives reason to doubt the link. */
+  doubt(): void {
+    if (this.driver.doubt()) this.renew();
+  }
+
   /** Puts the session on another link, make-before-break: the old one is in use until the new one is there. */
   renew(): void {
     if (this.driver.isUp && this.#greeting === undefined && !this.#leaving) this.#dial();

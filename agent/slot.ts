@@ -53,6 +53,8 @@ export class Slot implements HeldSessionOwner {
   #stopped = false;
   /** Sessions that finish their streams, and the latest time for that once the agent stops. */
   readonly #leaving = new Set<Promise<void>>();
+  /** All sessions that are not over: the current one, and those that finish. */
+  readonly #held = new Set<HeldSession>();
   #leaveByMs = Number.POSITIVE_INFINITY;
 
   constructor(options: SlotOptions, owner: SlotOwner) {
@@ -84,6 +86,12 @@ export class Slot implements HeldSessionOwner {
       else this.#begin(result);
     });
     this.#cancel = () => greeting.cancel();
+  }
+
+  /** Ends all sessions now, streams and all, and says so. */
+  abandon(): void {
+    for (const session of this.#held)
+      session.driver.session.goaway("error", "goodbye", 0, codes.goodbye.meaning);
   }
 
   /** Says goodbye, lets open streams finish for `graceMs`, and closes. Resolves when all that was said has left. */
@@ -162,6 +170,7 @@ export class Slot implements HeldSessionOwner {
   }
 
   over(session: HeldSession, error: UnderpassError): void {
+    this.#held.delete(session);
     if (session !== this.#current) return;
     this.#current = undefined;
     this.#failed(error);
@@ -181,6 +190,7 @@ export class Slot implements HeldSessionOwner {
     this.#failures = 0;
     this.#welcome = greeted.welcome;
     this.#current = new HeldSession(this.#options, greeted, this);
+    this.#held.add(this.#current);
     this.#owner.up(this, greeted.welcome, { resumed: false });
   }
 

@@ -52,6 +52,8 @@ interface Arrival {
 }
 
 const receptionLimits = {
+  /** An agent that said goodbye has its grace, and what the last words take. */
+  byeMarginMs: 2_000,
   helloWithinMs: 10_000,
   /** Links for which no session exists yet. */
   maxPending: 4_096,
@@ -226,8 +228,12 @@ export class Reception {
       {
         // Nothing that an agent may open is served yet: the kinds that need it come with their own ingress.
         opened: () => undefined,
-        goaway: (kind) => {
-          if (kind === "bye") tunnels.saidBye(agent);
+        goaway: (kind, _code, graceMs) => {
+          if (kind !== "bye") return;
+          tunnels.saidBye(agent, clock.now());
+          agent.cancelGrace ??= clock.at(clock.now() + graceMs + receptionLimits.byeMarginMs, () =>
+            driver.close("goodbye"),
+          );
         },
         linkState: (state) => {
           // Nobody comes back for a session that has said goodbye and is at rest.

@@ -180,7 +180,7 @@ export class Tunnels {
     for (const other of [...superseded, ...replaced]) other.leaving = true;
     session.generation = own[0]?.generation ?? tunnel.generation;
     // One that was still in its handshake when its agent said goodbye.
-    if (this.instances.get(`${name} ${session.instance}`)?.saidBye === true) this.saidBye(session);
+    if (this.instances.get(`${name} ${session.instance}`)?.saidBye === true) session.saidBye = true;
     for (const one of [session, ...superseded]) this.remember(one, options.nowMs);
     tunnel.sessions.add(session);
     this.byId.set(session.id, session);
@@ -190,12 +190,13 @@ export class Tunnels {
   }
 
   /** The agent of this session is leaving for good, whichever of its sessions said so. */
-  saidBye(session: AgentSession): void {
+  saidBye(session: AgentSession, nowMs: number): void {
     const { name, instance, generation } = session;
     session.saidBye = true;
     // One that was told to leave says goodbye when it has finished, which means nothing to the others.
     if (session.driver.session.saysGoaway) return this.onReady(name);
     for (const sibling of this.siblings(name, instance)) sibling.saidBye = true;
+    this.remember(session, nowMs, { saidBye: true });
     const tunnel = this.live.get(name);
     if (tunnel?.generation === generation) tunnel.isBye = true;
     this.onReady(name);
@@ -254,10 +255,19 @@ export class Tunnels {
   }
 
   /** Keeps an instance's generation for the resume window from now; the longest unseen go first. */
-  private remember({ name, instance, generation, saidBye }: AgentSession, nowMs: number): void {
+  private remember(
+    { name, instance, generation }: AgentSession,
+    nowMs: number,
+    { saidBye }: { readonly saidBye?: boolean } = {},
+  ): void {
     const key = `${name} ${instance}`;
+    const before = this.instances.get(key)?.saidBye === true;
     this.instances.delete(key);
-    this.instances.set(key, { generation, saidBye, untilMs: nowMs + this.options.resumeWindowMs });
+    this.instances.set(key, {
+      generation,
+      saidBye: saidBye ?? before,
+      untilMs: nowMs + this.options.resumeWindowMs,
+    });
     for (const [oldest, { untilMs }] of this.instances) {
       if (untilMs > nowMs && this.instances.size <= tunnelLimits.maxRemembered) return;
       this.instances.delete(oldest);

@@ -139,20 +139,26 @@ export class Driver {
     this.cancelWindow = this.clock.at(untilMs, () => this.session.lost("link-lost"));
   }
 
-  /** Says GOAWAY bye, and closes. */
+  /** Says GOAWAY, and closes: `bye`, or `error` where that ends streams that are still open. */
   close(code: Code): void {
-    this.session.goaway("bye", code, 0, codes[code].meaning);
+    const kind = this.session.openStreams > 0 ? "error" : "bye";
+    this.session.goaway(kind, code, 0, codes[code].meaning);
     this.flush();
     this.session.lost(code);
   }
 
-  /** The peer doubts the link: asks for a sign of life, unless something is unanswered anyway. */
-  doubt(): void {
-    if (this.linked === undefined || this.liveness.isAsking || this.session.ledger.oldest !== undefined)
-      return;
+  /**
+   * The peer doubts the link: asks for a sign of life, unless something is unanswered anyway. Returns whether both
+   * sides wait for too long: what the peer sends still comes, but what is sent to it does not arrive.
+   */
+  doubt(): boolean {
+    if (this.linked === undefined) return false;
     const nowMs = this.clock.now();
+    if (this.session.ledger.oldest !== undefined) return this.liveness.isOverdue(this.facts, nowMs);
+    if (this.liveness.isAsking) return false;
     this.liveness.ask(nowMs);
     this.look(nowMs);
+    return false;
   }
 
   /** This side was asleep: the link is taken for suspect until it shows life. */

@@ -104,6 +104,11 @@ export class Liveness {
     return this.pingedMs !== undefined || this.asks;
   }
 
+  /** An answer has been owed for longer than a good link takes, whatever else has come meanwhile. */
+  isOverdue(facts: LinkFacts, nowMs: number): boolean {
+    return facts.oldest !== undefined && nowMs >= facts.oldest.sentMs + this.suspectAfterMs(facts);
+  }
+
   /** This side was asleep: the link is most likely gone. */
   suspect(): void {
     if (this.state === "up") this.state = "suspect";

@@ -11,6 +11,9 @@ import { chooseFace, type Face } from "./faces.ts";
 /** What open exchanges get to finish in after SIGINT or SIGTERM; a second SIGINT ends at once. */
 const graceMs = 5_000;
 
+/** What is said on the way out needs a moment to leave. */
+const lastWordsMs = 20;
+
 /** Runs the agent as a program: switches, terminal, signals. Resolves with the exit code. */
 export async function runProgram(): Promise<number> {
   let options: AgentOptions;
@@ -30,8 +33,13 @@ export async function runProgram(): Promise<number> {
 async function runAgent(options: AgentOptions): Promise<number> {
   const stop = Promise.withResolvers<void>();
   let signals = 0;
+  let abandon = (): void => {};
   const interrupt = (): void => {
-    if (++signals > 1) endNow(0);
+    if (++signals > 1) {
+      // What is said to the relay now is the last: nobody waits for streams that will not go on.
+      abandon();
+      setTimeout(() => endNow(0), lastWordsMs);
+    }
     stop.resolve();
   };
   process.on("SIGINT", interrupt);
@@ -58,6 +66,7 @@ async function runAgent(options: AgentOptions): Promise<number> {
     }
     return refuse(error);
   }
+  abandon = () => composed.agent.abandon();
   face = chooseFace(options, composed, { interrupt, readerGone: () => stop.resolve() });
   for (const warning of options.warnings) face.warn(warning);
   for (const event of early) face.show(event);

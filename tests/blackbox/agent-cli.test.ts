@@ -329,9 +329,10 @@ describe("agent", () => {
       await visitor.send("GET / HTTP/1.1\r\nHost: HOST\r\n\r\n");
       const answer = await visitor.answer();
       await open.promise;
-      agent.signal("SIGINT");
-      agent.signal("SIGINT");
+      // Two at once may count as one: the system keeps no count of them.
+      const again = setInterval(() => agent.signal("SIGINT"), 50);
       await agent.exit();
+      clearInterval(again);
       await answer.body.text();
       expect(answer.body.complete).toBe(false);
     },

@@ -12,13 +12,15 @@ export class Machine implements Clock {
   dead = false;
   /** Timers that are set and have not fired. */
   timers = 0;
+  /** When it went on after its last stop. */
+  wentOnMs = Number.NEGATIVE_INFINITY;
   /** Called when it dies, for its sockets. */
   onDeath: (() => void) | undefined;
   #offsetMs: number;
   #dateOffsetMs: number;
   /** A timer that fires has its time, whatever rounding says. */
   #latestMs = Number.NEGATIVE_INFINITY;
-  #stops = 0;
+  #stopped = false;
   #goingOn = false;
   #timersFirst = true;
   #heard: (() => void)[] = [];
@@ -34,11 +36,11 @@ export class Machine implements Clock {
   }
 
   get stopped(): boolean {
-    return this.#stops > 0;
+    return this.#stopped;
   }
 
   now(): number {
-    this.#latestMs = Math.max(this.#latestMs, this.world.nowMs + this.#offsetMs);
+    if (!this.stopped) this.#latestMs = Math.max(this.#latestMs, this.world.nowMs + this.#offsetMs);
     return this.#latestMs;
   }
 
@@ -88,19 +90,19 @@ export class Machine implements Clock {
     else run();
   }
 
-  /** SIGSTOP for `ms`; what comes meanwhile waits. `asleep`: its clock stands still, and only the date goes on. */
+  /** SIGSTOP for `ms`, unless it is stopped already; what comes meanwhile waits. `asleep`: its clock stands still, and only the date goes on. */
   stop(ms: number, options: { readonly asleep: boolean; readonly timersFirst: boolean }): void {
-    if (this.dead) return;
+    if (this.dead || this.stopped) return;
     this.now();
-    this.#stops++;
+    this.#stopped = true;
     this.#timersFirst = options.timersFirst;
     this.world.at(this.world.nowMs + ms, () => {
       if (options.asleep) {
         this.#offsetMs -= ms;
         this.#dateOffsetMs += ms;
       }
-      this.#stops--;
-      if (!this.stopped && !this.dead) this.#goOn();
+      this.#stopped = false;
+      if (!this.dead) this.#goOn();
     });
   }
 
@@ -123,6 +125,7 @@ export class Machine implements Clock {
   /** What came while it was stopped, before anything that comes from now on. */
   #goOn(): void {
     this.#goingOn = true;
+    this.wentOnMs = this.world.nowMs;
     this.world.at(this.world.nowMs, () => {
       if (this.stopped || this.dead) return;
       const late = this.#late;

@@ -67,8 +67,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: "frames that came before are taken again",
     file: session,
-    search: "        return isNew;\n",
-    replace: "        return true;\n",
+    search: "        return this.ledger.arrives();\n",
+    replace: "        return this.ledger.arrives() || true;\n",
   },
   {
     name: "the agent counts what follows from its own count, not from first",

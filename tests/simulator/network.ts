@@ -67,7 +67,7 @@ export class Network {
     } else {
       world.at(world.nowMs + plan.openMs, () => {
         const { relay } = this;
-        if (!waiting) return;
+        if (!waiting || machine.dead) return;
         if (relay === undefined || world.nowMs < this.outageUntilMs) {
           world.at(world.nowMs + networkLimits.dialTimeoutMs, () =>
             machine.hear(() => tell(new UnderpassError("relay-unreachable"))),
@@ -107,8 +107,17 @@ export class Network {
       this.cuts++;
       if (flying) this.busyCuts++;
     };
-    wire.watcher = this.watch.wire(machines.relay, options);
+    wire.watcher = this.watch.wire(wire, options);
     return wire;
+  }
+
+  /** Ends of links that nobody has closed, in processes that live. */
+  get openEnds(): number {
+    let open = 0;
+    for (const { ends } of this.#wires)
+      for (const { state, machine } of [ends.agent, ends.relay])
+        if (state !== "closed" && !machine.dead) open++;
+    return open;
   }
 
   /** A process has died, and its sockets with it. */

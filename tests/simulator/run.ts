@@ -42,10 +42,9 @@ else {
     const plan = shrinkFailure(failure);
     const { links, exchanges, events, ...rest } = plan;
     console.log(`Shrunk: ${JSON.stringify(rest)}`);
-    for (const [place, link] of links.entries()) console.log(`  link ${place}: ${JSON.stringify(link)}`);
-    for (const [place, one] of exchanges.entries())
-      console.log(`  exchange ${place}: ${JSON.stringify(one)}`);
-    for (const event of events) console.log(`  event: ${JSON.stringify(event)}`);
+    showAll("link", links);
+    showAll("exchange", exchanges);
+    showAll("event", events);
   }
   process.exitCode = 1;
 }

@@ -1,4 +1,6 @@
 import type { Code } from "../../shared/errors.ts";
+import { limits } from "../../shared/mux/limits.ts";
+import type { Session } from "../../shared/mux/session.ts";
 import { AgentPlace } from "./agent-place.ts";
 import { Exchange } from "./exchange.ts";
 import { Ghost } from "./ghost.ts";
@@ -54,6 +56,8 @@ export class Simulation {
   #died = false;
   /** Relays that have a successor: what they hold can't be resumed. */
   readonly #retired = new Set<Place>();
+  /** The largest flight budget that each session had. */
+  readonly #budgets = new WeakMap<Session, number>();
   #retryScheduled = false;
 
   constructor(readonly plan: Plan) {
@@ -102,6 +106,7 @@ export class Simulation {
     this.#dialled(0);
     while (this.#planned.length > 0 || !this.exchanges.every((exchange) => exchange.finished)) {
       if (!world.turn()) this.world.fail("nothing is left to happen");
+      this.#checkFlights();
       if (world.steps > bounds.maxSteps) this.world.fail("too many steps");
       const seen = network.cuts + network.dials * 1_000 + this.#planned.length * 1e6;
       if (seen !== faults) {
@@ -150,7 +155,25 @@ export class Simulation {
       if (place instanceof RelayPlace && [...place.tunnels.sessions()].length > 0)
         this.world.fail("the relay still has sessions");
     }
+    if (network.openEnds > 0) world.fail(`${network.openEnds} ends of links are still open`);
     for (const exchange of this.exchanges) this.#checkComplete(exchange);
+  }
+
+  /** What is unacknowledged is held to the budget, and the message that filled it. */
+  #checkFlights(): void {
+    for (const agent of this.agents)
+      for (const slot of agent.slots) this.#checkFlight(slot.session?.driver.session);
+    for (const { driver } of this.relay.tunnels.sessions()) this.#checkFlight(driver.session);
+  }
+
+  #checkFlight(session: Session | undefined): void {
+    if (session === undefined) return;
+    const { unacknowledgedBytes, flightBudgetBytes } = session;
+    // A budget that shrinks does not call back what has left.
+    const budget = Math.max(flightBudgetBytes, this.#budgets.get(session) ?? 0);
+    this.#budgets.set(session, budget);
+    if (unacknowledgedBytes > budget + limits.maxMessageBytes)
+      this.world.fail(`${unacknowledgedBytes} bytes are unacknowledged, and the budget is ${budget}`);
   }
 
   #checkComplete(exchange: Exchange): void {

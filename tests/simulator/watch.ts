@@ -9,8 +9,15 @@ import {
   recordHeaderBytes,
 } from "../../shared/mux/frame.ts";
 import type { Machine } from "./machine.ts";
-import type { SideName, WireWatcher } from "./wire.ts";
+import type { SideName, Wire, WireWatcher } from "./wire.ts";
 import type { World } from "./world.ts";
+
+const watchLimits = {
+  /** 25 ms by PROTOCOL.md section 5, and time for a process that is busy. */
+  ackWithinMs: 500,
+  /** A driver hands nothing to a link on which so much waits. */
+  fullBytes: 262_144,
+} as const;
 
 /** Counted messages that go one way in a session, over all its links. */
 class Way {
@@ -31,6 +38,8 @@ interface SessionWatch {
   attempt: number;
   /** When each side got the last message of it. */
   readonly heardMs: Record<SideName, number>;
+  /** Who has said GOAWAY: it is said again on each link. */
+  readonly leaving: Record<SideName, boolean>;
 }
 
 /** A HELLO that was sent, for those who would send it again. */
@@ -54,11 +63,11 @@ export class Watch {
   constructor(private readonly world: World) {}
 
   /** One for each link. `forged`: its HELLO must not be believed. */
-  wire(relay: Machine, { forged }: { readonly forged: boolean }): WireWatcher {
+  wire(wire: Wire, { forged }: { readonly forged: boolean }): WireWatcher {
     const { world } = this;
     const seen = new WireWatch({
       world,
-      relay,
+      wire,
       forged,
       sessions: this.#sessions,
       exchanges: this.#exchanges,
@@ -94,11 +103,16 @@ class WireWatch {
   /** The numbers of the latest counted message on this link, by the side that receives. */
   readonly #sent: Record<SideName, number> = { agent: 0, relay: 0 };
   readonly #arrived: Record<SideName, number> = { agent: 0, relay: 0 };
+  /** The highest ACK on this link, by the side that said it. */
+  readonly #told: Record<SideName, number> = { agent: 0, relay: 0 };
+  readonly #saidGoaway: Record<SideName, boolean> = { agent: false, relay: false };
+  /** Somebody will look whether this side has acknowledged. */
+  readonly #looksLater: Record<SideName, boolean> = { agent: false, relay: false };
 
   constructor(
     private readonly options: {
       readonly world: World;
-      readonly relay: Machine;
+      readonly wire: Wire;
       readonly forged: boolean;
       readonly sessions: Map<string, SessionWatch>;
       readonly exchanges: Map<number, SessionWatch>;
@@ -136,7 +150,23 @@ class WireWatch {
     const number = ++this.#arrived[to];
     const way = this.#session.ways[to];
     way.arrived = Math.max(way.arrived, number);
+    if (!this.#looksLater[to]) this.#lookLater(to, number);
     return undefined;
+  }
+
+  /** What has come is acknowledged soon, whatever the readers do; unless the side does not run, or its link is full. */
+  #lookLater(side: SideName, number: number): void {
+    const { world, wire } = this.options;
+    const end = wire.ends[side];
+    const cameMs = world.nowMs;
+    this.#looksLater[side] = true;
+    world.at(cameMs + watchLimits.ackWithinMs, () => {
+      this.#looksLater[side] = false;
+      const { machine, state, queued } = end;
+      const mayWait = machine.stopped || machine.wentOnMs >= cameMs || queued >= watchLimits.fullBytes;
+      if (state !== "open" || machine.dead || mayWait || this.#told[side] >= number) return;
+      world.fail(`the ${side} does not acknowledge message ${number}`);
+    });
   }
 
   #welcomed({ session: id, resumed, first, received }: Welcome): void {
@@ -145,13 +175,17 @@ class WireWatch {
     let session = this.options.sessions.get(id);
     if (!resumed) {
       if (session !== undefined) this.options.world.fail("a session id is given twice");
-      const { relay, world } = this.options;
+      const { wire, world } = this.options;
       const ways = { agent: new Way(), relay: new Way() };
-      session = { relay, ways, attempt: 0, heardMs: { agent: world.nowMs, relay: 0 } };
+      session = {
+        ...{ relay: wire.ends.relay.machine, ways, attempt: 0 },
+        heardMs: { agent: world.nowMs, relay: 0 },
+        leaving: { agent: false, relay: false },
+      };
       this.options.sessions.set(id, session);
     } else {
       if (this.options.forged) this.options.world.fail("a forged HELLO is believed");
-      if (session?.relay !== this.options.relay)
+      if (session?.relay !== this.options.wire.ends.relay.machine)
         return this.options.world.fail("a session is resumed that never began");
       if (hello.attempt <= session.attempt) this.options.world.fail("an old attempt is accepted");
       this.#tell(session.ways.relay, received, "WELCOME");
@@ -163,21 +197,29 @@ class WireWatch {
     session.attempt = hello.attempt;
     session.heardMs.relay = this.options.world.nowMs;
     this.#session = session;
-    this.#sent.agent = this.#arrived.agent = first - 1;
-    this.#sent.relay = this.#arrived.relay = received;
+    this.#sent.agent = this.#arrived.agent = this.#told.agent = first - 1;
+    this.#sent.relay = this.#arrived.relay = this.#told.relay = received;
   }
 
   #sentInSession(session: SessionWatch, from: SideName, bytes: Uint8Array): void {
     const count = ackOf(bytes);
-    if (count !== undefined) this.#tell(session.ways[from], count, "ACK");
+    if (count !== undefined) {
+      this.#tell(session.ways[from], count, "ACK");
+      this.#told[from] = Math.max(this.#told[from], count);
+    }
     const at = framesAt(bytes);
+    if (hasGoaway(bytes, at ?? bytes.length)) session.leaving[from] = this.#saidGoaway[from] = true;
     if (at === undefined) return;
+    if (session.leaving[from] && !this.#saidGoaway[from])
+      this.options.world.fail(`the ${from} does not say again that it is leaving`);
     const to = from === "agent" ? "relay" : "agent";
     const way = session.ways[to];
     const number = ++this.#sent[to];
     if (from === "relay") this.#noteOpens(session, bytes, at);
     const digest = Bun.hash.xxHash32(bytes.subarray(at));
     if (number > way.sent + 1) this.options.world.fail(`message ${number} follows ${way.sent}`);
+    if (number <= way.sent && at > 0)
+      this.options.world.fail(`message ${number} has control records when it is sent again`);
     if (number === way.sent + 1) {
       way.sent = number;
       way.digests.set(number, digest);
@@ -204,6 +246,13 @@ class WireWatch {
 /** The place in a pool that a HELLO is for. */
 function placeOf({ instance, slot }: Hello): string {
   return `${instance} ${slot}`;
+}
+
+/** Whether there is a GOAWAY among the control records, which end before `to`. */
+function hasGoaway(bytes: Uint8Array, to: number): boolean {
+  for (let at = 0; at < to; at += recordHeaderBytes + readU24(bytes, at + 1))
+    if (bytes[at] === RecordType.goaway) return true;
+  return false;
 }
 
 /** The count of an ACK, which is the first record if it is there. */

@@ -35,7 +35,7 @@ test.skipIf(wideAreaRefusal !== undefined).each([
   ["the system's congestion control", { bytes: 32 * mebibyte, rounds: 6 }],
   ["reno", { congestionControl: "reno", bytes: 2 * mebibyte, rounds: 8 }],
 ])(
-  "a single download reaches 0.8 of a direct one at 150 ms and 1 % loss, with %s",
+  "a single download reaches 0.8 of a direct one at 150 ms and one packet in a hundred lost, with %s",
   async (_name, size) => {
     const options = { ...road, ...size };
     const result = (await runInside(
