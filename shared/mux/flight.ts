@@ -37,6 +37,8 @@ export class Flight {
   private acknowledgedBytes = 0;
   /** Smoothed round trip in ms (RFC 6298 weights). */
   smoothedTripMs: number;
+  /** How far round trips lie from the smoothed one (RFC 6298 weights). */
+  private tripDeviationMs = 0;
   unacknowledgedBytes = 0;
   budgetBytes: number = limits.minFlightBytes;
 
@@ -64,10 +66,14 @@ export class Flight {
     return this.unacknowledgedBytes >= this.budgetBytes;
   }
 
-  /** A counted message leaves. Returns the mark to be given back with its acknowledgement. */
-  sent(bytes: number): number {
+  /** A counted message leaves. */
+  sent(bytes: number): void {
     this.unacknowledgedBytes += bytes;
-    return this.acknowledgedBytes;
+  }
+
+  /** So little is in flight that what is acknowledged tells how much was to be sent, and not what the link carries. */
+  get isSlack(): boolean {
+    return this.unacknowledgedBytes < this.budgetBytes / 2;
   }
 
   /** Nothing is in flight any more. */
@@ -102,15 +108,21 @@ export class Flight {
     this.acknowledgedBytes += bytes;
   }
 
-  /** The newest message of an ACK left at `sentMs` with `mark`. */
-  measured(mark: number, sentMs: number, nowMs: number): void {
+  /** The newest message of an ACK left at `sentMs` with `mark`; `slack` as `isSlack` was then. */
+  measured(mark: number, sentMs: number, nowMs: number, slack: boolean): void {
     const tripMs = Math.max(nowMs - sentMs, 0.01);
+    if (this.smoothedTripMs > 0)
+      this.tripDeviationMs = this.tripDeviationMs * 0.75 + Math.abs(this.smoothedTripMs - tripMs) * 0.25;
     this.smoothedTripMs = this.smoothedTripMs === 0 ? tripMs : this.smoothedTripMs * 0.875 + tripMs * 0.125;
     this.trips.add(tripMs, nowMs, 10_000);
     this.worstTrips.add(tripMs, nowMs, 150_000);
     const smallestMs = this.trips.value;
-    this.rates.add((this.acknowledgedBytes - mark) / tripMs, nowMs, Math.max(10 * smallestMs, 50));
-    const wanted = 2 * this.rates.value * smallestMs;
+    const rate = (this.acknowledgedBytes - mark) / tripMs;
+    // Otherwise a pause would be taken for a slow link, and the next bulk begin as on a new one.
+    if (!slack || rate > this.rates.value) this.rates.add(rate, nowMs, Math.max(10 * smallestMs, 50));
+    // Where loss makes trips uneven, what waits for a piece to be sent again must not stop the rest.
+    const unevenMs = Math.min(2 * smallestMs, 2 * this.tripDeviationMs);
+    const wanted = this.rates.value * (2 * smallestMs + unevenMs);
     this.budgetBytes = Math.min(limits.maxFlightBytes, Math.max(limits.minFlightBytes, wanted));
   }
 }

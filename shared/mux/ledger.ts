@@ -10,6 +10,7 @@ interface Kept {
   /** When it was handed to the present link. */
   sentMs: number;
   mark: number;
+  slack: boolean;
 }
 
 /** Counted messages, both ways: ours are kept until acknowledged, the peer's are acknowledged on receipt. */
@@ -53,7 +54,9 @@ export class Ledger {
   keep(bytes: Uint8Array, framesAt: number, nowMs: number): void {
     this.sentCount++;
     this.againCount = this.sentCount + 1;
-    this.kept.push({ bytes, framesAt, sentMs: nowMs, mark: this.flight.sent(bytes.length) });
+    const { mark, isSlack: slack } = this.flight;
+    this.flight.sent(bytes.length);
+    this.kept.push({ bytes, framesAt, sentMs: nowMs, mark, slack });
   }
 
   /** A full-size buffer of an acknowledged message: nobody needs its bytes any more. undefined: there is none. */
@@ -65,7 +68,7 @@ export class Ledger {
   acknowledged(count: number, nowMs: number): Code | undefined {
     if (count > this.sentCount || (this.hasAgain && count >= this.againCount)) return "protocol-error";
     const newest = this.free(count);
-    if (newest !== undefined) this.flight.measured(newest.mark, newest.sentMs, nowMs);
+    if (newest !== undefined) this.flight.measured(newest.mark, newest.sentMs, nowMs, newest.slack);
     return undefined;
   }
 
@@ -151,6 +154,7 @@ export class Ledger {
     this.againCount++;
     message.sentMs = nowMs;
     message.mark = this.flight.mark;
+    message.slack = false;
     return message.bytes.subarray(message.framesAt);
   }
 

@@ -32,6 +32,11 @@ export class Memory {
     return this.grown > (this.capBytes / 2) * 0.75;
   }
 
+  /** So much is left for growth that a window may grow in one step. */
+  get ample(): boolean {
+    return this.grown < (this.capBytes / 2) * 0.25;
+  }
+
   /** A window has shrunk by `bytes`, and the peer can't send them any more. */
   shrink(bytes: number): void {
     this.grown -= bytes;

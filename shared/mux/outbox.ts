@@ -26,6 +26,8 @@ export class Outbox {
   private readonly datagrams = new Queue<{ readonly id: number; readonly payload: Uint8Array }>();
   private datagramBytes = 0;
   private goaway: Goaway | undefined;
+  /** What the last stream that carried much has needed. */
+  bulkWindow = 0;
   /** When the first GOAWAY left. */
   goawayMs: number | undefined;
   private readonly doubts = new Set<number>();
@@ -160,7 +162,8 @@ export class Outbox {
     if (open.length === 0) return;
     const tripMs = this.ledger.flight.smoothedTripMs;
     writer.credit(open.length);
-    for (const stream of open) writer.creditEntry(stream.id, stream.grant(nowMs, tripMs, this.memory));
+    for (const stream of open)
+      writer.creditEntry(stream.id, stream.grant(nowMs, tripMs, this.memory, this.bulkWindow));
   }
 
   private writeGoaway(writer: MessageWriter, nowMs: number): void {

@@ -362,6 +362,7 @@ export class Session implements StreamHost {
 
   private forget(stream: Stream): void {
     if (!this.streams.remove(stream)) return;
+    if (stream.isBulk) this.outbox.bulkWindow = stream.window;
     this.options.memory.release(this.options.window, stream.grownBytes);
     stream.drop();
     if (this.streams.size > 0 || this.ledger.ackDueMs === undefined) return;

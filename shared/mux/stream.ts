@@ -184,6 +184,11 @@ export class Stream {
     return this.released + this.window - this.granted >= this.window >> 2;
   }
 
+  /** More came than fits a window that has grown: it tells what such a stream needs. */
+  get isBulk(): boolean {
+    return this.released > this.window && this.window > this.firstWindow;
+  }
+
   /** What is reserved above the first window. */
   get grownBytes(): number {
     return this.window + this.excess - this.firstWindow;
@@ -191,15 +196,15 @@ export class Stream {
 
   /**
    * The new limit for the peer. The window grows when the reader drains it faster than round trips, and shrinks when
-   * memory is tight: what was granted stands, so that is done by withholding.
+   * memory is tight: what was granted stands, so that is done by withholding. `lately`: the window that
+   * a stream of this session has needed; one that is as quick has it in one step.
    */
-  grant(nowMs: number, tripMs: number, memory: Memory): number {
+  grant(nowMs: number, tripMs: number, memory: Memory, lately: number): number {
     const share = (this.released - this.epochReleased) / this.window;
     if (share >= 0.5) {
       const quick = nowMs - this.epochMs < 4 * tripMs * share;
       if (memory.tight) this.shrink();
-      else if (quick && this.window * 2 <= limits.maxWindowBytes && memory.grow(this.window))
-        this.window *= 2;
+      else if (quick) this.grow(memory, lately);
       this.epochMs = nowMs;
       this.epochReleased = this.released;
     }
@@ -209,6 +214,12 @@ export class Stream {
       this.excess = 0;
     }
     return this.granted;
+  }
+
+  private grow(memory: Memory, lately: number): void {
+    const wanted = memory.ample ? Math.max(this.window * 4, lately) : this.window * 2;
+    const window = Math.min(limits.maxWindowBytes, wanted);
+    if (memory.grow(window - this.window)) this.window = window;
   }
 
   private shrink(): void {

@@ -19,6 +19,8 @@ const agentLimits = {
 
 export interface AgentPlaceOptions {
   readonly instance: string;
+  /** Shares the name with those that are here. */
+  readonly joins: boolean;
   readonly slots: number;
   readonly memoryBytes: number;
   readonly random: SeededRandom;
@@ -54,7 +56,7 @@ export class AgentPlace implements Place {
         {
           index,
           instance,
-          join: false,
+          join: options.joins,
           version: "0",
           clock: machine,
           memory: this.memory,

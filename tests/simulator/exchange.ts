@@ -28,9 +28,6 @@ export class Exchange {
   failure: Code | undefined;
   /** How often no agent had looked at it. */
   unprocessed = 0;
-  openedMs = 0;
-  /** Of the relay's open: what it was told when it was opened. */
-  relayLife: Place | undefined;
 
   constructor(
     readonly id: number,
@@ -46,9 +43,7 @@ export class Exchange {
     const stream = open(writeHead(this.id, this.plan.headBytes), party);
     if (stream === undefined) return false;
     this.state = "open";
-    this.openedMs = place.machine.world.nowMs;
     this.relay = party;
-    this.relayLife = place;
     party.begin(stream);
     return true;
   }

@@ -1,14 +1,17 @@
 import { type Hello, writeHello } from "../../shared/handshake.ts";
 import { RecordType } from "../../shared/mux/frame.ts";
 import type { Machine } from "./machine.ts";
-import { goodLink, type Network } from "./network.ts";
-import type { EventPlan } from "./plan.ts";
+import type { Network } from "./network.ts";
+import type { EventPlan, LinkPlan } from "./plan.ts";
 import { SeededRandom } from "./random.ts";
 
 const ghostLimits = {
   /** A relay remembers for so long who was superseded. */
   oldestMs: 50_000,
 } as const;
+
+/** Without delay, so that nothing changes on the way. */
+const ghostLink: LinkPlan = { openMs: 0, latencyMs: 0, jitterMs: 0, bytesPerMs: 0, bufferBytes: 65_536 };
 
 /**
  * Somebody on whose link an old HELLO arrives, as it was or forged, with the credential that it had. The network's watch
@@ -19,7 +22,7 @@ export class Ghost {
 
   constructor(
     private readonly network: Network,
-    private readonly machine: Machine,
+    readonly machine: Machine,
   ) {}
 
   come({ age, forged }: EventPlan & { readonly do: "stale" }): void {
@@ -27,15 +30,14 @@ export class Ghost {
     const { relay, watch, world } = network;
     const old = watch.hellos.at(-1 - age);
     if (relay === undefined || old === undefined || world.nowMs - old.sentMs > ghostLimits.oldestMs) return;
+    // It would be read who knows when.
+    if (relay.machine.stopped) return;
     // One that is not stale would be heard in its sender's stead.
     if (!watch.isStale(old.hello)) return;
-    // Where there is nothing to resume, whoever has the credential may begin afresh.
-    const { session = "" } = old.hello.resume ?? {};
-    if (forged !== undefined && relay.tunnels.session(session) === undefined) return;
     const hello = forged === undefined ? old.hello : forge(old.hello, forged);
     const random = new SeededRandom(this.#seen++, 2);
     const machines = { agent: machine, relay: relay.machine };
-    const wire = network.connect(goodLink, random, machines, { forged: forged !== undefined });
+    const wire = network.connect(ghostLink, random, machines, forged === undefined ? "ghost" : "forger");
     const { agent, relay: arriving } = wire.ends;
     agent.handler = {
       heard() {},
@@ -49,6 +51,9 @@ export class Ghost {
     };
     world.note(hello.attempt);
     relay.machine.hear(() => {
+      // Where there is nothing to resume, whoever has the credential may begin afresh.
+      const { session = "" } = hello.resume ?? {};
+      if (forged !== undefined && relay.tunnels.session(session) === undefined) return agent.destroy();
       relay.receive(arriving, hello.resume?.session);
       agent.send(writeHello(hello));
     });

@@ -16,11 +16,14 @@ export function makePlan(seed: number, shape: PlanShape): Plan {
   const random = new SeededRandom(seed);
   const links = Array.from({ length: shape.cuts ? shape.links : 0 }, () => makeLink(random));
   const exchanges = makeExchanges(random, shape.links);
+  const tight = random.chance(0.07);
   const events = shape.events ? makeEvents(random, shape.links) : [];
   return {
     seed,
     slots: random.chance(0.3) ? 2 : 1,
-    memoryBytes: random.pick([16 * megabyte, 64 * megabyte]),
+    memoryBytes: tight ? 2 * megabyte : random.pick([16 * megabyte, 64 * megabyte]),
+    tight,
+    resumeWindowMs: random.chance(0.15) ? 4_000 : 60_000,
     links,
     exchanges,
     events,
@@ -64,12 +67,34 @@ function makeNotice(random: SeededRandom): number | undefined {
 }
 
 function makeExchanges(random: SeededRandom, links: number): ExchangePlan[] {
-  const count = random.between(Math.ceil(links * 0.4), Math.ceil(links * 1.6));
-  return Array.from({ length: count }, (_, number) => ({
+  // Now and then many large answers at once, which fill the flight; else all sorts, one after the other.
+  const crowds = random.chance(0.1) ? makeCrowds(random, links) : [];
+  const count = random.between(Math.ceil(links * 0.5), Math.ceil(links * 1.8));
+  const others = Array.from({ length: count }, (_, number) => ({
     afterLinks: Math.floor((number * links) / count),
     delayMs: random.chance(0.5) ? 0 : random.skewed(1, 400),
     headBytes: random.chance(0.05) ? random.between(1_000, 40_000) : random.between(8, 300),
     ...makeTalk(random),
+  }));
+  return [...crowds, ...others];
+}
+
+const crowdSize = 12;
+
+function makeCrowds(random: SeededRandom, links: number): ExchangePlan[] {
+  const crowds = Math.ceil(links / 25);
+  return Array.from({ length: crowds * crowdSize }, (_, number) => ({
+    afterLinks: Math.floor(number / crowdSize) * 25,
+    delayMs: 0,
+    headBytes: 100,
+    relay: { steps: [{ waitMs: 0, do: "end", bytes: 0 }] },
+    agent: {
+      steps: [
+        { waitMs: 0, do: "write", bytes: random.between(50_000, 200_000) },
+        { waitMs: 0, do: "end", bytes: 0 },
+      ],
+      ...makeReads(random),
+    },
   }));
 }
 
@@ -105,7 +130,7 @@ function makeTalk(random: SeededRandom): { readonly relay: PartyPlan; readonly a
 
 function makeReads(random: SeededRandom): Pick<PartyPlan, "reads"> {
   if (random.chance(0.7)) return {};
-  return { reads: { bytes: random.skewed(500, 100_000), everyMs: random.skewed(1, 200) } };
+  return { reads: { bytes: random.skewed(1_500, 100_000), everyMs: random.skewed(1, 150) } };
 }
 
 function makeEvents(random: SeededRandom, links: number): EventPlan[] {
@@ -134,7 +159,7 @@ function makeEvents(random: SeededRandom, links: number): EventPlan[] {
     }));
   add(0.3, () => ({ do: "renew" }));
   add(0.12, () => ({ do: "restart", downMs: random.skewed(1, 5_000) }));
-  add(0.1, () => ({ do: "takeover", olderDies: random.chance(0.4) }));
+  add(0.1, () => ({ do: "takeover", olderDies: random.chance(0.4), joins: random.chance(0.3) }));
   add(0.12, () => ({ do: "drain", graceMs: random.pick([2_000, 30_000]), stops: random.chance(0.6) }));
   add(0.06, () => ({ do: "outage", ms: random.pick([20_000, 90_000]) }));
   return events;

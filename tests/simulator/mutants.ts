@@ -165,8 +165,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: "a proof holds for every attempt",
     file: "shared/proof.ts",
-    search: "resume ${session} ${attempt} ${received}",
-    replace: "resume ${session} ${attempt === 0} ${received}",
+    search: "{attempt} $",
+    replace: "{attempt === 0} $",
   },
   {
     name: "attempts are not compared",

@@ -5,10 +5,12 @@ import type { LinkPlan, Plan } from "./plan.ts";
 import { SeededRandom } from "./random.ts";
 import type { RelayPlace } from "./relay-place.ts";
 import { Watch } from "./watch.ts";
-import { type SideName, Wire } from "./wire.ts";
+import { Wire } from "./wire.ts";
+import type { SideName } from "./wire-end.ts";
+import type { Dialler } from "./wire-watch.ts";
 import type { World } from "./world.ts";
 
-export const goodLink: LinkPlan = {
+const goodLink: LinkPlan = {
   openMs: 1,
   latencyMs: 1,
   jitterMs: 0,
@@ -98,7 +100,7 @@ export class Network {
     plan: LinkPlan,
     random: SeededRandom,
     machines: Readonly<Record<SideName, Machine>>,
-    options = { forged: false },
+    dialler: Dialler = "agent",
   ): Wire {
     const wire = new Wire(this.world, plan, random, machines);
     this.#wires.add(wire);
@@ -107,7 +109,7 @@ export class Network {
       this.cuts++;
       if (flying) this.busyCuts++;
     };
-    wire.watcher = this.watch.wire(wire, options);
+    wire.watcher = this.watch.wire(wire, dialler);
     return wire;
   }
 

@@ -5,6 +5,10 @@ export interface Plan {
   readonly slots: number;
   /** What the relay's and each agent's buffers may hold. */
   readonly memoryBytes: number;
+  /** Memory is so short that a session without a link may have to go before its time. */
+  readonly tight: boolean;
+  /** How long sessions outlive their links. */
+  readonly resumeWindowMs: number;
   /** The nth dial gets the nth; those after the last get a good one. */
   readonly links: readonly LinkPlan[];
   readonly exchanges: readonly ExchangePlan[];
@@ -77,7 +81,7 @@ export type EventPlan = When &
       }
     | { readonly do: "jump"; readonly side: "agent" | "relay"; readonly ms: number }
     | { readonly do: "restart"; readonly downMs: number }
-    | { readonly do: "takeover"; readonly olderDies: boolean }
+    | { readonly do: "takeover"; readonly olderDies: boolean; readonly joins: boolean }
     | {
         readonly do: "drain";
         readonly graceMs: number /** It stops, and another takes its place. */;

@@ -39,6 +39,7 @@ export class RelayPlace implements Place {
     readonly machine: Machine,
     options: {
       readonly memoryBytes: number;
+      readonly resumeWindowMs: number;
       readonly random: SeededRandom;
       /** An agent may take streams again. */
       readonly ready: () => void;
@@ -47,7 +48,7 @@ export class RelayPlace implements Place {
     const random = (bytes: Uint8Array<ArrayBuffer>) => options.random.fill(bytes);
     this.memory = new Memory(options.memoryBytes);
     const names = new Names({ ttlMs: 86_400_000, maxNames: 10, random });
-    this.tunnels = new Tunnels(names, { memory: this.memory, resumeWindowMs: 60_000 });
+    this.tunnels = new Tunnels(names, { memory: this.memory, resumeWindowMs: options.resumeWindowMs });
     this.tunnels.onReady = options.ready;
     this.#reception = new Reception({
       clock: machine,
@@ -59,7 +60,7 @@ export class RelayPlace implements Place {
       log: { write() {} },
       random,
       urlsOf: () => ["http://blue.localhost"],
-      resumeWindowMs: 60_000,
+      resumeWindowMs: options.resumeWindowMs,
       draining: () => this.#draining,
     });
   }

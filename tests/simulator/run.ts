@@ -4,6 +4,7 @@
  */
 import { parseArgs } from "node:util";
 import { runCampaign, shrinkFailure, type Totals } from "./campaign.ts";
+import { Violation } from "./world.ts";
 
 const { values } = parseArgs({
   options: {
@@ -14,6 +15,13 @@ const { values } = parseArgs({
     /** A rule that is broken is named, and nothing is made smaller. */
     terse: { type: "boolean", default: false },
   },
+});
+
+// A rule that was broken inside a promise has ended its run; anything else is a fault of its own.
+process.on("unhandledRejection", (reason) => {
+  if (reason instanceof Violation) return;
+  console.log(`A promise was rejected, and nobody looked: ${reason}`);
+  process.exitCode = 1;
 });
 
 const startedAt = performance.now();

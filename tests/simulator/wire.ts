@@ -1,111 +1,16 @@
-import type { Link, LinkHandler } from "../../shared/link.ts";
 import type { Machine } from "./machine.ts";
 import type { CutPlan, LinkPlan } from "./plan.ts";
 import type { SeededRandom } from "./random.ts";
+import { type Carrier, type Item, type SideName, WireEnd, type WireWatcher } from "./wire-end.ts";
 import type { World } from "./world.ts";
-
-export type SideName = "agent" | "relay";
-
-/** Who looks at what goes over a wire. */
-export interface WireWatcher {
-  sent(from: SideName, bytes: Uint8Array): void;
-  /** It has arrived whole, and the receiver is about to get it. */
-  arrived(to: SideName, bytes: Uint8Array): void;
-}
 
 const wireLimits = {
   /** A large message that comes slowly shows life in so many pieces at most, and not more often than this. */
   maxPieces: 64,
   pieceMs: 20,
-  /** A close that is not answered. */
-  closeTimeoutMs: 1_000,
   /** A link whose time has come waits so long for a message to cut. */
   cutWithinMs: 3_000,
 } as const;
-
-const deaf: LinkHandler = { heard() {}, message() {}, text() {}, drained() {}, closed() {} };
-
-type Item = Uint8Array | string | { readonly code: number; readonly reason: string };
-
-/** One end of a hostile link. */
-class WireEnd implements Link {
-  handler: LinkHandler = deaf;
-  state: "open" | "closing" | "closed" = "open";
-  /** Bytes taken that have not begun their way. */
-  unsent = 0;
-  #cancelTimeout: (() => void) | undefined;
-
-  constructor(
-    readonly wire: Wire,
-    readonly side: SideName,
-    readonly machine: Machine,
-  ) {}
-
-  get queued(): number {
-    return Math.max(0, this.unsent - this.wire.plan.bufferBytes);
-  }
-
-  send(message: Uint8Array): void {
-    if (this.state !== "open") return;
-    this.wire.watcher?.sent(this.side, message);
-    this.wire.carry(this, message.slice(), message.length + headerBytes(message.length));
-  }
-
-  sendText(text: string): void {
-    if (this.state === "open") this.wire.carry(this, text, text.length + 2);
-  }
-
-  close(code: number, reason: string): void {
-    if (this.state !== "open") return;
-    this.state = "closing";
-    this.wire.carry(this, { code, reason }, 4 + reason.length);
-    this.#cancelTimeout = this.machine.at(this.machine.now() + wireLimits.closeTimeoutMs, () =>
-      this.destroy(),
-    );
-  }
-
-  destroy(): void {
-    if (this.state === "closed") return;
-    this.state = "closing";
-    this.machine.soon(() => this.over(1006, ""));
-    this.wire.broken(this);
-  }
-
-  /** `closed`, once, when the process runs. */
-  over(code: number, reason: string): void {
-    if (this.state === "closed") return;
-    this.state = "closed";
-    this.unsent = 0;
-    this.#cancelTimeout?.();
-    this.handler.closed(code, reason);
-    this.wire.ended();
-  }
-
-  deliver(item: Item): void {
-    if (this.state === "closed") return;
-    if (typeof item === "string") {
-      if (this.state === "open") {
-        this.handler.heard();
-        if (this.state === "open") this.handler.text(item);
-      }
-    } else if (item instanceof Uint8Array) {
-      if (this.state === "open") {
-        this.handler.heard();
-        this.wire.watcher?.arrived(this.side, item);
-        if (this.state === "open") this.handler.message(item);
-      }
-    } else {
-      // An answer to a close is its end; a close is answered.
-      if (this.state === "open") this.wire.carry(this, { code: item.code, reason: "" }, 4);
-      this.over(item.code, item.reason);
-    }
-  }
-
-  /** Bytes, but no whole message. */
-  hear(): void {
-    if (this.state === "open") this.handler.heard();
-  }
-}
 
 /** What goes one way. */
 interface Way {
@@ -125,7 +30,7 @@ interface Way {
  * One link over a bad network: it delays, queues, and is cut at a byte or a time of its plan. A cut breaks it, and then
  * each end notices when its plan says so; or it falls silent, and nobody is told.
  */
-export class Wire {
+export class Wire implements Carrier {
   readonly ends: Readonly<Record<SideName, WireEnd>>;
   watcher: WireWatcher | undefined;
   /** Called once when it is cut by its plan; `flying`: messages were under way. */
@@ -159,6 +64,10 @@ export class Wire {
   /** Whether both ends still think that it lives. */
   get open(): boolean {
     return this.ends.agent.state === "open" && this.ends.relay.state === "open";
+  }
+
+  get bufferBytes(): number {
+    return this.plan.bufferBytes;
   }
 
   carry(from: WireEnd, item: Item, size: number): void {
@@ -235,8 +144,7 @@ export class Wire {
   abandoned(side: SideName): void {
     const end = this.ends[side];
     if (end.state === "closed") return;
-    end.state = "closed";
-    end.handler = deaf;
+    end.abandon();
     this.broken(end);
     this.ended();
   }
@@ -285,9 +193,4 @@ export class Wire {
 
 function newWay(): Way {
   return { bytes: 0, freeAtMs: 0, arrivesMs: 0, dead: false, lost: false, flying: 0 };
-}
-
-/** What RFC 6455 puts before a message; the mask is left out. */
-function headerBytes(size: number): number {
-  return size < 126 ? 2 : size < 65_536 ? 4 : 10;
 }
