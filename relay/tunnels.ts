@@ -1,3 +1,4 @@
+import { limits } from "../shared/mux/limits.ts";
 import type { Memory } from "../shared/mux/memory.ts";
 import type { Stream, StreamHandler } from "../shared/mux/stream.ts";
 import type { AgentSession } from "./agent-session.ts";
@@ -294,6 +295,9 @@ function isQuicker(one: AgentSession, other: AgentSession): boolean {
 
 function answerMs({ driver }: AgentSession): number {
   const { tripMs, unacknowledgedBytes, ledger } = driver.session;
-  const { rate } = ledger.flight;
-  return tripMs + (rate > 0 ? unacknowledgedBytes / rate : 0);
+  const { rate, smallestTripMs } = ledger.flight;
+  // An ACK may have waited for company.
+  const roadMs = Math.max(smallestTripMs, tripMs - limits.ackDelayMs);
+  const ahead = Math.max(0, unacknowledgedBytes - limits.maxMessageBytes);
+  return roadMs + (rate > 0 ? ahead / rate : 0);
 }

@@ -47,6 +47,11 @@ export class Flight {
     this.smoothedTripMs = firstTripMs;
   }
 
+  /** The smallest round trip of the last 10 to 20 s; 0 until measured. */
+  get smallestTripMs(): number {
+    return Number.isFinite(this.trips.value) ? this.trips.value : 0;
+  }
+
   /** The worst round trip of the last 2.5 to 5 minutes. */
   get worstTripMs(): number {
     return Math.max(this.worstTrips.value, this.smoothedTripMs);

@@ -5,11 +5,6 @@ import type { Network } from "./network.ts";
 import type { EventPlan, LinkPlan } from "./plan.ts";
 import { SeededRandom } from "./random.ts";
 
-const ghostLimits = {
-  /** A relay remembers for so long who was superseded. */
-  oldestMs: 50_000,
-} as const;
-
 /** Without delay, so that nothing changes on the way. */
 const ghostLink: LinkPlan = { openMs: 0, latencyMs: 0, jitterMs: 0, bytesPerMs: 0, bufferBytes: 65_536 };
 
@@ -19,19 +14,27 @@ const ghostLink: LinkPlan = { openMs: 0, latencyMs: 0, jitterMs: 0, bytesPerMs: 
  */
 export class Ghost {
   #seen = 0;
+  /** A relay remembers for as long as sessions can be resumed who was superseded. */
+  readonly #oldestMs: number;
 
   constructor(
     private readonly network: Network,
     readonly machine: Machine,
-  ) {}
+    resumeWindowMs: number,
+  ) {
+    this.#oldestMs = resumeWindowMs * 0.8;
+  }
 
   come({ age, forged }: EventPlan & { readonly do: "stale" }): void {
     const { network, machine } = this;
     const { relay, watch, world } = network;
     const old = watch.hellos.at(-1 - age);
-    if (relay === undefined || old === undefined || world.nowMs - old.sentMs > ghostLimits.oldestMs) return;
+    if (relay === undefined || old === undefined || world.nowMs - old.sentMs > this.#oldestMs) return;
     // It would be read who knows when.
     if (relay.machine.stopped) return;
+    // A relay that has restarted does not know who was superseded before.
+    const newest = watch.hellos.at(-1)?.hello.instance;
+    if (old.hello.instance !== newest && old.sentMs < relay.bornMs) return;
     // One that is not stale would be heard in its sender's stead.
     if (!watch.isStale(old.hello)) return;
     const hello = forged === undefined ? old.hello : forge(old.hello, forged);

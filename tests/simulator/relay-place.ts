@@ -32,6 +32,7 @@ export class RelayPlace implements Place {
   readonly memory: Memory;
   readonly holders = new Set<Party>();
   readonly tunnels: Tunnels;
+  readonly bornMs: number;
   readonly #reception: Reception;
   #draining = false;
 
@@ -45,6 +46,7 @@ export class RelayPlace implements Place {
       readonly ready: () => void;
     },
   ) {
+    this.bornMs = machine.world.nowMs;
     const random = (bytes: Uint8Array<ArrayBuffer>) => options.random.fill(bytes);
     this.memory = new Memory(options.memoryBytes);
     const names = new Names({ ttlMs: 86_400_000, maxNames: 10, random });

@@ -50,7 +50,7 @@ export class Simulation {
     const { world } = this;
     this.#random = new SeededRandom(plan.seed, 1);
     this.network = new Network(world, plan, (dials) => this.#dialled(dials));
-    this.#ghost = new Ghost(this.network, this.#machine());
+    this.#ghost = new Ghost(this.network, this.#machine(), plan.resumeWindowMs);
     this.#visitors = new Visitors(world, () => this.relay);
     this.exchanges = plan.exchanges.map(
       (one, id) =>
