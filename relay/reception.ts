@@ -242,6 +242,7 @@ export class Reception {
           if (state === "suspect") this.tellDoubt(agent);
         },
         doubted() {},
+        progress: () => tunnels.changed(agent),
         over: (code) => this.over(agent, code),
       },
       { pingsWhenIdle: false, resumeWindowMs },
@@ -264,11 +265,7 @@ export class Reception {
     metrics.tunnels = tunnels.size;
     deps.log.write({ event: "agent", name, state: "here", subject: claims.subject });
     for (const old of superseded) this.retire(old, "superseded");
-    for (const { driver: old } of replaced) {
-      const { received, acknowledgedCount } = old.session.ledger;
-      // An agent that has read WELCOME would resume: nobody has seen these streams.
-      old.session.lost(received === 0 && acknowledgedCount === 0 ? "unprocessed" : "session-gone");
-    }
+    for (const old of replaced) old.driver.session.lost("session-gone");
     this.expireWith(claims, agent);
     driver.link(link, gone);
     this.tellDoubts(agent);

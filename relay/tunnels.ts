@@ -281,9 +281,9 @@ function isLeaving({ leaving, saidBye, driver }: AgentSession): boolean {
   return leaving || saidBye || driver.session.leaving;
 }
 
-/** On a link that nothing is wrong with. */
+/** On a link that nothing is wrong with, of an agent that is known to have read WELCOME: else a stream could be nobody's. */
 function takesStreams(session: AgentSession): boolean {
-  return session.driver.isUp && !isLeaving(session);
+  return session.driver.isUp && session.driver.confirmed && !isLeaving(session);
 }
 
 /** Whether `one` will answer sooner than `other`: a round trip, and what is in flight before. */

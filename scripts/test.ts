@@ -1,7 +1,7 @@
 /**
  * `npm test [-- FILTER...]`: all tests, group by group, and a last line `N passed, N failed`. Groups run one after
  * another, so that a test of throughput or memory is not disturbed by the next file's processes. `npm run soak` runs
- * only what takes too long for every day.
+ * only what takes too long for every day; `npm run soak -- --seeds N` only the simulator, with so many seeds.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -63,7 +63,10 @@ const programGroups: readonly Group[] = [
   { title: "house", folder: "tests/house/", environment: {} },
 ];
 
-const soakGroup: Group = { title: "soak", folder: "tests/soak/", environment: {} };
+const soakGroups: readonly Group[] = [
+  { title: "simulator", folder: "tests/simulator/soak/", environment: {} },
+  { title: "soak", folder: "tests/soak/", environment: {} },
+];
 
 function testFiles(): string[] {
   return [...new Bun.Glob("tests/**/*.test.ts").scanSync(root)]
@@ -116,10 +119,10 @@ export function counts(report: string, exitCode: number): Counts {
 function chosenGroups(filters: readonly string[], soak: boolean): (Group & { members: readonly string[] })[] {
   const files = testFiles().filter(
     (file) =>
-      file.startsWith(soakGroup.folder) === soak &&
+      soakGroups.some(({ folder }) => file.startsWith(folder)) === soak &&
       (filters.length === 0 || filters.some((part) => file.includes(part))),
   );
-  const apart = soak ? [soakGroup] : programGroups;
+  const apart = soak ? soakGroups : programGroups;
   const groups = apart.map((group) => ({
     ...group,
     members: files.filter((file) => file.startsWith(group.folder) && !group.without?.test(file)),
@@ -132,20 +135,24 @@ function chosenGroups(filters: readonly string[], soak: boolean): (Group & { mem
 
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
-    options: { soak: { type: "boolean", default: false } },
+    options: { soak: { type: "boolean", default: false }, seeds: { type: "string" } },
     allowPositionals: true,
   });
-  const timeoutMs = values.soak ? soakTimeoutMs : groupTimeoutMs;
+  const { seeds } = values;
+  const soak = values.soak || seeds !== undefined;
+  const filters = seeds === undefined ? positionals : ["tests/simulator/soak/"];
+  const timeoutMs = soak ? soakTimeoutMs : groupTimeoutMs;
   const lines: string[] = [];
   let passed = 0;
   let failed = 0;
-  for (const { title, members, environment, prepare } of chosenGroups(positionals, values.soak)) {
+  for (const { title, members, environment, prepare } of chosenGroups(filters, soak)) {
     console.log(`\n── ${title} (${members.length} files)`);
     const startedAt = performance.now();
     if (prepare !== undefined)
       await Bun.spawn([process.execPath, join(root, prepare)], { stdout: "inherit", stderr: "inherit" })
         .exited;
-    const result = await run(members, environment, timeoutMs);
+    const told = seeds === undefined ? environment : { ...environment, UNDERPASS_SEEDS: seeds };
+    const result = await run(members, told, timeoutMs);
     const seconds = ((performance.now() - startedAt) / 1000).toFixed(0);
     passed += result.passed;
     failed += result.failed;

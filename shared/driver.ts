@@ -48,6 +48,8 @@ export class Driver {
   private linked: { readonly link: Link; readonly closed: () => void } | undefined;
   private readonly liveness: Liveness;
   private progressed = false;
+  /** Something came from the peer after the handshake, on this link or an earlier one: it knows of the session. */
+  confirmed = false;
   private scheduled = false;
   private flushing = false;
   private cancelDeadline: (() => void) | undefined;
@@ -107,6 +109,8 @@ export class Driver {
     this.linked = { link, closed };
     this.progressed = false;
     this.liveness.linked(clock.now());
+    // A relay opens no stream before it knows that its WELCOME has arrived.
+    if (this.options.pingsWhenIdle && resumption === undefined) this.liveness.ask(clock.now());
     link.handler = {
       heard: () => this.heard(),
       message: (bytes) => {
@@ -232,6 +236,7 @@ export class Driver {
   private progress(): void {
     if (this.progressed) return;
     this.progressed = true;
+    this.confirmed = true;
     this.handler.progress?.();
   }
 

@@ -64,6 +64,9 @@ export class SlotDial {
         ...facts,
       }),
     );
+    // The agent asks at once on a fresh session, and is answered.
+    if (this.link.texts.length > 0) this.link.handler.heard();
+    this.link.texts.length = 0;
     return this;
   }
   says(...records: OracleRecord[]): void {

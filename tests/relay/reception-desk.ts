@@ -2,6 +2,7 @@ import { Metrics } from "../../relay/metrics.ts";
 import { Names } from "../../relay/names.ts";
 import { type Admission, Reception, type ReceptionDeps } from "../../relay/reception.ts";
 import { Tunnels } from "../../relay/tunnels.ts";
+import { pingText } from "../../shared/driver.ts";
 import { UnderpassError } from "../../shared/errors.ts";
 import { type Hello, readWelcome, type Welcome, writeHello } from "../../shared/handshake.ts";
 import { limits } from "../../shared/mux/limits.ts";
@@ -98,6 +99,11 @@ export class Desk {
     const session = path ?? hello.resume?.session;
     const [caller] = await this.dial({ path: session, ...(name && { name }), ...(token && { token }) });
     caller.link.comes(writeHello(helloOf(hello)));
+    // An agent's first word on a fresh session, and the relay's answer.
+    if (caller.link.ended === undefined && caller.refusal === undefined && !caller.welcome.resumed) {
+      caller.link.says(pingText);
+      caller.link.texts.length = 0;
+    }
     return caller;
   }
 

@@ -239,17 +239,16 @@ describe("a fresh HELLO", () => {
     expect(desk.metrics.sessions).toBe(2);
   });
 
-  test("in the place of a session that its agent has shown no sign of means that nobody saw its streams", async () => {
-    for (const sign of [[], [{ record: "DATA", stream: 2, bytes: "00" }] as const]) {
-      const desk = new Desk();
-      const first = await desk.call();
-      const heard: string[] = [];
-      await visit(desk, heard);
-      for (const record of sign) first.says(record);
-      first.link.breaks();
-      await desk.call({ attempt: 2 });
-      expect(heard.at(-1)).toBe(sign.length === 0 ? "reset unprocessed" : "reset session-gone");
-    }
+  test("begins a session on which nothing is opened before its agent has said something", async () => {
+    const desk = new Desk();
+    const [caller] = await desk.dial();
+    caller.link.comes(writeHello(helloOf({})));
+    const tunnel = desk.tunnels.find("blue");
+    expect([caller.welcome.resumed, tunnel?.reachable]).toEqual([false, false]);
+    let ready = 0;
+    desk.tunnels.onReady = () => void ready++;
+    caller.link.says(pingText);
+    expect([tunnel?.reachable, ready]).toEqual([true, 1]);
   });
 
   test("that is late is superseded, and the session in its place stays", async () => {

@@ -15,7 +15,13 @@ let made = 0;
 
 function session(instance: string, slot: number): AgentSession {
   const facts = { openStreams: 0, leaving: false, over: false, heldBytes: 0 };
-  const driver = { session: facts, isUp: true, hasLink: true, heardMs: 0 } as unknown as Driver;
+  const driver = {
+    session: facts,
+    isUp: true,
+    confirmed: true,
+    hasLink: true,
+    heardMs: 0,
+  } as unknown as Driver;
   const id = `session-${++made}`;
   return {
     ...{ id, secret: "", name: "blue", owner: "me", driver, instance, slot, attempt: 1 },

@@ -67,6 +67,9 @@ export class Bench {
     const { received, acknowledgedCount } = this.session.ledger;
     const resumption = { peerReceived: acknowledgedCount, told: received, tripMs: 0 };
     this.driver.link(link, () => void this.events.push("closed"), resumed ? resumption : undefined);
+    // An agent asks at once on a fresh session, and is answered.
+    if (link.texts.length > 0) link.handler.heard();
+    link.texts.length = 0;
     return link;
   }
 

@@ -5,7 +5,7 @@ import { SeededRandom } from "./random.ts";
 export interface PlanShape {
   readonly links: number;
   readonly cuts: boolean;
-  /** Restarts, takeovers, drains, stops, stale HELLOs. */
+  /** Restarts, newcomers, drains, stops, stale HELLOs. */
   readonly events: boolean;
 }
 
@@ -22,6 +22,7 @@ export function makePlan(seed: number, shape: PlanShape): Plan {
     seed,
     slots: random.chance(0.3) ? 2 : 1,
     memoryBytes: tight ? 2 * megabyte : random.pick([16 * megabyte, 64 * megabyte]),
+    joins: random.chance(0.3),
     tight,
     resumeWindowMs: random.chance(0.15) ? 4_000 : 60_000,
     links,
@@ -158,9 +159,9 @@ function makeEvents(random: SeededRandom, links: number): EventPlan[] {
       ...(random.chance(0.5) && { forged: random.pick(["attempt", "received", "slot"]) }),
     }));
   add(0.3, () => ({ do: "renew" }));
-  add(0.12, () => ({ do: "restart", downMs: random.skewed(1, 5_000) }));
-  add(0.1, () => ({ do: "takeover", olderDies: random.chance(0.4), joins: random.chance(0.3) }));
-  add(0.12, () => ({ do: "drain", graceMs: random.pick([2_000, 30_000]), stops: random.chance(0.6) }));
+  add(0.15, () => ({ do: "restart", downMs: random.skewed(1, 5_000) }));
+  add(0.25, () => ({ do: "newcomer", olderDies: random.chance(0.4) }));
+  add(0.2, () => ({ do: "drain", graceMs: random.pick([2_000, 30_000]), stops: random.chance(0.6) }));
   add(0.06, () => ({ do: "outage", ms: random.pick([20_000, 90_000]) }));
   return events;
 }

@@ -180,4 +180,17 @@ export const mutants: readonly Mutant[] = [
     search: '    this.#current = undefined;\n    session.end("link-lost");\n',
     replace: "    this.#current = undefined;\n",
   },
+  {
+    name: "a silent link is never found dead",
+    file: "shared/liveness.ts",
+    search: "    if (nowMs >= deadMs) {\n",
+    replace: "    if (nowMs > Number.MAX_VALUE) {\n",
+  },
+  {
+    name: "bytes are released twice from the flight",
+    file: ledger,
+    search: "    this.flight.acknowledged(bytes);\n",
+    replace:
+      "    this.flight.acknowledged(bytes);\n    if (this.acknowledgedCount % 5 === 0) this.flight.acknowledged(bytes);\n",
+  },
 ];

@@ -5,6 +5,8 @@ export interface Plan {
   readonly slots: number;
   /** What the relay's and each agent's buffers may hold. */
   readonly memoryBytes: number;
+  /** Agents share the name; else a newer one takes over. */
+  readonly joins: boolean;
   /** Memory is so short that a session without a link may have to go before its time. */
   readonly tight: boolean;
   /** How long sessions outlive their links. */
@@ -81,7 +83,7 @@ export type EventPlan = When &
       }
     | { readonly do: "jump"; readonly side: "agent" | "relay"; readonly ms: number }
     | { readonly do: "restart"; readonly downMs: number }
-    | { readonly do: "takeover"; readonly olderDies: boolean; readonly joins: boolean }
+    | { readonly do: "newcomer"; readonly olderDies: boolean }
     | {
         readonly do: "drain";
         readonly graceMs: number /** It stops, and another takes its place. */;

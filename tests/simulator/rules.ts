@@ -18,8 +18,8 @@ const bounds = {
 
 /** What must hold whatever happens to links and processes, beside what the parties and the watch look at themselves. */
 export class Rules {
-  /** Agents that a newer one has replaced, and since when. */
-  readonly #superseded = new Map<Machine, number>();
+  /** Agents of which one has taken over from the others, and since when; who comes last is not said. */
+  readonly #rivals = new Map<Machine, { readonly agent: AgentPlace; readonly sinceMs: number }>();
   #drain: { readonly atMs: number; readonly graceMs: number } | undefined;
   /** Relays that have a successor: what they hold can't be resumed. */
   readonly #retired = new Set<Machine>();
@@ -37,8 +37,8 @@ export class Rules {
 
   // What has happened, and excuses some failures
 
-  superseded(agent: Machine): void {
-    this.#superseded.set(agent, this.world.nowMs);
+  rivals(agents: readonly AgentPlace[]): void {
+    for (const agent of agents) this.#rivals.set(agent.machine, { agent, sinceMs: this.world.nowMs });
   }
 
   drained(graceMs: number): void {
@@ -67,8 +67,10 @@ export class Rules {
     const session = this.network.watch.sessionOf(id);
     if (session === undefined) return false;
     if (session.leaving.relay && since(this.#drain?.atMs, this.#drain?.graceMs ?? 0)) return true;
-    if (session.agent.dead || since(this.#superseded.get(session.agent), bounds.supersededGraceMs))
-      return true;
+    if (session.agent.dead) return true;
+    const rival = this.#rivals.get(session.agent);
+    const isLoser = session.leaving.relay || rival?.agent.ended !== undefined;
+    if (isLoser && since(rival?.sinceMs, bounds.supersededGraceMs)) return true;
     // The other side's window may have passed first: the agent then begins afresh, and the relay is told.
     for (const side of ["agent", "relay"] as const)
       if (since(session.heardMs[side], this.plan.resumeWindowMs)) return true;
@@ -89,7 +91,7 @@ export class Rules {
     });
   }
 
-  /** What is unacknowledged is held to the budget, and the message that filled it. */
+  /** What is unacknowledged is held to about the budget, and the message that filled it. */
   checkFlights(relay: RelayPlace, agents: readonly AgentPlace[]): void {
     for (const agent of agents)
       for (const slot of agent.slots) this.#checkFlight(slot.session?.driver.session);
@@ -99,10 +101,11 @@ export class Rules {
   #checkFlight(session: Session | undefined): void {
     if (session === undefined) return;
     const { unacknowledgedBytes, flightBudgetBytes } = session;
-    // A budget that shrinks does not call back what has left.
+    // A budget that shrinks does not call back what has left; and it may rise and fall within a turn, unseen.
     const budget = Math.max(flightBudgetBytes, this.#budgets.get(session) ?? 0);
     this.#budgets.set(session, budget);
-    if (unacknowledgedBytes > budget + limits.maxMessageBytes)
+    if (unacknowledgedBytes < 0) this.world.fail("less than nothing is unacknowledged");
+    if (unacknowledgedBytes > 2 * budget + limits.maxMessageBytes)
       this.world.fail(`${unacknowledgedBytes} bytes are unacknowledged, and the budget is ${budget}`);
   }
 

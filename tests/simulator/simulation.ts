@@ -70,7 +70,7 @@ export class Simulation {
       ...plan.events.map((event) => ({ when: event, run: () => this.#event(event) })),
     ].sort((a, b) => a.when.afterLinks - b.when.afterLinks);
     this.relay = this.#newRelay();
-    this.#newAgent({ joins: false });
+    this.#newAgent();
   }
 
   run(): Outcome {
@@ -172,18 +172,22 @@ export class Simulation {
         else machine?.stop(event.ms, event);
         break;
       }
-      case "restart":
-        this.relay.machine.kill();
+      case "restart": {
+        const old = this.relay;
+        old.machine.kill();
         network.relay = undefined;
         world.at(world.nowMs + event.downMs, () => {
+          // Another has come first.
+          if (this.relay !== old) return;
           this.relay = this.#newRelay();
           this.#visitors.retry();
         });
         break;
-      case "takeover":
+      }
+      case "newcomer":
         if (event.olderDies) agent?.machine.kill();
-        for (const { machine } of event.joins ? [] : this.agents) this.#rules.superseded(machine);
-        this.#newAgent(event);
+        this.#newAgent();
+        if (!this.plan.joins) this.#rules.rivals(this.agents);
         break;
       case "drain":
         this.#drain(event);
@@ -232,11 +236,11 @@ export class Simulation {
     return place;
   }
 
-  #newAgent({ joins }: { readonly joins: boolean }): void {
+  #newAgent(): void {
     const machine = this.#machine();
     const place = new AgentPlace(machine, {
       instance: `instance-${this.agents.length}-of-this-run`,
-      joins,
+      joins: this.plan.joins,
       slots: this.plan.slots,
       memoryBytes: this.plan.memoryBytes,
       random: this.#random,

@@ -15,7 +15,7 @@ import type { World } from "./world.ts";
 
 const watchLimits = {
   /** 25 ms by PROTOCOL.md section 5, and time for a process that is busy. */
-  ackWithinMs: 500,
+  ackWithinMs: 100,
   /** A driver hands nothing to a link on which so much waits. */
   fullBytes: 262_144,
 } as const;
