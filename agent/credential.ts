@@ -20,9 +20,13 @@ export class Credential {
     const run = async (): Promise<void> => {
       const token = await this.#read();
       if (cancelled) return;
-      this.#used = token;
       if (token !== undefined && token === this.#expired) done(new UnderpassError("token-expired"));
-      else cancelDial = dial(token, done);
+      else {
+        cancelDial = dial(token, (result) => {
+          this.#used = token;
+          done(result);
+        });
+      }
     };
     run().catch((error: unknown) => {
       if (cancelled) return;

@@ -1,6 +1,6 @@
 import type { Clock } from "../shared/clock.ts";
 import { type Code, codes, goawayCode, UnderpassError } from "../shared/errors.ts";
-import { type Hello, readWelcome, type Welcome, writeHello } from "../shared/handshake.ts";
+import { type Hello, readWelcome, type Welcome, writeGoaway, writeHello } from "../shared/handshake.ts";
 import type { Link } from "../shared/link.ts";
 
 /**
@@ -31,7 +31,7 @@ export interface GreetingOptions {
   readonly limitMs?: number;
 }
 
-/** WELCOME must come within this time of the 101 (PROTOCOL.md section 1), and is no larger than `maxHandshakeBytes`. */
+/** WELCOME must come within this time of the HELLO (PROTOCOL.md section 1). */
 const handshakeTimeoutMs = 10_000;
 
 /** One dial and its handshake. `done` is called once, unless `cancel` comes before. */
@@ -40,6 +40,8 @@ export class Greeting {
   said = false;
   #over = false;
   #giveUp: () => void;
+  /** Once HELLO has left on it. */
+  #link: Link | undefined;
   #cancelTimer: () => void = () => {};
   #cancelLimit: () => void = () => {};
 
@@ -63,13 +65,16 @@ export class Greeting {
     });
   }
 
-  /** Gives up. A link that is open is dropped. */
-  cancel(): void {
+  /** Gives up. A link that is open is dropped; `bye`: after a goodbye, as the relay may have acted on the HELLO. */
+  cancel({ bye }: { readonly bye: boolean } = { bye: false }): void {
     if (this.#over) return;
     this.#over = true;
     this.#cancelTimer();
     this.#cancelLimit();
-    this.#giveUp();
+    if (bye && this.#link !== undefined) {
+      this.#link.send(writeGoaway("bye", "goodbye"));
+      this.#link.close(codes.goodbye.close ?? 1000, "goodbye");
+    } else this.#giveUp();
   }
 
   #shakeHands(
@@ -86,6 +91,7 @@ export class Greeting {
     };
     const fail = (code: Code): void => {
       if (this.#over) return;
+      link.send(writeGoaway("error", code));
       link.close(codes[code].close ?? 1002, code);
       end(new UnderpassError(code));
     };
@@ -97,8 +103,11 @@ export class Greeting {
       heard() {},
       message: (bytes) => {
         const result = readWelcome(bytes);
-        if (result.kind === "goaway") fail(goawayCode(result.wire));
-        else if (result.kind === "fault") fail(result.code);
+        if (result.kind === "goaway") {
+          const code = goawayCode(result.wire);
+          link.close(codes[code].close ?? 1002, code);
+          end(new UnderpassError(code));
+        } else if (result.kind === "fault") fail(result.code);
         else end({ link, hello, welcome: result.value, tripMs: clock.now() - helloMs });
       },
       text: () => fail("protocol-error"),
@@ -106,6 +115,7 @@ export class Greeting {
       closed: () => end(new UnderpassError("link-lost", "The relay closed the link before it said WELCOME.")),
     };
     this.said = true;
+    this.#link = link;
     link.send(writeHello(hello));
   }
 }

@@ -1,6 +1,6 @@
 import { Driver } from "../shared/driver.ts";
 import { type Code, codes, UnderpassError } from "../shared/errors.ts";
-import type { Hello } from "../shared/handshake.ts";
+import { type Hello, writeGoaway } from "../shared/handshake.ts";
 import { limits } from "../shared/mux/limits.ts";
 import { Session } from "../shared/mux/session.ts";
 import type { GoawayKind } from "../shared/mux/session-handler.ts";
@@ -34,6 +34,7 @@ const endsSession: ReadonlySet<Code> = new Set<Code>(["proof-invalid", "session-
 /** How often a session that is leaving is looked at: streams end without telling anybody else. */
 const leavingLookMs = 25;
 /** A dial that meets a black hole must not keep another from being tried: so long at first, doubled with each failure. */
+const leastSpanMs = 500;
 const firstDialMs = 1_500;
 const dialTrips = 8;
 const maxDialMs = 10_000;
@@ -52,10 +53,15 @@ export class HeldSession {
   #cancelWait: () => void = () => {};
   #waits = false;
   #failures = 0;
+  readonly #windowMs: number;
   /** Links that are not gone yet. */
   #links = 0;
   #linksGone: () => void = () => {};
   #leaving = false;
+  /** What the owner was told last. */
+  #wasUp = true;
+  /** What its end is told with, where that is not what the session says. */
+  #ending: UnderpassError | undefined;
   /** The relay ends it when it needs it no more. */
   #peerEnds = false;
 
@@ -66,6 +72,7 @@ export class HeldSession {
     this.#owner = owner;
     this.#id = welcome.session;
     this.#secret = welcome.secret ?? "";
+    this.#windowMs = welcome.resumeWindowMs;
     const session = new Session(
       {
         side: "agent",
@@ -158,16 +165,32 @@ export class HeldSession {
     if (state === "up") {
       // Before HELLO nothing has happened yet.
       if (this.#greeting?.said !== true) this.#cancelDial();
-      this.#owner.up(this);
+      this.#tellUp();
       return;
     }
     if (state === "suspect") {
+      this.#wasUp = false;
       this.#owner.suspect(this);
       if (!this.#leaving && !this.#isFinal("link-lost") && !this.#waits && this.#greeting === undefined)
         this.#dial();
       return;
     }
+    // The relay drops the old link for the new one before its WELCOME is here: the attempt will tell.
+    if (this.#greeting?.said === true) return;
     this.#failed(new UnderpassError("link-lost", "The link to the relay was lost."));
+  }
+
+  /** Once after each suspicion or loss that was told: a link that was renewed is none. */
+  #tellUp(greeted?: Greeted): void {
+    if (this.#wasUp) return;
+    this.#wasUp = true;
+    this.#owner.up(this, greeted);
+  }
+
+  #tellLost(error: UnderpassError, delayMs: number): void {
+    if (this.driver.hasLink) return;
+    this.#wasUp = false;
+    this.#owner.lost(this, error, delayMs);
   }
 
   #isFinal(code: Code): boolean {
@@ -178,28 +201,28 @@ export class HeldSession {
   #failed(error: UnderpassError): void {
     const { clock, backoff, isFinal } = this.#options;
     if (this.driver.session.over) return;
-    const ends = endsSession.has(error.code);
     // A renewal that failed; or a suspicion that is over.
-    if (this.driver.isUp && !ends) return;
-    if (ends || (!this.driver.hasLink && isFinal(error))) {
+    if (this.driver.isUp) return;
+    if (!this.driver.hasLink && (endsSession.has(error.code) || isFinal(error))) {
       this.#ending = error;
       this.driver.session.lost("link-lost");
       return;
     }
     if (this.#waits || this.#greeting !== undefined) {
-      if (!this.driver.hasLink) this.#owner.lost(this, error, 0);
+      this.#tellLost(error, 0);
       return;
     }
-    const delayMs = backoff.next(error instanceof RelayRefusal ? error.retryAfterMs : 0);
+    const hintMs = error instanceof RelayRefusal ? error.retryAfterMs : 0;
+    // What is open is lost with the window: so long as it is not, waits stay short against what is left of it.
+    const leftMs = this.driver.heardMs + this.#windowMs - clock.now();
+    const delayMs = hintMs + Math.min(backoff.next(0), Math.max(leastSpanMs, leftMs / 4));
     this.#waits = true;
     this.#cancelWait = clock.at(clock.now() + delayMs, () => {
       this.#waits = false;
       this.#dial();
     });
-    if (!this.driver.hasLink) this.#owner.lost(this, error, delayMs);
+    this.#tellLost(error, delayMs);
   }
-
-  #ending: UnderpassError | undefined;
 
   #dial(): void {
     const { clock, openLink } = this.#options;
@@ -220,7 +243,7 @@ export class HeldSession {
     const { received } = this.driver.session.ledger;
     const session = this.#id;
     const proof = prove(this.#secret, { session, attempt, received });
-    const resume = { session, proof, ...(this.#leaving && { only: true }) };
+    const resume = { session, proof, ...((this.#leaving || this.driver.hasLink) && { only: true }) };
     return this.#owner.hello({ received, resume }, attempt);
   }
 
@@ -240,13 +263,13 @@ export class HeldSession {
       received >= ledger.acknowledgedCount &&
       received <= ledger.sent;
     if (!isRight) {
+      link.send(writeGoaway("error", "protocol-error"));
       link.close(codes["protocol-error"].close ?? 1002, "protocol-error");
       this.#failed(new UnderpassError("protocol-error"));
       return;
     }
-    const wasUp = this.driver.isUp;
     this.#put(greeted);
-    if (!wasUp) this.#owner.up(this, greeted);
+    this.#tellUp(greeted);
   }
 
   #goaway(kind: GoawayKind, code: Code, graceMs: number): void {

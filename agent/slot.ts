@@ -42,10 +42,10 @@ export class Slot implements HeldSessionOwner {
   readonly #options: SlotOptions;
   readonly #owner: SlotOwner;
   #current: HeldSession | undefined;
-  /** Of the current session's start: what later links don't tell anew. */
+  /** The latest of the current session. */
   #welcome: Welcome | undefined;
   /** Gives up what is under way for a fresh session: a dial, or the wait before the next. */
-  #cancel: () => void = () => {};
+  #cancel: (options: { readonly bye: boolean }) => void = () => {};
   /** Failures since the last link. */
   #failures = 0;
   /** Of HELLO, rising over all sessions of this slot. */
@@ -70,7 +70,9 @@ export class Slot implements HeldSessionOwner {
     return this.#current?.driver.hasLink === true;
   }
   get openStreams(): number {
-    return this.#current?.openStreams ?? 0;
+    let open = 0;
+    for (const session of this.#held) open += session.openStreams;
+    return open;
   }
   get session(): HeldSession | undefined {
     return this.#current;
@@ -85,24 +87,23 @@ export class Slot implements HeldSessionOwner {
       if (result instanceof UnderpassError) this.#failed(result);
       else this.#begin(result);
     });
-    this.#cancel = () => greeting.cancel();
+    this.#cancel = (how) => greeting.cancel(how);
   }
 
   /** Ends all sessions now, streams and all, and says so. */
   abandon(): void {
-    for (const session of this.#held)
-      session.driver.session.goaway("error", "goodbye", 0, codes.goodbye.meaning);
+    for (const session of this.#held) session.driver.goaway("error", "goodbye", 0);
   }
 
   /** Says goodbye, lets open streams finish for `graceMs`, and closes. Resolves when all that was said has left. */
   async stop(graceMs: number): Promise<void> {
     this.#stopped = true;
-    this.#cancel();
+    this.#cancel({ bye: true });
     this.#leaveByMs = Math.min(this.#leaveByMs, this.#options.clock.now() + graceMs);
     const current = this.#current;
     if (current !== undefined) {
       this.#current = undefined;
-      current.driver.session.goaway("bye", "goodbye", graceMs, codes.goodbye.meaning);
+      current.driver.goaway("bye", "goodbye", graceMs);
       this.#leave(current, graceMs, { peerEnds: false });
     }
     await Promise.all(this.#leaving);
@@ -135,8 +136,10 @@ export class Slot implements HeldSessionOwner {
     return this.#owner.opened(stream, fields);
   }
 
-  up(session: HeldSession): void {
-    if (session !== this.#current || this.#welcome === undefined) return;
+  up(session: HeldSession, greeted?: Greeted): void {
+    if (session !== this.#current) return;
+    this.#welcome = greeted?.welcome ?? this.#welcome;
+    if (this.#welcome === undefined) return;
     this.#failures = 0;
     this.#owner.up(this, this.#welcome, { resumed: true });
   }
@@ -151,7 +154,7 @@ export class Slot implements HeldSessionOwner {
 
   fresh(session: HeldSession, greeted: Greeted): void {
     if (session !== this.#current) {
-      // Asked for no fresh one, so the relay breaks a rule.
+      // It asked for no fresh one, or has begun to leave since.
       greeted.link.destroy();
       session.end("link-lost");
       return;

@@ -32,6 +32,8 @@ export interface NameFacts {
   readonly bye?: boolean;
 }
 
+/** Longer than another process that lives takes to say that a name is its own: it does so each minute. */
+const minInheritedMs = 180_000;
 /** A name that was only asked for, by an agent that never came, is not kept for the whole ttl. */
 const maxReservationMs = 600_000;
 /** A random name is practically never taken; this bounds a `random` that is broken. */
@@ -84,6 +86,17 @@ export class Names {
     });
   }
 
+  /** `owner` has agents here under `name`, whatever the store says: puts that right. */
+  keep(name: string, owner: string): void {
+    const row = this.#store.get(name);
+    if (row?.owner === owner && row.place === "here") return;
+    this.#store.update(name, (found) =>
+      found !== undefined && found.owner !== owner
+        ? found
+        : { kind: "http", ...found, owner, place: "here", bye: false, lapsesAtMs: Number.POSITIVE_INFINITY },
+    );
+  }
+
   /**
    * The last agent left: the name stays its owner's for `ttlMs` more. `bye`: the agent said goodbye, and is not
    * expected back. Idempotent, and ignored where an agent of the name has come to another process since.
@@ -123,9 +136,9 @@ export class Names {
     return this.#store.sweep(nowMs);
   }
 
-  /** Called once at the start: names whose agents were with an earlier process have the ttl from now. */
+  /** At the start, and now and then: names whose agents are or were with another process have the ttl from now. */
   inherit(nowMs: number): void {
-    this.#store.inherit(nowMs + this.#options.ttlMs);
+    this.#store.inherit(nowMs + Math.max(this.#options.ttlMs, minInheritedMs));
   }
 
   /** From now on an agent that leaves without a goodbye leaves because this process ends: the next one awaits it. */

@@ -1,10 +1,9 @@
 import { base64url } from "../shared/base64url.ts";
 import type { Clock } from "../shared/clock.ts";
 import { Driver } from "../shared/driver.ts";
-import { type Code, codes, UnderpassError, wireNumber } from "../shared/errors.ts";
-import { type Hello, readHello, writeWelcome } from "../shared/handshake.ts";
+import { type Code, codes, UnderpassError } from "../shared/errors.ts";
+import { type Hello, readHello, writeGoaway, writeWelcome } from "../shared/handshake.ts";
 import type { Link } from "../shared/link.ts";
-import { MessageWriter } from "../shared/mux/frame.ts";
 import { limits } from "../shared/mux/limits.ts";
 import type { Memory } from "../shared/mux/memory.ts";
 import { Session } from "../shared/mux/session.ts";
@@ -54,6 +53,7 @@ interface Arrival {
 const receptionLimits = {
   /** An agent that said goodbye has its grace, and what the last words take. */
   byeMarginMs: 2_000,
+  maxByeGraceMs: 300_000,
   helloWithinMs: 10_000,
   /** Links for which no session exists yet. */
   maxPending: 4_096,
@@ -93,6 +93,7 @@ export class Reception {
     if (this.pending >= receptionLimits.maxPending || this.linkCount >= receptionLimits.maxLinks)
       throw new UnderpassError("too-many-links");
     const claims = await deps.tokens.verify(token, deps.clock.date());
+    if (deps.tunnels.hasOther(name, ownerOf(claims))) throw new UnderpassError("name-taken");
     grantName(deps.names, claims, { kind: "http", name }, deps.clock.now());
     return { name, claims, session };
   }
@@ -118,6 +119,7 @@ export class Reception {
     };
     const refuse = (code: Code) => {
       settle();
+      this.refused(code);
       refuseLink(link, code, gone);
     };
     const cancel = clock.at(clock.now() + receptionLimits.helloWithinMs, () => refuse("handshake-timeout"));
@@ -130,7 +132,7 @@ export class Reception {
         settle();
         const arrival = { gone, tripMs: clock.now() - openedMs };
         const refusal = this.answer(link, admission, hello.value, arrival);
-        if (refusal !== undefined) refuseLink(link, refusal, gone);
+        if (refusal !== undefined) refuse(refusal);
       },
       text: () => refuse("protocol-error"),
       drained() {},
@@ -208,6 +210,9 @@ export class Reception {
     } catch (error) {
       return error instanceof UnderpassError ? error.code : "internal-error";
     }
+    const owner = ownerOf(claims);
+    // Whatever has become of the name's record: who has sessions here has the name.
+    if (tunnels.hasOther(name, owner)) return "name-taken";
     if (tunnels.isSuperseded(name, instance, nowMs) || attempt <= tunnels.lastAttempt(name, hello))
       return "superseded";
     const session = new Session(
@@ -231,9 +236,9 @@ export class Reception {
         goaway: (kind, _code, graceMs) => {
           if (kind !== "bye") return;
           tunnels.saidBye(agent, clock.now());
-          agent.cancelGrace ??= clock.at(clock.now() + graceMs + receptionLimits.byeMarginMs, () =>
-            driver.close("goodbye"),
-          );
+          const { maxByeGraceMs, byeMarginMs } = receptionLimits;
+          const untilMs = clock.now() + Math.min(graceMs, maxByeGraceMs) + byeMarginMs;
+          agent.cancelGrace ??= clock.at(untilMs, () => driver.close("goodbye"));
         },
         linkState: (state) => {
           // Nobody comes back for a session that has said goodbye and is at rest.
@@ -250,7 +255,7 @@ export class Reception {
     const id = base64url(random(new Uint8Array(16)));
     const secret = base64url(random(new Uint8Array(32)));
     const agent: AgentSession = {
-      ...{ id, secret, name, owner: ownerOf(claims), driver, instance, slot, attempt },
+      ...{ id, secret, name, owner, driver, instance, slot, attempt },
       ...{ generation: 0, leaving: false, saidBye: false },
     };
     const { superseded, replaced } = tunnels.add(agent, { join: join === true, nowMs });
@@ -300,8 +305,9 @@ export class Reception {
     const { clock, tunnels } = this.deps;
     const { retireGraceMs } = receptionLimits;
     agent.leaving = true;
-    agent.driver.session.goaway("drain", code, retireGraceMs, codes[code].meaning);
-    agent.cancelGrace ??= clock.at(clock.now() + retireGraceMs, () => agent.driver.close(code));
+    agent.driver.goaway("drain", code, retireGraceMs);
+    agent.cancelGrace?.();
+    agent.cancelGrace = clock.at(clock.now() + retireGraceMs, () => agent.driver.close(code));
     tunnels.changed(agent);
   }
 
@@ -324,9 +330,7 @@ export class Reception {
 
 /** Says GOAWAY on a link that has no session, and closes it. */
 function refuseLink(link: Link, code: Code, gone: () => void): void {
-  const writer = new MessageWriter(64);
-  writer.goaway(2, wireNumber(code), 0, 0, new Uint8Array(0));
   link.handler = { heard() {}, message() {}, text() {}, drained() {}, closed: gone };
-  link.send(writer.finish());
+  link.send(writeGoaway("error", code));
   link.close(codes[code].close ?? 1008, code);
 }

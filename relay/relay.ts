@@ -1,5 +1,4 @@
 import type { Clock } from "../shared/clock.ts";
-import { codes } from "../shared/errors.ts";
 import { Memory } from "../shared/mux/memory.ts";
 import { watchSleep } from "../shared/sleep.ts";
 import type { Listen, Listener } from "../shared/socket.ts";
@@ -124,7 +123,11 @@ export async function startRelay(config: RelayConfig): Promise<RunningRelay> {
   url = `${ownScheme}://${config.listen.host.includes(":") ? `[${config.listen.host}]` : config.listen.host}:${listener.port}`;
   let cancelSweep = () => {};
   const sweep = () => {
-    names.sweep(clock.now());
+    const nowMs = clock.now();
+    // A write that failed, or another process that shares the file, must not cost a tunnel that is here its name.
+    for (const { name, owner } of tunnels.owners()) names.keep(name, owner);
+    names.inherit(nowMs);
+    names.sweep(nowMs);
     cancelSweep = clock.at(clock.now() + relayLimits.sweepMs, sweep);
   };
   sweep();
@@ -139,8 +142,7 @@ export async function startRelay(config: RelayConfig): Promise<RunningRelay> {
     state = "draining";
     listener.close();
     names.end();
-    for (const { driver } of tunnels.sessions())
-      driver.session.goaway("drain", "going-away", graceMs, codes["going-away"].meaning);
+    for (const { driver } of tunnels.sessions()) driver.goaway("drain", "going-away", graceMs);
     await ingress.drain(graceMs);
     cancelSweep();
     cancelSleep();

@@ -15,11 +15,19 @@ export interface Tunnel {
 
 const tunnelLimits = {
   maxRemembered: 100_000,
-  /** Of one name, links or not: then the one that waits longest for a link ends. */
+  /** Of one name: above it, the one that waits longest for a link ends. */
   maxSessions: 256,
+  /** What a session without a link takes beside what it holds. */
+  sessionBytes: 10_240,
   /** Sessions whose expected answers differ by less are chosen by how much they have to do. */
   evenAnswerMs: 1,
 } as const;
+
+interface Remembered {
+  readonly generation: number;
+  readonly saidBye: boolean;
+  readonly untilMs: number;
+}
 
 export interface TunnelsOptions {
   /** Sessions without a link may hold a quarter of it. */
@@ -50,6 +58,12 @@ class LocalTunnel implements Tunnel {
     return false;
   }
 
+  get hasEnded(): boolean {
+    for (const { driver, saidBye, leaving } of this.sessions)
+      if (saidBye || leaving || !driver.session.over) return false;
+    return true;
+  }
+
   open(kind: number, fields: Uint8Array, handler: StreamHandler): Stream | undefined {
     let best: AgentSession | undefined;
     for (const session of this.sessions)
@@ -78,10 +92,7 @@ export class Tunnels {
   private suspendedBytes = 0;
   private lastGeneration = 0;
   /** By name and instance: who came, was superseded, or left lately. */
-  private readonly instances = new Map<
-    string,
-    { readonly generation: number; readonly saidBye: boolean; readonly untilMs: number }
-  >();
+  private readonly instances = new Map<string, Remembered>();
 
   constructor(
     private readonly names: Names,
@@ -98,7 +109,9 @@ export class Tunnels {
 
   /** An agent is expected back: it was here within the resume window and did not say bye. Requests wait for it. */
   expects(name: string, nowMs: number): boolean {
-    if (this.live.get(name)?.hopeful === true) return true;
+    const tunnel = this.live.get(name);
+    // One whose sessions have all just ended is about to be gone, and its agent to come back.
+    if (tunnel?.hopeful === true || tunnel?.hasEnded === true) return true;
     const facts = this.names.lookup(name);
     return (
       facts !== undefined &&
@@ -116,6 +129,21 @@ export class Tunnels {
 
   *sessions(): Iterable<AgentSession> {
     for (const tunnel of this.live.values()) yield* tunnel.sessions;
+  }
+
+  /** Somebody else's agents are here under this name. */
+  hasOther(name: string, owner: string): boolean {
+    for (const session of this.live.get(name)?.sessions ?? []) if (session.owner !== owner) return true;
+    return false;
+  }
+
+  /** The names with sessions here, and whose they are. */
+  *owners(): Iterable<{ readonly name: string; readonly owner: string }> {
+    for (const { sessions } of this.live.values())
+      for (const { name, owner } of sessions) {
+        yield { name, owner };
+        break;
+      }
   }
 
   /** The sessions of one instance of a tunnel. */
@@ -167,21 +195,23 @@ export class Tunnels {
     }
     const present = [...tunnel.sessions];
     const own = present.filter((other) => other.instance === session.instance);
-    if (own.length === 0) {
+    const known = this.instance(session, options.nowMs);
+    // Only its first session takes over: a redial of an older instance must not, whoever has joined meanwhile.
+    const isNew = own.length === 0 && (known === undefined || present.length === 0);
+    if (isNew) {
       tunnel.generation = ++this.lastGeneration;
       tunnel.isBye = false;
       if (!options.join) tunnel.exclusiveGeneration = tunnel.generation;
     }
-    // Only its first session takes over: a redial of an older instance must not, whoever has joined meanwhile.
-    const takesOver = own.length === 0 && !options.join;
+    const takesOver = isNew && !options.join;
     const superseded = takesOver ? present.filter((other) => !isLeaving(other)) : [];
     const replaced = own.filter(
       (other) => other.slot === session.slot && !isLeaving(other) && !other.driver.session.saysGoaway,
     );
     for (const other of [...superseded, ...replaced]) other.leaving = true;
-    session.generation = own[0]?.generation ?? tunnel.generation;
+    session.generation = own[0]?.generation ?? (isNew ? tunnel.generation : (known?.generation ?? 0));
     // One that was still in its handshake when its agent said goodbye.
-    if (this.instances.get(`${name} ${session.instance}`)?.saidBye === true) session.saidBye = true;
+    if (known?.saidBye === true) session.saidBye = true;
     for (const one of [session, ...superseded]) this.remember(one, options.nowMs);
     tunnel.sessions.add(session);
     this.byId.set(session.id, session);
@@ -205,13 +235,15 @@ export class Tunnels {
 
   /** A session has a link that takes streams, or none any more, or one that is in doubt. */
   changed(session: AgentSession): void {
-    this.suspendedBytes -= this.suspended.get(session) ?? 0;
-    this.suspended.delete(session);
-    if (!session.driver.hasLink && !session.driver.session.over) {
-      const bytes = session.driver.session.heldBytes;
+    const known = this.suspended.get(session);
+    if (known === undefined && !session.driver.hasLink && !session.driver.session.over) {
+      const bytes = session.driver.session.heldBytes + tunnelLimits.sessionBytes;
       this.suspended.set(session, bytes);
       this.suspendedBytes += bytes;
       this.boundSuspended();
+    } else if (known !== undefined && session.driver.hasLink) {
+      this.suspended.delete(session);
+      this.suspendedBytes -= known;
     }
     this.onReady(session.name);
   }
@@ -222,15 +254,18 @@ export class Tunnels {
     const tunnel = this.live.get(name);
     if (this.byId.get(session.id) !== session) return;
     this.byId.delete(session.id);
-    this.suspendedBytes -= this.suspended.get(session) ?? 0;
+    const held = this.suspended.get(session);
+    this.suspendedBytes -= held ?? 0;
     this.suspended.delete(session);
     this.remember(session, nowMs);
     tunnel?.sessions.delete(session);
     if (tunnel?.sessions.size === 0) {
       this.live.delete(name);
       // Who was waited for in vain is not waited for again.
-      const inVain = nowMs - session.driver.heardMs >= this.options.resumeWindowMs;
-      this.names.leave(name, nowMs, { bye: tunnel.isBye || inVain });
+      const inVain = held !== undefined && nowMs - session.driver.heardMs >= this.options.resumeWindowMs;
+      // One that had lost the name, and ends after the newest, says nothing of it.
+      const isBye = session.saidBye || (session.leaving && tunnel.isBye);
+      this.names.leave(name, nowMs, { bye: isBye || inVain });
     }
     this.onReady(name);
   }
@@ -253,6 +288,12 @@ export class Tunnels {
       session.driver.session.lost("link-lost");
       return;
     }
+  }
+
+  /** What is remembered of an instance that was here within the resume window. */
+  private instance({ name, instance }: AgentSession, nowMs: number): Remembered | undefined {
+    const known = this.instances.get(`${name} ${instance}`);
+    return known !== undefined && known.untilMs > nowMs ? known : undefined;
   }
 
   /** Keeps an instance's generation for the resume window from now; the longest unseen go first. */

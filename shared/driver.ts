@@ -17,6 +17,9 @@ const driverLimits = {
   maxPongBacklogBytes: 1_048_576,
   /** A timer that is this late tells that the process did not run. */
   lateMs: 1_000,
+  /** A link is looked at within this anyway while something is unanswered, or while streams are open. */
+  soonestLookMs: 250,
+  busyLookMs: 2_000,
 } as const;
 
 /** What the owner of a session wants to know. */
@@ -30,7 +33,7 @@ export interface DriverHandler {
   linkState(state: "up" | "suspect" | "lost"): void;
   /** The peer suspects the link in this slot of ours. */
   doubted(slot: number): void;
-  /** The first message or pong came on a link: it is good for something. */
+  /** The first message or text came on a link: it is good for something. */
   progress?(): void;
   /** The session is over (its streams were reset) and its link, if any, is closing or gone. Exactly once. */
   over(code: Code): void;
@@ -124,7 +127,11 @@ export class Driver {
         this.lose();
       },
     };
-    if (resumption !== undefined) session.resume(resumption, clock.now());
+    if (resumption !== undefined) {
+      // Whoever resumes has read WELCOME.
+      this.confirmed = true;
+      session.resume(resumption, clock.now());
+    }
     this.arrangeLook(clock.now());
     this.schedule();
   }
@@ -143,10 +150,15 @@ export class Driver {
     this.cancelWindow = this.clock.at(untilMs, () => this.session.lost("link-lost"));
   }
 
+  /** Says GOAWAY on the session's link, or on the next one. */
+  goaway(kind: GoawayKind, code: Code, graceMs: number): void {
+    this.session.goaway(kind, code, graceMs, codes[code].meaning, this.clock.now());
+  }
+
   /** Says GOAWAY, and closes: `bye`, or `error` where that ends streams that are still open. */
   close(code: Code): void {
     const kind = this.session.openStreams > 0 ? "error" : "bye";
-    this.session.goaway(kind, code, 0, codes[code].meaning);
+    this.goaway(kind, code, 0);
     this.flush();
     this.session.lost(code);
   }
@@ -271,8 +283,9 @@ export class Driver {
 
   /** The link is to be looked at in time; a timer that fires too early costs a look. */
   private arrangeLook(nowMs: number): void {
-    if (this.lookMs <= nowMs + (this.session.ledger.oldest === undefined ? busyLookMs : soonestLookMs))
-      return;
+    const { soonestLookMs, busyLookMs } = driverLimits;
+    const soonMs = this.session.ledger.oldest === undefined ? busyLookMs : soonestLookMs;
+    if (this.lookMs <= nowMs + soonMs) return;
     this.look(nowMs);
   }
 
@@ -321,15 +334,14 @@ export class Driver {
     const { linked } = this;
     this.linked = undefined;
     if (linked !== undefined) {
+      // Also where much waits in front of it.
+      const last = this.session.poll(this.clock.now());
+      if (last !== undefined) linked.link.send(last);
       linked.link.handler = { ...deafHandler, closed: linked.closed };
       linked.link.close(codes[code].close ?? 1001, code);
     }
     this.handler.over(code);
   }
 }
-
-/** A link is looked at within this anyway while something is unanswered, or while streams are open. */
-const soonestLookMs = 250;
-const busyLookMs = 2_000;
 
 const deafHandler = { heard() {}, message() {}, text() {}, drained() {}, closed() {} };

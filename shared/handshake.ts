@@ -1,6 +1,6 @@
 import * as v from "valibot";
-import type { Code } from "./errors.ts";
-import { RecordType, readU16, readU24, recordHeaderBytes } from "./mux/frame.ts";
+import { type Code, wireNumber } from "./errors.ts";
+import { MessageWriter, RecordType, readU16, readU24, recordHeaderBytes } from "./mux/frame.ts";
 import { limits } from "./mux/limits.ts";
 
 /** HELLO and WELCOME (PROTOCOL.md section 3): the first message each way on a link. */
@@ -68,6 +68,13 @@ export function writeHello(hello: Hello): Uint8Array {
 
 export function writeWelcome(welcome: Welcome): Uint8Array {
   return write(RecordType.welcome, welcome);
+}
+
+/** A GOAWAY on a link that has no session. */
+export function writeGoaway(kind: "bye" | "error", code: Code): Uint8Array {
+  const writer = new MessageWriter(16);
+  writer.goaway(kind === "bye" ? 1 : 2, wireNumber(code), 0, 0, new Uint8Array(0));
+  return writer.finish();
 }
 
 export function readHello(message: Uint8Array): HandshakeResult<Hello> {

@@ -51,6 +51,8 @@ export class Liveness {
   /** Since `trustFrom` messages were acknowledged. Each doubles the patience, lest a slow link is left for ever. */
   private suspicions = 0;
   private trustFrom = -1;
+  /** The suspicion of now has doubled it already. */
+  private counted = false;
   /** Links that died one after the other without progress, and the progress then. */
   private deaths = 0;
   private progressAtDeath = -1;
@@ -88,7 +90,7 @@ export class Liveness {
     this.pingedMs = undefined;
     if (this.state !== "suspect") return false;
     this.state = "up";
-    this.suspicions++;
+    if (!this.counted) this.suspicions++;
     return true;
   }
 
@@ -132,7 +134,8 @@ export class Liveness {
     if (nowMs < suspectMs) return { ping: false, nextMs: Math.min(suspectMs, deadMs) };
     if (this.state === "up") {
       this.state = "suspect";
-      if (progress === this.trustFrom) this.suspicions++;
+      this.counted = progress === this.trustFrom;
+      if (this.counted) this.suspicions++;
       this.trustFrom = progress;
     }
     return { ping: false, nextMs: deadMs };

@@ -14,7 +14,7 @@ export interface SqliteNamesOptions {
 
 const sqliteLimits = {
   /** How long a write waits for another process's, and with it all else here: each takes well under 1 ms. */
-  busyMs: 2_000,
+  busyMs: 200,
   /** Names that are here are protected from another process's sweep so long before they would lapse there. */
   aheadMs: 180_000,
 } as const;

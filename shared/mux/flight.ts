@@ -33,7 +33,7 @@ export class Flight {
   private earlierRate = 0;
   private rates = new Extreme(0, Math.max);
   private trips = new Extreme(Number.POSITIVE_INFINITY, Math.min);
-  private readonly worstTrips = new Extreme(0, Math.max);
+  private worstTrips = new Extreme(0, Math.max);
   private acknowledgedBytes = 0;
   /** Smoothed round trip in ms (RFC 6298 weights). */
   smoothedTripMs: number;
@@ -89,6 +89,7 @@ export class Flight {
   /** The session is on another link, whose handshake took `tripMs`: the old one's round trips say nothing of it. */
   moved(tripMs: number): void {
     this.trips = new Extreme(Number.POSITIVE_INFINITY, Math.min);
+    this.worstTrips = new Extreme(0, Math.max);
     this.earlierRate = this.rate;
     this.rates = new Extreme(0, Math.max);
     this.smoothedTripMs = tripMs;

@@ -28,8 +28,6 @@ export class Outbox {
   private goaway: Goaway | undefined;
   /** What the last stream that carried much has needed. */
   bulkWindow = 0;
-  /** When the first GOAWAY left. */
-  goawayMs: number | undefined;
   private readonly doubts = new Set<number>();
 
   constructor(
@@ -114,7 +112,7 @@ export class Outbox {
     const received = options.acks ? this.ledger.tell() : undefined;
     if (received !== undefined) writer.ack(received);
     this.writeCredits(writer, nowMs);
-    this.writeGoaway(writer, nowMs);
+    this.writeGoaway(writer);
     for (const slot of this.doubts) if (writer.room >= recordBytes.doubt) writer.doubt(slot);
     this.doubts.clear();
     this.writeDatagrams(writer);
@@ -166,14 +164,13 @@ export class Outbox {
       writer.creditEntry(stream.id, stream.grant(nowMs, tripMs, this.memory, this.bulkWindow));
   }
 
-  private writeGoaway(writer: MessageWriter, nowMs: number): void {
+  private writeGoaway(writer: MessageWriter): void {
     const { goaway } = this;
     if (goaway === undefined) return;
     const reason = encoder.encode(goaway.reason).subarray(0, limits.maxReasonBytes);
     if (writer.room < reason.length + recordBytes.goaway) return;
     writer.goaway(goaway.kind, wireNumber(goaway.code), goaway.lastId, goaway.graceMs, reason);
     this.goaway = undefined;
-    this.goawayMs ??= nowMs;
   }
 
   private writeDatagrams(writer: MessageWriter): void {

@@ -30,6 +30,7 @@ export class Session implements StreamHost {
   /** The last stream id of our GOAWAY, once said. */
   private lastAccepted: number | undefined;
   private said: Goaway | undefined;
+  private saidMs = 0;
   private peerGoaway = false;
   private ended = false;
   private awake = false;
@@ -107,8 +108,7 @@ export class Session implements StreamHost {
     this.ledger.resume(resumption.peerReceived, resumption.told, resumption.tripMs);
     for (const stream of this.streams.all()) if (stream.wantsCredit) this.outbox.addCredit(stream);
     if (this.said !== undefined) {
-      const sinceMs = nowMs - (this.outbox.goawayMs ?? nowMs);
-      const graceMs = Math.max(0, this.said.graceMs - Math.round(sinceMs));
+      const graceMs = Math.max(0, this.said.graceMs - Math.round(nowMs - this.saidMs));
       this.outbox.setGoaway({ ...this.said, graceMs });
     }
     this.wake();
@@ -158,8 +158,9 @@ export class Session implements StreamHost {
   }
 
   /** Says GOAWAY: no new streams from the peer. `error` ends the session at once. */
-  goaway(kind: GoawayKind, code: Code, graceMs: number, reason: string): void {
+  goaway(kind: GoawayKind, code: Code, graceMs: number, reason: string, nowMs = this.nowMs): void {
     if (this.ended) return;
+    this.saidMs = nowMs;
     this.lastAccepted ??= this.streams.highestPeerId;
     this.said = { kind: goawayKinds.indexOf(kind), code, lastId: this.lastAccepted, graceMs, reason };
     this.outbox.setGoaway(this.said);

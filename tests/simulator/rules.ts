@@ -54,11 +54,11 @@ export class Rules {
     const { peer, place } = party;
     if (code !== "link-lost" && peer?.ownReset === code) return;
     exchange.failure = code;
-    if (!this.#isExcused(exchange))
+    if (!this.#isExcused(exchange, code))
       this.world.fail(`exchange ${exchange.id} at the ${place.side} was reset with ${code}`);
   }
 
-  #isExcused({ id, relay }: Exchange): boolean {
+  #isExcused({ id, relay }: Exchange, code: Code): boolean {
     const since = (atMs: number | undefined, ms: number) =>
       atMs !== undefined && this.world.nowMs >= atMs + ms - 1;
     // The relay was restarted, or stopped and has a successor.
@@ -69,7 +69,8 @@ export class Rules {
     if (session.leaving.relay && since(this.#drain?.atMs, this.#drain?.graceMs ?? 0)) return true;
     if (session.agent.dead) return true;
     const rival = this.#rivals.get(session.agent);
-    const isLoser = session.leaving.relay || rival?.agent.ended !== undefined;
+    // It need not have been told: perhaps it has no link.
+    const isLoser = code === "superseded" || session.leaving.relay || rival?.agent.ended !== undefined;
     if (isLoser && since(rival?.sinceMs, bounds.supersededGraceMs)) return true;
     // The other side's window may have passed first: the agent then begins afresh, and the relay is told.
     for (const side of ["agent", "relay"] as const)

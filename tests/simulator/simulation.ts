@@ -29,6 +29,8 @@ const bounds = {
   /** Everything is freed by then: a death, the resume window, and a handshake that hangs. */
   freedMs: 130_000,
   maxSteps: 3_000_000,
+  /** No message is under way for so long. */
+  lastWordsMs: 300,
 } as const;
 
 /** One run of a plan: an agent or more, a relay, a bad network between them, and visitors. */
@@ -186,8 +188,11 @@ export class Simulation {
       }
       case "newcomer":
         if (event.olderDies) agent?.machine.kill();
-        this.#newAgent();
-        if (!this.plan.joins) this.#rules.rivals(this.agents);
+        // What a dead one has said last may still be under way: it would be the newer one.
+        world.at(world.nowMs + (event.olderDies ? bounds.lastWordsMs : 0), () => {
+          this.#newAgent();
+          if (!this.plan.joins) this.#rules.rivals(this.agents);
+        });
         break;
       case "drain":
         this.#drain(event);
