@@ -60,6 +60,7 @@ export class FakeRelay implements RelayDoor {
         heard() {},
         message: (bytes) => {
           const hello = readHello(bytes);
+          if (hello.kind === "goaway") return;
           if (hello.kind !== "ok") throw new Error("no HELLO");
           this.#arrived({
             name,

@@ -145,7 +145,7 @@ describe("what is of its moment", () => {
     const pair = new Pair();
     opened(pair, pair.relay);
     pair.nowMs = 1_000_000;
-    pair.relay.session.goaway("drain", "going-away", 10_000, "");
+    pair.relay.session.goaway("drain", "going-away", 10_000, "", pair.nowMs);
     pair.settle();
     pair.nowMs += 4_000;
     pair.resume();

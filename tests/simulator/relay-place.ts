@@ -3,7 +3,6 @@ import { Metrics } from "../../relay/metrics.ts";
 import { Names } from "../../relay/names.ts";
 import { type Admission, Reception } from "../../relay/reception.ts";
 import { Tunnels } from "../../relay/tunnels.ts";
-import { codes } from "../../shared/errors.ts";
 import { streamKinds } from "../../shared/kind.ts";
 import type { Link } from "../../shared/link.ts";
 import { Memory } from "../../shared/mux/memory.ts";
@@ -82,7 +81,7 @@ export class RelayPlace implements Place {
   /** Asks the agents to go elsewhere. */
   drain(graceMs: number): void {
     for (const { driver } of [...this.tunnels.sessions()])
-      driver.session.goaway("drain", "going-away", graceMs, codes["going-away"].meaning);
+      driver.goaway("drain", "going-away", graceMs);
   }
 
   /** Stops as a relay does that has a successor. */
