@@ -16,7 +16,7 @@ export interface AgentSession {
   attempt: number;
   /** Given by `Tunnels.add`; shared by the sessions of one instance. */
   generation: number;
-  /** Takes no new streams: the agent said bye, or a newer instance took over. */
+  /** Takes no new streams: a newer instance took over, or its token has expired. */
   leaving: boolean;
   /** The agent has said that it will not come back. */
   saidBye: boolean;

@@ -110,10 +110,6 @@ export class Names {
     );
   }
 
-  ownerOf(name: string): string | undefined {
-    return this.#store.get(name)?.owner;
-  }
-
   /** Undefined for a name that nobody claimed, or that was recycled. */
   lookup(name: string): NameFacts | undefined {
     const row = this.#store.get(name);

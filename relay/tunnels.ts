@@ -112,14 +112,9 @@ export class Tunnels {
     const tunnel = this.live.get(name);
     // One whose sessions have all just ended is about to be gone, and its agent to come back.
     if (tunnel?.hopeful === true || tunnel?.hasEnded === true) return true;
-    const facts = this.names.lookup(name);
-    return (
-      facts !== undefined &&
-      !facts.live &&
-      facts.leftAtMs !== undefined &&
-      facts.bye !== true &&
-      nowMs - facts.leftAtMs < this.options.resumeWindowMs
-    );
+    const sinceMs = this.names.awaitedSince(name);
+    // A date that was set back lies in the future.
+    return sinceMs !== undefined && sinceMs <= nowMs && nowMs - sinceMs < this.options.resumeWindowMs;
   }
 
   /** The session with this id, if it is held. */

@@ -190,7 +190,9 @@ describe("a slot that is stopped", () => {
       const bench = new SlotBench();
       if (accepted) bench.dial.accept();
       await bench.slot.stop(10_000);
-      expect(accepted ? bench.dial.link.ended : bench.dial.cancelled).toBe(accepted ? "close 1000 goodbye" : true);
+      expect(accepted ? bench.dial.link.ended : bench.dial.cancelled).toBe(
+        accepted ? "close 1000 goodbye" : true,
+      );
       if (!accepted) {
         // It was too late to stop it.
         bench.dial.refuse(new UnderpassError("relay-unreachable"));

@@ -93,7 +93,7 @@ describe("names over a restart", () => {
     expect(next.claimOf("bob", "blue")).toBe("name-taken");
     dateMs += 1;
     expect(next.claimOf("bob", "blue")).toBe("blue");
-    expect(next.names.ownerOf("blue")).toBe("bob");
+    expect(next.names.lookup("blue")?.owner).toBe("bob");
   });
 
   test("an agent that was here when the process was killed is awaited since the start of the next", () => {
@@ -283,6 +283,6 @@ describe("names of real processes", () => {
     expect(new Set(granted.flat()).size).toBe(300);
     const { names } = new Process();
     for (const [i, own] of granted.entries())
-      for (const name of own) expect(names.ownerOf(name)).toBe(owners[i]);
+      for (const name of own) expect(names.lookup(name)?.owner).toBe(owners[i]);
   });
 });
