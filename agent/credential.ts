@@ -23,7 +23,8 @@ export class Credential {
       if (token !== undefined && token === this.#expired) done(new UnderpassError("token-expired"));
       else {
         cancelDial = dial(token, (result) => {
-          this.#used = token;
+          // A dial that came to nothing says nothing of its token.
+          if (!(result instanceof UnderpassError) || result.code === "token-expired") this.#used = token;
           done(result);
         });
       }

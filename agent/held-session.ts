@@ -35,6 +35,8 @@ const endsSession: ReadonlySet<Code> = new Set<Code>(["proof-invalid", "session-
 const leavingLookMs = 25;
 /** A dial that meets a black hole must not keep another from being tried: so long at first, doubled with each failure. */
 const leastSpanMs = 500;
+/** The last dial is tried so long before the session's window has passed, whatever the relay asks for. */
+const lastDialMs = 2_000;
 const firstDialMs = 1_500;
 const dialTrips = 8;
 const maxDialMs = 10_000;
@@ -58,6 +60,8 @@ export class HeldSession {
   #links = 0;
   #linksGone: () => void = () => {};
   #leaving = false;
+  /** Another relay than that of the link was met last. */
+  #isForeign = false;
   /** What the owner was told last. */
   #wasUp = true;
   /** What its end is told with, where that is not what the session says. */
@@ -105,6 +109,11 @@ export class HeldSession {
     return this.driver.session.openStreams;
   }
 
+  /** The relay may have put the session on another link already, and the answer is on its way. */
+  get awaitsWelcome(): boolean {
+    return this.#greeting?.said === true;
+  }
+
   /** The relay, or a sibling's fate, gives reason to doubt the link. */
   doubt(): void {
     if (this.driver.doubt()) this.renew();
@@ -129,9 +138,9 @@ export class HeldSession {
     this.#leaving = true;
     this.#peerEnds = options.peerEnds;
     while (!session.over && clock.now() < Math.min(endMs, options.untilMs())) {
-      if (!this.#peerEnds && session.resting) break;
-      // Nobody is there to hear the rest.
-      if (!this.#peerEnds && session.openStreams === 0 && !this.driver.hasLink) break;
+      // A link that is as good as there is to hear the goodbye; without any, nobody is there for the rest.
+      const isDone = session.resting || (session.openStreams === 0 && !this.driver.hasLink);
+      if (!this.#peerEnds && !this.awaitsWelcome && isDone) break;
       await pause(this.#options, leavingLookMs);
     }
     if (!session.over) this.driver.close("goodbye");
@@ -176,7 +185,9 @@ export class HeldSession {
       return;
     }
     // The relay drops the old link for the new one before its WELCOME is here: the attempt will tell.
-    if (this.#greeting?.said === true) return;
+    if (this.awaitsWelcome) return;
+    // What was refused beside the link is not refused now.
+    if (this.#isForeign) this.#cancelDial();
     this.#failed(new UnderpassError("link-lost", "The link to the relay was lost."));
   }
 
@@ -201,6 +212,7 @@ export class HeldSession {
   #failed(error: UnderpassError): void {
     const { clock, backoff, isFinal } = this.#options;
     if (this.driver.session.over) return;
+    this.#isForeign = error.code === "session-gone" && this.driver.hasLink;
     // A renewal that failed; or a suspicion that is over.
     if (this.driver.isUp) return;
     if (!this.driver.hasLink && (endsSession.has(error.code) || isFinal(error))) {
@@ -212,9 +224,10 @@ export class HeldSession {
       this.#tellLost(error, 0);
       return;
     }
-    const hintMs = error instanceof RelayRefusal ? error.retryAfterMs : 0;
     // What is open is lost with the window: so long as it is not, waits stay short against what is left of it.
     const leftMs = this.driver.heardMs + this.#windowMs - clock.now();
+    const askedMs = error instanceof RelayRefusal ? error.retryAfterMs : 0;
+    const hintMs = Math.min(askedMs, Math.max(0, leftMs - lastDialMs));
     const delayMs = hintMs + Math.min(backoff.next(0), Math.max(leastSpanMs, leftMs / 4));
     this.#waits = true;
     this.#cancelWait = clock.at(clock.now() + delayMs, () => {

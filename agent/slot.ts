@@ -65,9 +65,9 @@ export class Slot implements HeldSessionOwner {
   get index(): number {
     return this.#options.index;
   }
-  /** It has a link. */
+  /** It has a link, or is about to have another in its place. */
   get isUp(): boolean {
-    return this.#current?.driver.hasLink === true;
+    return this.#current?.driver.hasLink === true || this.#current?.awaitsWelcome === true;
   }
   get openStreams(): number {
     let open = 0;

@@ -20,6 +20,8 @@ export interface AgentSession {
   leaving: boolean;
   /** The agent has said that it will not come back. */
   saidBye: boolean;
+  /** When the grace that it has ends; infinite while it has none. */
+  graceUntilMs: number;
   /** Ends what was set going for this session alone. */
   cancelGrace?: () => void;
   cancelExpiry?: () => void;

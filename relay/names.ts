@@ -86,15 +86,16 @@ export class Names {
     });
   }
 
-  /** `owner` has agents here under `name`, whatever the store says: puts that right. */
-  keep(name: string, owner: string): void {
+  /** `owner` has agents here under `name`, whatever the store says: puts that right. false: it can't be written now. */
+  keep(name: string, owner: string): boolean {
     const row = this.#store.get(name);
-    if (row?.owner === owner && row.place === "here") return;
-    this.#store.update(name, (found) =>
+    if (row?.owner === owner && row.place === "here") return true;
+    const kept = this.#store.update(name, (found) =>
       found !== undefined && found.owner !== owner
         ? found
         : { kind: "http", ...found, owner, place: "here", bye: false, lapsesAtMs: Number.POSITIVE_INFINITY },
     );
+    return kept !== undefined && (kept.owner !== owner || kept.place === "here");
   }
 
   /**

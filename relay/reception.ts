@@ -237,8 +237,7 @@ export class Reception {
           if (kind !== "bye") return;
           tunnels.saidBye(agent, clock.now());
           const { maxByeGraceMs, byeMarginMs } = receptionLimits;
-          const untilMs = clock.now() + Math.min(graceMs, maxByeGraceMs) + byeMarginMs;
-          agent.cancelGrace ??= clock.at(untilMs, () => driver.close("goodbye"));
+          this.endWithin(agent, Math.min(graceMs, maxByeGraceMs) + byeMarginMs, "goodbye");
         },
         linkState: (state) => {
           // Nobody comes back for a session that has said goodbye and is at rest.
@@ -256,7 +255,7 @@ export class Reception {
     const secret = base64url(random(new Uint8Array(32)));
     const agent: AgentSession = {
       ...{ id, secret, name, owner, driver, instance, slot, attempt },
-      ...{ generation: 0, leaving: false, saidBye: false },
+      ...{ generation: 0, leaving: false, saidBye: false, graceUntilMs: Number.POSITIVE_INFINITY },
     };
     const { superseded, replaced } = tunnels.add(agent, { join: join === true, nowMs });
     const counts = { resumed: false, first: 1, received: 0 };
@@ -302,13 +301,22 @@ export class Reception {
 
   /** No new streams; those that are open have their grace, on this link or another. */
   private retire(agent: AgentSession, code: Code): void {
-    const { clock, tunnels } = this.deps;
+    const { tunnels } = this.deps;
     const { retireGraceMs } = receptionLimits;
     agent.leaving = true;
     agent.driver.goaway("drain", code, retireGraceMs);
-    agent.cancelGrace?.();
-    agent.cancelGrace = clock.at(clock.now() + retireGraceMs, () => agent.driver.close(code));
+    this.endWithin(agent, retireGraceMs, code);
     tunnels.changed(agent);
+  }
+
+  /** It ends in `graceMs`, unless it does before. */
+  private endWithin(agent: AgentSession, graceMs: number, code: Code): void {
+    const { clock } = this.deps;
+    const untilMs = clock.now() + graceMs;
+    if (untilMs >= agent.graceUntilMs) return;
+    agent.graceUntilMs = untilMs;
+    agent.cancelGrace?.();
+    agent.cancelGrace = clock.at(untilMs, () => agent.driver.close(code));
   }
 
   private expireWith({ expiresAtMs }: Claims, agent: AgentSession): void {

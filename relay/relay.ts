@@ -125,7 +125,8 @@ export async function startRelay(config: RelayConfig): Promise<RunningRelay> {
   const sweep = () => {
     const nowMs = clock.now();
     // A write that failed, or another process that shares the file, must not cost a tunnel that is here its name.
-    for (const { name, owner } of tunnels.owners()) names.keep(name, owner);
+    // While this one drains, its successor has them.
+    if (!draining()) for (const { name, owner } of tunnels.owners()) if (!names.keep(name, owner)) break;
     names.inherit(nowMs);
     names.sweep(nowMs);
     cancelSweep = clock.at(clock.now() + relayLimits.sweepMs, sweep);

@@ -17,6 +17,8 @@ const tunnelLimits = {
   maxRemembered: 100_000,
   /** Of one name: above it, the one that waits longest for a link ends. */
   maxSessions: 256,
+  /** Times that a store gives back may be so far off. */
+  roundedMs: 1_000,
   /** What a session without a link takes beside what it holds. */
   sessionBytes: 10_240,
   /** Sessions whose expected answers differ by less are chosen by how much they have to do. */
@@ -113,8 +115,12 @@ export class Tunnels {
     // One whose sessions have all just ended is about to be gone, and its agent to come back.
     if (tunnel?.hopeful === true || tunnel?.hasEnded === true) return true;
     const sinceMs = this.names.awaitedSince(name);
-    // A date that was set back lies in the future.
-    return sinceMs !== undefined && sinceMs <= nowMs && nowMs - sinceMs < this.options.resumeWindowMs;
+    // A date that was set back lies in the future; one that was kept is rounded.
+    return (
+      sinceMs !== undefined &&
+      sinceMs <= nowMs + tunnelLimits.roundedMs &&
+      nowMs - sinceMs < this.options.resumeWindowMs
+    );
   }
 
   /** The session with this id, if it is held. */
@@ -132,11 +138,12 @@ export class Tunnels {
     return false;
   }
 
-  /** The names with sessions here, and whose they are. */
+  /** The names with agents here that stay, and whose they are. */
   *owners(): Iterable<{ readonly name: string; readonly owner: string }> {
-    for (const { sessions } of this.live.values())
-      for (const { name, owner } of sessions) {
-        yield { name, owner };
+    for (const { name, sessions } of this.live.values())
+      for (const session of sessions) {
+        if (!session.driver.hasLink || isLeaving(session)) continue;
+        yield { name, owner: session.owner };
         break;
       }
   }

@@ -160,6 +160,7 @@ export class Driver {
     const kind = this.session.openStreams > 0 ? "error" : "bye";
     this.goaway(kind, code, 0);
     this.flush();
+    this.sayLast();
     this.session.lost(code);
   }
 
@@ -216,6 +217,14 @@ export class Driver {
     this.setDeadline();
     if (this.linked === linked && (session.ledger.oldest !== undefined || session.openStreams > 0))
       this.arrangeLook(nowMs);
+  }
+
+  /** A GOAWAY goes also where much waits in front of it. */
+  private sayLast(): void {
+    const { linked } = this;
+    if (linked === undefined || linked.link.queued < driverLimits.linkHighBytes) return;
+    const last = this.session.poll(this.clock.now());
+    if (last !== undefined) linked.link.send(last);
   }
 
   private setDeadline(): void {
@@ -332,11 +341,9 @@ export class Driver {
     this.cancelLook?.();
     this.cancelWindow?.();
     const { linked } = this;
+    this.sayLast();
     this.linked = undefined;
     if (linked !== undefined) {
-      // Also where much waits in front of it.
-      const last = this.session.poll(this.clock.now());
-      if (last !== undefined) linked.link.send(last);
       linked.link.handler = { ...deafHandler, closed: linked.closed };
       linked.link.close(codes[code].close ?? 1001, code);
     }

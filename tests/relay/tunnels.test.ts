@@ -25,7 +25,7 @@ function session(instance: string, slot: number): AgentSession {
   const id = `session-${++made}`;
   return {
     ...{ id, secret: "", name: "blue", owner: "me", driver, instance, slot, attempt: 1 },
-    ...{ generation: 0, leaving: false, saidBye: false },
+    ...{ generation: 0, leaving: false, saidBye: false, graceUntilMs: Number.POSITIVE_INFINITY },
   };
 }
 
