@@ -26,6 +26,8 @@ export const limits = {
   /** The largest head must fit beside a quarter of the window that may be withheld. */
   minWindowBytes: 65_536,
   maxWindowBytes: 16_777_216,
+  /** From here on windows grow in smaller steps. */
+  largeWindowBytes: 1_048_576,
   maxStreams: 4_096,
   /** Ids used up: what is open gets this long. */
   usedUpGraceMs: 30_000,
@@ -40,6 +42,8 @@ export const limits = {
   ackEveryBytes: 65_536,
   minFlightBytes: 262_144,
   maxFlightBytes: 16_777_216,
+  /** A road this long may lose packets, and what is lost takes a round trip more. */
+  longTripMs: 5,
   /** Resets of streams that the peer itself opened. */
   resetBurst: 20_000,
   resetsPerSecond: 2_000,

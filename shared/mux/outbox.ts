@@ -158,10 +158,11 @@ export class Outbox {
       room--;
     }
     if (open.length === 0) return;
-    const tripMs = this.ledger.flight.smoothedTripMs;
+    const { smoothedTripMs: tripMs, isLong } = this.ledger.flight;
+    const lately = isLong ? this.bulkWindow : undefined;
     writer.credit(open.length);
     for (const stream of open)
-      writer.creditEntry(stream.id, stream.grant(nowMs, tripMs, this.memory, this.bulkWindow));
+      writer.creditEntry(stream.id, stream.grant(nowMs, tripMs, this.memory, lately));
   }
 
   private writeGoaway(writer: MessageWriter): void {

@@ -197,9 +197,9 @@ export class Stream {
   /**
    * The new limit for the peer. The window grows when the reader drains it faster than round trips, and shrinks when
    * memory is tight: what was granted stands, so that is done by withholding. `lately`: the window that
-   * a stream of this session has needed; one that is as quick has it in one step.
+   * a stream of this session has needed, where the road is long: one that is as quick has it in one step.
    */
-  grant(nowMs: number, tripMs: number, memory: Memory, lately: number): number {
+  grant(nowMs: number, tripMs: number, memory: Memory, lately?: number): number {
     const share = (this.released - this.epochReleased) / this.window;
     if (share >= 0.5) {
       const quick = nowMs - this.epochMs < 4 * tripMs * share;
@@ -216,8 +216,11 @@ export class Stream {
     return this.granted;
   }
 
-  private grow(memory: Memory, lately: number): void {
-    const wanted = memory.ample ? Math.max(this.window * 4, lately) : this.window * 2;
+  private grow(memory: Memory, lately: number | undefined): void {
+    // In large steps at first where each takes a long round trip; later they would be far more than is needed.
+    const hurries = lately !== undefined && memory.ample;
+    const step = hurries && this.window < limits.largeWindowBytes ? 4 : 2;
+    const wanted = Math.max(this.window * step, hurries ? lately : 0);
     const window = Math.min(limits.maxWindowBytes, wanted);
     if (memory.grow(window - this.window)) this.window = window;
   }
