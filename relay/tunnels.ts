@@ -337,10 +337,8 @@ function isQuicker(one: AgentSession, other: AgentSession): boolean {
 }
 
 function answerMs({ driver }: AgentSession): number {
-  const { tripMs, unacknowledgedBytes, ledger } = driver.session;
-  const { rate, smallestTripMs } = ledger.flight;
-  // An ACK may have waited for company.
-  const roadMs = Math.max(smallestTripMs, tripMs - limits.ackDelayMs);
+  const { unacknowledgedBytes, ledger } = driver.session;
+  const { rate, roadMs } = ledger.flight;
   const ahead = Math.max(0, unacknowledgedBytes - limits.maxMessageBytes);
   return roadMs + (rate > 0 ? ahead / rate : 0);
 }

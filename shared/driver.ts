@@ -274,9 +274,9 @@ export class Driver {
   }
 
   private get facts(): LinkFacts {
-    const { ledger, unacknowledgedBytes, tripMs, openStreams } = this.session;
+    const { ledger, unacknowledgedBytes, openStreams } = this.session;
     const { oldest, acknowledgedCount: acknowledged, received, flight } = ledger;
-    const { worstTripMs, rate, linkRate } = flight;
+    const { worstTripMs, rate, linkRate, roadMs: tripMs } = flight;
     return {
       oldest,
       unacknowledgedBytes,

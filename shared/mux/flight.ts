@@ -52,6 +52,14 @@ export class Flight {
     return Number.isFinite(this.trips.value) ? this.trips.value : 0;
   }
 
+  /** The smoothed round trip, less the time that an ACK may have waited for company. */
+  get roadMs(): number {
+    const { smallestTripMs, smoothedTripMs } = this;
+    return smallestTripMs === 0
+      ? smoothedTripMs
+      : Math.max(smallestTripMs, smoothedTripMs - limits.ackDelayMs);
+  }
+
   /** So long a road that each step of growth costs, and that packets may be lost on it. */
   get isLong(): boolean {
     return (this.smallestTripMs || this.smoothedTripMs) >= limits.longTripMs;
