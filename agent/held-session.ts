@@ -1,7 +1,7 @@
 import { Driver } from "../shared/driver.ts";
 import { type Code, codes, UnderpassError } from "../shared/errors.ts";
 import { type Hello, writeGoaway } from "../shared/handshake.ts";
-import { limits } from "../shared/mux/limits.ts";
+import { limits as muxLimits } from "../shared/mux/limits.ts";
 import { Session } from "../shared/mux/session.ts";
 import type { GoawayKind } from "../shared/mux/session-handler.ts";
 import type { Stream, StreamHandler } from "../shared/mux/stream.ts";
@@ -31,17 +31,20 @@ export interface HeldSessionOwner {
 
 /** After these the relay will not resume the session, whatever is tried. */
 const endsSession: ReadonlySet<Code> = new Set<Code>(["proof-invalid", "session-gone", "protocol-error"]);
-/** How often a session that is leaving is looked at: streams end without telling anybody else. */
-const leavingLookMs = 25;
-/** A dial that meets a black hole must not keep another from being tried: so long at first, doubled with each failure. */
-const leastSpanMs = 500;
-/** The last dial is tried so long before the session's window has passed, whatever the relay asks for. */
-const lastDialMs = 2_000;
-const firstDialMs = 1_500;
-const dialTrips = 8;
-const maxDialMs = 10_000;
-/** What was said should leave before the link goes. */
-const closeTimeoutMs = 1_000;
+const limits = {
+  /** How often a session that is leaving is looked at: streams end without telling anybody else. */
+  leavingLookMs: 25,
+  /** A dial that meets a black hole must not keep another from being tried: so long at first, doubled with each failure. */
+  firstDialMs: 1_500,
+  dialTrips: 8,
+  maxDialMs: 10_000,
+  /** The pause before a dial is drawn from no less, however little is left of the session's window. */
+  leastSpanMs: 500,
+  /** The last dial is tried so long before the window has passed, whatever the relay asks for. */
+  lastDialMs: 2_000,
+  /** What was said should leave before the link goes. */
+  closeTimeoutMs: 1_000,
+} as const;
 
 /** A session of the agent's over the links that it has, one after the other: dials for the next by itself. */
 export class HeldSession {
@@ -80,9 +83,9 @@ export class HeldSession {
     const session = new Session(
       {
         side: "agent",
-        window: limits.initialWindowBytes,
+        window: muxLimits.initialWindowBytes,
         peerWindow: welcome.window,
-        streams: limits.maxStreams,
+        streams: muxLimits.maxStreams,
         peerStreams: welcome.streams,
         memory,
         tripMs,
@@ -141,13 +144,13 @@ export class HeldSession {
       // A link that is as good as there is to hear the goodbye; without any, nobody is there for the rest.
       const isDone = session.resting || (session.openStreams === 0 && !this.driver.hasLink);
       if (!this.#peerEnds && !this.awaitsWelcome && isDone) break;
-      await pause(this.#options, leavingLookMs);
+      await pause(this.#options, limits.leavingLookMs);
     }
     if (!session.over) this.driver.close("goodbye");
     if (this.#links === 0) return;
     // A link that takes nothing more is not worth waiting for.
     await new Promise<void>((resolve) => {
-      const cancel = clock.at(clock.now() + closeTimeoutMs, resolve);
+      const cancel = clock.at(clock.now() + limits.closeTimeoutMs, resolve);
       this.#linksGone = () => {
         // A timer that is left keeps the process of a library's user.
         cancel();
@@ -173,7 +176,7 @@ export class HeldSession {
   #linkState(state: "up" | "suspect" | "lost"): void {
     if (state === "up") {
       // Before HELLO nothing has happened yet.
-      if (this.#greeting?.said !== true) this.#cancelDial();
+      if (!this.awaitsWelcome) this.#cancelDial();
       this.#tellUp();
       return;
     }
@@ -227,8 +230,8 @@ export class HeldSession {
     // What is open is lost with the window: so long as it is not, waits stay short against what is left of it.
     const leftMs = this.driver.heardMs + this.#windowMs - clock.now();
     const askedMs = error instanceof RelayRefusal ? error.retryAfterMs : 0;
-    const hintMs = Math.min(askedMs, Math.max(0, leftMs - lastDialMs));
-    const delayMs = hintMs + Math.min(backoff.next(0), Math.max(leastSpanMs, leftMs / 4));
+    const hintMs = Math.min(askedMs, Math.max(0, leftMs - limits.lastDialMs));
+    const delayMs = hintMs + Math.min(backoff.next(0), Math.max(limits.leastSpanMs, leftMs / 4));
     this.#waits = true;
     this.#cancelWait = clock.at(clock.now() + delayMs, () => {
       this.#waits = false;
@@ -240,8 +243,8 @@ export class HeldSession {
   #dial(): void {
     const { clock, openLink } = this.#options;
     const session = this.#id;
-    const basicMs = Math.max(firstDialMs, dialTrips * this.driver.session.tripMs);
-    const limitMs = Math.min(maxDialMs, basicMs * 2 ** this.#failures);
+    const basicMs = Math.max(limits.firstDialMs, limits.dialTrips * this.driver.session.tripMs);
+    const limitMs = Math.min(limits.maxDialMs, basicMs * 2 ** this.#failures);
     const hello = () => this.#hello();
     this.#greeting = new Greeting({ clock, openLink, session, limitMs, hello }, (result) => {
       this.#greeting = undefined;

@@ -3,6 +3,8 @@ const limits = {
   /** Suspicion: so many round trips, and no sooner than this. */
   suspectTrips: 4,
   minSuspectMs: 250,
+  /** Suspicion is promised within that time, and timers fire late. */
+  timelyShare: 0.94,
   /** A rate that was measured while little was sent says too little about a large message. */
   maxTransferMs: 2_000,
   /** Bytes a millisecond, while nothing was measured. */
@@ -170,7 +172,8 @@ export class Liveness {
   private suspectAfterMs({ oldest, tripMs, rate }: LinkFacts): number {
     const bytes = oldest === undefined ? 0 : oldest.bytes.length;
     const transferMs = Math.min(limits.maxTransferMs, bytes / (rate || limits.unknownRate));
-    const basicMs = Math.max(limits.suspectTrips * tripMs, limits.minSuspectMs) + transferMs;
+    const basicMs =
+      limits.timelyShare * Math.max(limits.suspectTrips * tripMs, limits.minSuspectMs) + transferMs;
     return Math.min(limits.maxDelayMs, basicMs * 2 ** this.suspicions);
   }
 

@@ -122,6 +122,7 @@ describe("a name after a restart of the relay", () => {
       await second.stop();
       const leftMs = Date.now();
       const third = await start();
+      // The wait is the test: a name lapses with the date.
       while (Date.now() < leftMs + 1_000) await new Promise((resolve) => setTimeout(resolve, 50));
       await agentOf("bob", third);
     },

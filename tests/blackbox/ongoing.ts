@@ -102,6 +102,7 @@ export class Ongoing {
       await send(
         Buffer.concat([Buffer.from(`${piece.length.toString(16)}\r\n`), piece, Buffer.from("\r\n")]),
       );
+      // A pace, so that it lasts as long as the test.
       await Bun.sleep(everyMs);
     }
     await send("0\r\n\r\n");
@@ -125,6 +126,7 @@ export class Ongoing {
   async #say(socket: RawWebSocket): Promise<void> {
     while (!this.#ending) {
       await socket.send(opcodes.text, String(this.#messages++));
+      // A pace, so that it lasts as long as the test.
       await Bun.sleep(everyMs);
     }
     await socket.send(opcodes.text, "last");

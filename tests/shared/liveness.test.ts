@@ -36,12 +36,12 @@ function until(
 
 describe("a link is suspect", () => {
   test.each<[string, Partial<LinkFacts>, number, number]>([
-    ["after 250 ms", {}, 0, 250],
-    ["after 4 round trips where they are longer", { tripMs: 100 }, 0, 400],
-    ["after 250 ms where they are shorter", { tripMs: 10 }, 0, 250],
-    ["no sooner than the oldest message takes", { rate: 16.384 }, 16_384, 1_250],
-    ["at 8,192 bytes a second while no rate is known", { rate: 0, linkRate: 0 }, 8_192, 1_250],
-    ["with no more than 2 s for the message", { rate: 1 }, 65_536, 2_250],
+    ["within 250 ms", {}, 0, 235],
+    ["within 4 round trips where they are longer", { tripMs: 100 }, 0, 376],
+    ["within 250 ms where they are shorter", { tripMs: 10 }, 0, 235],
+    ["no sooner than the oldest message takes", { rate: 16.384 }, 16_384, 1_235],
+    ["at 8,192 bytes a second while no rate is known", { rate: 0, linkRate: 0 }, 8_192, 1_235],
+    ["with no more than 2 s for the message", { rate: 1 }, 65_536, 2_235],
   ])("%s", (_, more, bytes, afterMs) => {
     const liveness = agent();
     const facts = waiting(10, more, bytes);
@@ -54,19 +54,19 @@ describe("a link is suspect", () => {
   test("counted from the last byte that came, not from what left before it", () => {
     const liveness = agent();
     liveness.heard(1_000);
-    expect(until(liveness, waiting(10), "suspect", 1_000)).toBe(1_250);
+    expect(until(liveness, waiting(10), "suspect", 1_000)).toBe(1_235);
   });
 
   test("counted from what left, not from the last byte before it", () => {
     const liveness = agent();
     liveness.heard(1_000);
-    expect(until(liveness, waiting(5_000), "suspect", 5_000)).toBe(5_250);
+    expect(until(liveness, waiting(5_000), "suspect", 5_000)).toBe(5_235);
   });
 
   test("for a ping that has no pong, and not before one went", () => {
     const liveness = agent();
     const pingedMs = until(liveness, quiet, "ping", 0);
-    expect(until(liveness, quiet, "suspect", pingedMs)).toBe(pingedMs + 250);
+    expect(until(liveness, quiet, "suspect", pingedMs)).toBe(pingedMs + 235);
   });
 
   test("until the first byte comes", () => {
@@ -80,7 +80,7 @@ describe("a link is suspect", () => {
   test("never, however slow it is, as long as bytes come", () => {
     const liveness = agent();
     const facts = waiting(0, { rate: 0.001, unacknowledgedBytes: 1e9 }, 65_536);
-    for (let nowMs = 0; nowMs < 600_000; nowMs += 249) {
+    for (let nowMs = 0; nowMs < 600_000; nowMs += 234) {
       liveness.heard(nowMs);
       liveness.look(facts, nowMs);
       liveness.look(facts, nowMs + 248);
@@ -100,14 +100,14 @@ describe("a link is suspect", () => {
       expect(liveness.heard(nowMs)).toBe(true);
       return afterMs;
     };
-    expect(suspectedAfter({ acknowledged: 100 })).toBe(250);
-    expect(suspectedAfter({ acknowledged: 101 })).toBe(500);
-    expect(suspectedAfter({ acknowledged: 102 })).toBe(1_000);
-    expect(suspectedAfter({ acknowledged: 102 + 63 })).toBe(2_000);
+    expect(suspectedAfter({ acknowledged: 100 })).toBe(235);
+    expect(suspectedAfter({ acknowledged: 101 })).toBe(470);
+    expect(suspectedAfter({ acknowledged: 102 })).toBe(940);
+    expect(suspectedAfter({ acknowledged: 102 + 63 })).toBe(1_880);
     // The last suspicion was at 165.
-    expect(suspectedAfter({ acknowledged: 165 + 40, received: 24 })).toBe(250);
+    expect(suspectedAfter({ acknowledged: 165 + 40, received: 24 })).toBe(235);
     const more = [1, 2, 3, 4, 5, 6].map((one) => suspectedAfter({ acknowledged: 205 + one }));
-    expect(more).toEqual([500, 1_000, 2_000, 4_000, 8_000, 16_000]);
+    expect(more).toEqual([470, 940, 1_880, 3_760, 7_520, 15_040]);
     // Nothing takes longer than death.
     expect(until(liveness, waiting(nowMs, { worstTripMs: 60_000 }), "dead", nowMs) - nowMs).toBe(30_000);
   });
@@ -129,7 +129,7 @@ describe("a link is suspect", () => {
       liveness.heard(nowMs);
     }
     nowMs = until(liveness, quiet, "ping", nowMs);
-    expect(until(liveness, quiet, "suspect", nowMs) - nowMs).toBe(250);
+    expect(until(liveness, quiet, "suspect", nowMs) - nowMs).toBe(235);
   });
 
   test("as soon as ever after one that was right: the next link had progress", () => {
@@ -137,7 +137,7 @@ describe("a link is suspect", () => {
     for (let turn = 0; turn < 5; turn++) {
       const nowMs = turn * 10_000;
       liveness.linked(nowMs);
-      expect(until(liveness, waiting(nowMs, { acknowledged: turn }), "suspect", nowMs)).toBe(nowMs + 250);
+      expect(until(liveness, waiting(nowMs, { acknowledged: turn }), "suspect", nowMs)).toBe(nowMs + 235);
     }
   });
 
@@ -148,7 +148,7 @@ describe("a link is suspect", () => {
       liveness.linked(nowMs);
       return until(liveness, waiting(nowMs, { worstTripMs: 60_000 }), "suspect", nowMs) - nowMs;
     });
-    expect(after).toEqual([250, 250, 500, 1_000]);
+    expect(after).toEqual([235, 235, 470, 940]);
   });
 });
 
@@ -243,11 +243,11 @@ describe("a ping goes", () => {
       liveness.ask(100_000);
       expect(liveness.look(quiet, 100_000)).toMatchObject({ ping: true });
       expect(liveness.state).toBe("up");
-      expect(until(liveness, quiet, "suspect", 100_000)).toBe(100_250);
+      expect(until(liveness, quiet, "suspect", 100_000)).toBe(100_235);
     }
     const busy = agent();
     busy.ask(100_000);
-    expect(busy.look(waiting(10), 100_000)).toEqual({ ping: false, nextMs: 100_250 });
+    expect(busy.look(waiting(10), 100_000)).toEqual({ ping: false, nextMs: 100_235 });
   });
 });
 
