@@ -176,7 +176,8 @@ export class WireWatch {
     const to = from === "agent" ? "relay" : "agent";
     const way = session.ways[to];
     const number = ++this.#sent[to];
-    if (from === "relay") this.#noteOpens(session, bytes, at);
+    // Sent again, an OPEN says nothing new: its request may have gone to another session since.
+    if (from === "relay" && number > way.sent) this.#noteOpens(session, bytes, at);
     const digest = Bun.hash.xxHash32(bytes.subarray(at));
     if (number > way.sent + 1) this.options.world.fail(`message ${number} follows ${way.sent}`);
     if (number <= way.sent && at > 0)
