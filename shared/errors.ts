@@ -86,6 +86,39 @@ const table = {
     status: 502,
     meaning: "The exchange failed inside the tunnel; the log of that side says why.",
   },
+  "origin-unreachable": {
+    wire: 13,
+    fatal: false,
+    status: 502,
+    meaning: "There is no way to the destination's address: no route, or the network is down.",
+  },
+  "origin-not-found": {
+    wire: 14,
+    fatal: false,
+    status: 502,
+    meaning: "The destination's name does not resolve.",
+  },
+  "egress-denied": {
+    wire: 15,
+    fatal: true,
+    status: 403,
+    exit: 4,
+    meaning: "No grant allows that destination: the token's egress, or the agent's --allow-egress.",
+  },
+  "agent-offline": {
+    wire: 16,
+    fatal: false,
+    status: 503,
+    meaning: "The tunnel is known, but its agent is not here now.",
+  },
+  "unknown-tunnel": { wire: 17, fatal: false, status: 404, meaning: "No tunnel of that name is known here." },
+  "connect-denied": {
+    wire: 18,
+    fatal: true,
+    status: 403,
+    exit: 4,
+    meaning: "The token does not allow that private tunnel. Make one with `relay token --connect NAME`.",
+  },
   // Sessions end with these (GOAWAY, or the link's close).
   "protocol-error": { wire: 32, fatal: false, close: 1002, meaning: "The peer broke a rule of PROTOCOL.md." },
   "flow-control-error": {
@@ -194,8 +227,10 @@ const table = {
   },
   "name-forbidden": { fatal: true, status: 403, exit: 4, meaning: "The token does not allow this name." },
   "kind-forbidden": {
+    wire: 47,
     fatal: true,
     status: 403,
+    close: 1008,
     exit: 4,
     meaning: "The token does not allow this kind of tunnel.",
   },
@@ -233,11 +268,28 @@ const table = {
     exit: 2,
     meaning: "A token is sent over plain http to this machine only. Use https, or give --insecure.",
   },
-  "egress-denied": {
+  "port-taken": {
+    fatal: true,
+    status: 409,
+    exit: 4,
+    meaning: "The public port belongs to somebody else or to another program. Choose another --remote-port, or none.",
+  },
+  "port-forbidden": {
     fatal: true,
     status: 403,
     exit: 4,
-    meaning: "The token grants no egress to that destination.",
+    meaning: "The public port is not among those that the relay gives away (--tcp-ports, --udp-ports).",
+  },
+  "kind-unavailable": {
+    fatal: true,
+    status: 501,
+    exit: 4,
+    meaning: "This relay does not offer tunnels of this kind: it was started without what they need.",
+  },
+  "upgrade-required": {
+    fatal: false,
+    status: 426,
+    meaning: "Something between agent and relay took the WebSocket upgrade away. The agent goes on without WebSocket.",
   },
   usage: { fatal: true, exit: 2, meaning: "A command, switch or value is wrong. See --help." },
   "port-in-use": {
@@ -252,13 +304,7 @@ const table = {
   },
   "secret-invalid": { fatal: true, exit: 2, meaning: "The relay's secret must have at least 32 bytes." },
   // What a visitor gets.
-  "unknown-tunnel": { fatal: false, status: 404, meaning: "No tunnel of that name is known here." },
   "unknown-host": { fatal: false, status: 421, meaning: "This relay does not serve that host." },
-  "agent-offline": {
-    fatal: false,
-    status: 503,
-    meaning: "The tunnel is known, but its agent is not here now.",
-  },
   "agent-elsewhere": {
     fatal: false,
     status: 503,

@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { type Code, wireNumber } from "./errors.ts";
+import { sessionKinds } from "./kind.ts";
 import { MessageWriter, RecordType, readU16, readU24, recordHeaderBytes } from "./mux/frame.ts";
 import { limits } from "./mux/limits.ts";
 
@@ -20,7 +21,7 @@ const token256 = v.pipe(v.string(), v.regex(/^[A-Za-z0-9_-]{43}$/));
 
 const helloSchema = v.object({
   ...shared,
-  kind: v.literal("http"),
+  kind: v.picklist(sessionKinds),
   instance: v.pipe(v.string(), v.regex(/^[A-Za-z0-9_-]{16,64}$/)),
   slot: v.pipe(count, v.maxValue(63)),
   attempt: v.pipe(count, v.minValue(1)),

@@ -7,22 +7,28 @@ export interface HeadFields {
   readonly http?: Uint8Array;
   /** Field lines, each with CRLF. */
   readonly trailers?: Uint8Array;
+  /** `host:port` that is to be reached: egress. */
+  readonly target?: string;
   /** `address:port` of the visitor. */
   readonly visitor?: string;
+  /** `address:port` at which the visitor arrived. */
+  readonly local?: string;
 }
 
-const tags = { http: 0x01, trailers: 0x02, visitor: 0x81 } as const;
+const tags = { http: 0x01, trailers: 0x02, target: 0x03, visitor: 0x81, local: 0x82 } as const;
 const optionalTag = 0x80;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
 /** Throws RangeError when the fields are larger than a frame may carry. */
 export function encodeHead(head: HeadFields): Uint8Array {
-  const visitor = head.visitor === undefined ? undefined : encoder.encode(head.visitor);
+  const text = (value: string | undefined) => (value === undefined ? undefined : encoder.encode(value));
   const parts: readonly (readonly [number, Uint8Array | undefined])[] = [
     [tags.http, head.http],
     [tags.trailers, head.trailers],
-    [tags.visitor, visitor],
+    [tags.target, text(head.target)],
+    [tags.visitor, text(head.visitor)],
+    [tags.local, text(head.local)],
   ];
   let size = 0;
   for (const [, value] of parts) if (value !== undefined) size += 3 + value.length;
@@ -71,7 +77,13 @@ export function encodeHeadBytes(
 /** undefined: not valid (RESET `head-invalid`). */
 export function decodeHead(fields: Uint8Array): HeadFields | undefined {
   if (fields.length > limits.maxHeadFieldsBytes) return undefined;
-  const head: { http?: Uint8Array; trailers?: Uint8Array; visitor?: string } = {};
+  const head: {
+    http?: Uint8Array;
+    trailers?: Uint8Array;
+    target?: string;
+    visitor?: string;
+    local?: string;
+  } = {};
   let seen = 0;
   let unknown: Set<number> | undefined;
   for (let at = 0; at < fields.length; ) {
@@ -90,6 +102,13 @@ export function decodeHead(fields: Uint8Array): HeadFields | undefined {
     } else if (tag === tags.visitor) {
       head.visitor = decoder.decode(value);
       seen |= 4;
+    } else if (tag === tags.target) {
+      if (value.length > limits.maxTargetBytes) return undefined;
+      head.target = decoder.decode(value);
+      seen |= 8;
+    } else if (tag === tags.local) {
+      head.local = decoder.decode(value);
+      seen |= 16;
     } else if ((tag & optionalTag) === 0 || unknown?.has(tag)) return undefined;
     else {
       unknown ??= new Set();

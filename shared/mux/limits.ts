@@ -17,6 +17,8 @@ export const limits = {
   maxHttpHeadBytes: 32_768,
   /** All head fields of a frame: they must fit the room that is there when nothing is held. */
   maxHeadFieldsBytes: 40_960,
+  /** A DNS name of 253 characters, and a port. */
+  maxTargetBytes: 300,
   maxReasonBytes: 1_024,
   /** What a stream may hold before its writer is told to wait. */
   streamQueueHighBytes: 98_304,
@@ -34,6 +36,8 @@ export const limits = {
   /** Resets that wait for the link; more means that the peer opens without reading. */
   maxPendingResets: 8_192,
   maxPendingDatagramBytes: 1_048_576,
+  /** Who asked with one has asked again by then. */
+  maxDatagramAgeMs: 1_000,
   /** Buffers of acknowledged messages that are kept for the next ones while bulk flows. */
   maxSpares: 8,
   ackDelayMs: 25,

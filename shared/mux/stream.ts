@@ -18,6 +18,8 @@ export interface StreamHandler {
   reset(code: Code): void;
   /** The queue has fallen below its low mark after `write` had returned false. */
   writable(): void;
+  /** A datagram came, a view into its message. Only on streams of kind udp. */
+  datagram?(payload: Uint8Array): void;
 }
 
 /** What a stream needs of its session. */
