@@ -2,7 +2,7 @@
 import process from "node:process";
 import { runRelay } from "./relay/runtimes/program.ts";
 
-const { listen } = await import(
+const sockets = await import(
   "Bun" in globalThis ? "./shared/runtimes/bun-sockets.ts" : "./shared/runtimes/node-sockets.ts"
 );
-process.exitCode = await runRelay(listen);
+process.exitCode = await runRelay(sockets);

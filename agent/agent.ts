@@ -1,15 +1,21 @@
 import type { Clock } from "../shared/clock.ts";
-import { codes, type UnderpassError } from "../shared/errors.ts";
+import { codes, UnderpassError } from "../shared/errors.ts";
 import type { Welcome } from "../shared/handshake.ts";
+import { egressFeature, isKind, type Kind, type SessionKind } from "../shared/kind.ts";
 import type { Link } from "../shared/link.ts";
 import { Memory } from "../shared/mux/memory.ts";
 import type { Stream, StreamHandler } from "../shared/mux/stream.ts";
 import { watchSleep } from "../shared/sleep.ts";
+import type { Caller } from "./caller.ts";
 import { Credential } from "./credential.ts";
 import type { AgentEvent } from "./events.ts";
+import type { LinkLost } from "./greeting.ts";
+import type { HeldSession } from "./held-session.ts";
+import { Outgoing } from "./outgoing.ts";
 import { RelayRefusal } from "./relay-refusal.ts";
 import { renewWorst } from "./renewal.ts";
 import { Slot, type SlotOptions, type SlotOwner } from "./slot.ts";
+import type { MoveLinks } from "./transport.ts";
 
 /** Whoever serves the streams: an origin on the network, or a function in this process. */
 export interface Origin {
@@ -21,17 +27,56 @@ export interface Origin {
 /** The relay as an agent reaches it. Each calls `done` exactly once, never from inside, and returns what gives up. */
 export interface RelayDoor {
   openLink(
-    name: string,
-    session: string | undefined,
+    place: LinkPlace,
     token: string | undefined,
     done: (result: Link | UnderpassError) => void,
+  ): GiveUp;
+  requestName(
+    token: string | undefined,
+    wish: NameWish,
+    done: (result: GivenName | UnderpassError) => void,
   ): () => void;
-  requestName(token: string | undefined, done: (result: string | UnderpassError) => void): () => void;
+  /** A link that it opened did not last. */
+  linkLost?: LinkLost;
+  /** `move` is called when links had better go another way. Returns what ends that. */
+  follow?(move: MoveLinks): () => void;
+}
+
+/** Gives up a dial. `late`: it took too long; otherwise nobody wants it any more. */
+export type GiveUp = (why?: "late") => void;
+
+/** Where a link goes (PROTOCOL.md section 1). */
+export interface LinkPlace {
+  readonly name: string;
+  readonly kind: SessionKind;
+  /** The id of the session that is to be resumed. */
+  readonly session?: string | undefined;
+}
+
+/** What an agent asks for before its first link. */
+export interface NameWish {
+  readonly kind: Kind;
+  readonly name?: string | undefined;
+  /** The public port, for tcp and udp. */
+  readonly port?: number | undefined;
+}
+
+export interface GivenName {
+  readonly name: string;
+  /** For tcp and udp. */
+  readonly port?: number | undefined;
 }
 
 export interface AgentSettings {
   readonly door: RelayDoor;
-  readonly origin: Origin;
+  /** What its sessions are for. */
+  readonly kind: SessionKind;
+  /** Serves the streams that the relay opens; absent for an agent that only calls. */
+  readonly origin?: Origin | undefined;
+  /** It serves streams with a target: --allow-egress. */
+  readonly offersEgress?: boolean;
+  /** The public port that it wants, for tcp and udp. */
+  readonly remotePort?: number | undefined;
   readonly clock: Clock;
   /** Absent: the relay gives a random one, which is kept as long as the agent lives. */
   readonly name?: string;
@@ -46,6 +91,8 @@ export interface AgentSettings {
   readonly instance: string;
   readonly version: string;
   readonly onEvent: (event: AgentEvent) => void;
+  /** An agent that calls has its first link, or has one again after it had none. It tells no `ready` itself. */
+  readonly onReady?: () => void;
 }
 
 /** What all sessions together may hold; half of it is first windows: 2,048 streams. */
@@ -61,6 +108,7 @@ export class Agent implements SlotOwner {
   readonly #settings: AgentSettings;
   readonly #end: (reason: UnderpassError | undefined) => void;
   readonly #memory = new Memory(memoryBytes);
+  readonly #outgoing: Outgoing;
   /** For asking for a name. */
   readonly #credential: Credential;
   readonly #backoff: SlotOptions["backoff"];
@@ -75,6 +123,11 @@ export class Agent implements SlotOwner {
     this.#name = settings.name;
     this.#credential = new Credential(settings.token);
     this.#backoff = settings.backoff();
+    this.#outgoing = new Outgoing({
+      clock: settings.clock,
+      sessions: () => this.#sessions(),
+      isAlive: () => !this.#finished,
+    });
     const { promise, resolve } = Promise.withResolvers<UnderpassError | undefined>();
     this.ended = promise;
     this.#end = resolve;
@@ -90,10 +143,19 @@ export class Agent implements SlotOwner {
     return this.#slots.reduce((sum, slot) => sum + slot.openStreams, 0);
   }
 
+  /** Opens streams towards the relay: for an agent that calls. */
+  get caller(): Caller {
+    return this.#outgoing;
+  }
+
   /** Begins. Call once. */
   start(): void {
-    if (this.#name === undefined) this.#askName(1);
-    else this.#startSlots(this.#name);
+    const { kind } = this.#settings;
+    // The relay gives public ports away with the name.
+    const asks = isKind(kind) && (this.#name === undefined || kind === "tcp" || kind === "udp");
+    if (this.#name !== undefined && !asks) this.#startSlots(this.#name);
+    else if (isKind(kind)) this.#askName(kind, 1);
+    else this.#fail(new UnderpassError("usage", "It takes a name to call."));
   }
 
   /** Says goodbye, lets open exchanges finish for `graceMs`, closes all links. Idempotent; resolves when it is done. */
@@ -109,17 +171,26 @@ export class Agent implements SlotOwner {
   // SlotOwner
 
   opened(stream: Stream, fields: Uint8Array): StreamHandler {
-    return this.#settings.origin.open(stream, fields);
+    const { origin } = this.#settings;
+    if (origin !== undefined) return origin.open(stream, fields);
+    stream.reset("kind-unknown");
+    return stream.handler;
   }
 
   up(slot: Slot, welcome: Welcome, { resumed }: { readonly resumed: boolean }): void {
-    const { onEvent } = this.#settings;
-    onEvent({ event: "link", link: slot.index, state: "up", attempt: 0, delayMs: 0 });
+    const { onEvent, kind, onReady } = this.#settings;
+    this.#outgoing.tryAgain();
+    const transport = slot.session?.transport;
+    onEvent({
+      ...{ event: "link", link: slot.index, state: "up", attempt: 0, delayMs: 0 },
+      ...(transport !== undefined && { transport }),
+    });
     if (this.#ready) return;
     this.#ready = true;
     const name = this.#name ?? "";
     const url = welcome.urls[0] ?? "";
-    onEvent({ event: "ready", name, kind: "http", url, resumed, urls: welcome.urls });
+    if (isKind(kind)) onEvent({ event: "ready", name, kind, url, resumed, urls: welcome.urls });
+    else onReady?.();
   }
 
   suspect(slot: Slot): void {
@@ -149,14 +220,15 @@ export class Agent implements SlotOwner {
     for (const other of this.#slots) if (other !== slot) other.session?.doubt();
   }
 
-  #askName(attempt: number): void {
-    const { door, clock, onEvent } = this.#settings;
-    this.#cancel = this.#credential.dial<string>(
-      (token, done) => door.requestName(token, done),
+  #askName(kind: Kind, attempt: number): void {
+    const { door, clock, onEvent, remotePort } = this.#settings;
+    const wish = { kind, name: this.#name, port: remotePort };
+    this.#cancel = this.#credential.dial<GivenName>(
+      (token, done) => door.requestName(token, wish, done),
       (result) => {
-        if (typeof result === "string") {
-          this.#name = result;
-          this.#startSlots(result);
+        if (!(result instanceof UnderpassError)) {
+          this.#name = result.name;
+          this.#startSlots(result.name);
           return;
         }
         if (this.#isFinal(result, this.#credential)) {
@@ -164,7 +236,7 @@ export class Agent implements SlotOwner {
           return;
         }
         const delayMs = this.#backoff.next(result instanceof RelayRefusal ? result.retryAfterMs : 0);
-        this.#cancel = clock.at(clock.now() + delayMs, () => this.#askName(attempt + 1));
+        this.#cancel = clock.at(clock.now() + delayMs, () => this.#askName(kind, attempt + 1));
         onEvent({ event: "link", link: 0, state: "lost", attempt, delayMs: Math.ceil(delayMs) });
         if (attempt === 1) this.#tell(result, false);
       },
@@ -172,11 +244,12 @@ export class Agent implements SlotOwner {
   }
 
   #startSlots(name: string): void {
-    const { door, clock, links, backoff, instance, version, join } = this.#settings;
+    const { door, clock, links, backoff, instance, version, join, kind, offersEgress } = this.#settings;
+    const features = offersEgress === true ? [egressFeature] : [];
     this.#slots = Array.from({ length: links }, (_, index) => {
       const credential = new Credential(this.#settings.token);
       const options: SlotOptions = {
-        index,
+        ...{ index, kind, features },
         instance,
         join,
         version,
@@ -184,7 +257,8 @@ export class Agent implements SlotOwner {
         memory: this.#memory,
         backoff: backoff(),
         openLink: (session, done) =>
-          credential.dial<Link>((token, inner) => door.openLink(name, session, token, inner), done),
+          credential.dial<Link>((token, inner) => door.openLink({ name, kind, session }, token, inner), done),
+        linkLost: (link, how) => door.linkLost?.(link, how),
         doubted: (doubted) => this.#slots[doubted]?.session?.doubt(),
         isFinal: (error) => this.#isFinal(error, credential),
       };
@@ -195,10 +269,28 @@ export class Agent implements SlotOwner {
       for (const slot of this.#slots) slot.session?.driver.slept();
     });
     const cancelRenewal = renewWorst(this.#slots, clock, Math.random);
+    const unfollow = door.follow?.((how) => this.#moveLinks(how));
     this.#cancel = () => {
       cancelSleep();
       cancelRenewal();
+      unfollow?.();
     };
+  }
+
+  /** To a WebSocket, make-before-break. */
+  #moveLinks(how: "one" | "all"): { begun: number; left: number } {
+    let begun = 0;
+    let left = 0;
+    for (const session of this.#sessions()) {
+      if (session.transport !== "sse") continue;
+      left++;
+      if ((how === "all" || begun === 0) && session.renew()) begun++;
+    }
+    return { begun, left };
+  }
+
+  *#sessions(): Iterable<HeldSession> {
+    for (const { session } of this.#slots) if (session !== undefined) yield session;
   }
 
   #isFinal(error: UnderpassError, credential: Credential): boolean {
@@ -222,6 +314,7 @@ export class Agent implements SlotOwner {
     }
     this.#finished = true;
     this.#cancel();
+    this.#outgoing.tryAgain();
     await Promise.all(this.#slots.map((slot) => slot.stop(graceMs)));
     this.#end(reason);
   }

@@ -1,125 +1,121 @@
-import { UnderpassError } from "../shared/errors.ts";
-import { Agent, type Origin } from "./agent.ts";
-import { Backoff } from "./backoff.ts";
-import { looksLikeBlockedHost } from "./blocked-host.ts";
-import { RelayDialer } from "./dial.ts";
-import { type EmbeddedRelay, embedRelay } from "./embedded.ts";
-import type { AgentEvent } from "./events.ts";
-import type { AgentOptions } from "./options.ts";
-import { type FetchFunction, HandlerOrigin } from "./origins/handler.ts";
-import { HttpOrigin } from "./origins/http.ts";
-import type { Platform } from "./platform.ts";
+import { Calling } from "./calling.ts";
+import type { Surroundings } from "./compose-agent.ts";
+import { composeTunnel } from "./compose-tunnel.ts";
+import type { EmbeddedRelay } from "./embedded.ts";
+import { openForwarding } from "./forwarding.ts";
+import { startConnect } from "./local/connect.ts";
+import { startProxy } from "./local/proxy.ts";
+import { localUrl } from "./local-door.ts";
+import type { ConnectCommand, ExposeCommand, ForwardCommand, ProxyCommand } from "./options.ts";
+import type { FetchFunction } from "./origins/handler.ts";
+import { readProxyLogin } from "./proxy-login.ts";
+import { dialledPlace, openRelayPlace } from "./relay-place.ts";
+import type { Running } from "./running.ts";
+import { StandardPipe } from "./standard-pipe.ts";
 
-export interface ComposeOptions {
-  readonly options: AgentOptions;
-  readonly platform: Platform;
-  readonly version: string;
-  readonly onEvent: (event: AgentEvent) => void;
+export interface ComposeOptions extends Surroundings {
+  readonly command: ExposeCommand | ConnectCommand | ProxyCommand | ForwardCommand;
   /** In place of an origin on the network. */
-  readonly fetch?: FetchFunction;
+  readonly fetch?: FetchFunction | undefined;
   /** A fetch function failed. */
-  readonly onError?: (error: unknown) => void;
-  /** An answer looked like a dev server's that refuses the Host. */
-  readonly onBlockedHost?: () => void;
+  readonly onError?: ((error: unknown) => void) | undefined;
 }
 
-/** An agent with all that it needs, not started yet. */
-export interface Composed {
-  readonly agent: Agent;
-  readonly embedded: EmbeddedRelay | undefined;
-  /** Ends agent and embedded relay. Idempotent. */
-  stop(graceMs: number): Promise<void>;
+/** What was asked for, with all that it needs, not started yet. */
+export interface Composed extends Running {
+  readonly embedded?: EmbeddedRelay | undefined;
 }
 
-/** Puts an agent together from what was asked for. Rejects with UnderpassError, such as `port-in-use`. */
+/** Puts together what one command asks for. Rejects with UnderpassError, such as `port-in-use`. */
 export async function compose(given: ComposeOptions): Promise<Composed> {
-  const { options, platform, version, onEvent } = given;
-  const { clock, random } = platform;
-  const embedded = options.relay === undefined ? await embedRelay(platform, options.listen) : undefined;
-  const relay = embedded?.url ?? options.relay;
-  if (relay === undefined) throw new UnderpassError("usage");
-  if (embedded !== undefined) onEvent({ event: "listening", url: embedded.url.origin, embedded: true });
-  const origin = makeOrigin(given);
-  const agent = new Agent({
-    door: new RelayDialer({
-      relay,
-      dial: platform.dial,
-      clock,
-      insecure: options.insecure,
-    }),
-    origin,
-    clock,
-    ...(options.name !== undefined && { name: options.name }),
-    token: embedded === undefined ? () => readToken(options, platform) : async () => embedded.token,
-    links: options.links,
-    join: options.join,
-    reconnect: options.reconnect,
-    backoff: () => new Backoff({ maxDelayMs: options.maxReconnectDelayMs, random: Math.random }),
-    instance: randomText(random),
-    version,
-    onEvent(event) {
-      if (event.event !== "ready" || embedded === undefined) return onEvent(event);
-      const urls = embedded.urls(event.name);
-      return onEvent({ ...event, url: urls[0] ?? event.url, urls });
-    },
-  });
+  const { command } = given;
+  switch (command.command) {
+    case "expose":
+      return await composeExpose(command, given);
+    case "connect":
+      return composeConnect(command, given);
+    case "proxy":
+      return await composeProxy(command, given);
+    case "forward":
+      return await openForwarding(command, given);
+  }
+}
+
+async function composeExpose(command: ExposeCommand, given: ComposeOptions): Promise<Composed> {
+  const { tunnel, link, listen } = command;
+  const { platform, onEvent } = given;
+  const place = await openRelayPlace({ link, listen, kinds: [tunnel.kind], platform, onEvent });
+  const running = composeTunnel({ ...given, tunnel, link, place });
   return {
-    agent,
-    embedded,
+    start: () => running.start(),
+    ended: running.ended,
+    get openStreams() {
+      return running.openStreams;
+    },
+    abandon: () => running.abandon(),
+    embedded: place.embedded,
     async stop(graceMs) {
-      await agent.stop(graceMs);
-      origin.close?.();
-      await embedded?.stop(0);
+      await running.stop(graceMs);
+      await place.embedded?.stop(0);
     },
   };
 }
 
-function makeOrigin(given: ComposeOptions): Origin {
-  const { options, platform, onEvent, fetch } = given;
-  if (fetch !== undefined) {
-    return new HandlerOrigin({
-      fetch,
-      clock: platform.clock,
-      onRequest: onEvent,
-      onError: given.onError ?? (() => {}),
-    });
-  }
-  const { tls, host, port, unix } = options.origin;
-  const serverName = host ?? "localhost";
-  return new HttpOrigin({
-    dial: platform.dial,
-    clock: platform.clock,
-    target: {
-      ...(host !== undefined && { host }),
-      ...(port !== undefined && { port }),
-      ...(unix !== undefined && { unix }),
-      ...(tls && { tls: { serverName, insecure: options.originInsecure } }),
+function composeConnect({ name, from, link }: ConnectCommand, given: ComposeOptions): Running {
+  const { platform, onEvent } = given;
+  const { listen, clock } = platform;
+  return new Calling({
+    ...given,
+    link,
+    place: dialledPlace(link, platform),
+    session: { kind: "connect", name },
+    told: { kind: "connect", name, to: `private:${name}` },
+    async open(caller, over) {
+      if (from === "stdio")
+        return new StandardPipe({ caller, near: platform.standardPipe(), clock, onEvent, over });
+      const local = await startConnect({ listen, listenAt: from, caller, clock, onStream: onEvent });
+      return {
+        urls: [localUrl("tcp", local)],
+        get openStreams() {
+          return local.openStreams;
+        },
+        close: (graceMs) => local.close(graceMs),
+      };
     },
-    hostHeader: options.hostHeader,
-    dialTimeoutMs: options.originDialTimeoutMs,
-    headTimeoutMs: options.originHeadTimeoutMs,
-    onRequest: onEvent,
-    // Who chose another Host has done what the hint says.
-    ...(options.hostHeader === "visitor" && {
-      onForbidden: (body: Uint8Array) => {
-        if (looksLikeBlockedHost(body)) given.onBlockedHost?.();
-      },
-    }),
   });
 }
 
-async function readToken({ token }: AgentOptions, { readText }: Platform): Promise<string | undefined> {
-  if (token === undefined || "value" in token) return token?.value;
-  try {
-    return (await readText(token.file)).trim();
-  } catch (error) {
-    throw new UnderpassError("usage", `The token file ${token.file} can't be read.`, { cause: error });
-  }
+async function composeProxy(command: ProxyCommand, given: ComposeOptions): Promise<Running> {
+  const { listen: listenAt, via, authFile, link } = command;
+  const { platform, onEvent } = given;
+  const { listen, clock, openDatagrams, readText } = platform;
+  const credentials = authFile === undefined ? undefined : await readProxyLogin(readText, authFile);
+  return new Calling({
+    ...given,
+    link,
+    place: dialledPlace(link, platform),
+    session: via === undefined ? { kind: "egress", name: drawName(platform) } : { kind: "via", name: via },
+    told:
+      via === undefined
+        ? { kind: "proxy", to: "whatever the relay reaches, as far as the token allows" }
+        : { kind: "proxy", name: via, to: `whatever the agents of ${via} reach and allow` },
+    async open(caller) {
+      const proxy = await startProxy({
+        ...{ listen, listenAt, caller, clock, openDatagrams, onStream: onEvent },
+        ...(credentials && { credentials }),
+      });
+      return {
+        urls: [localUrl("socks5", proxy), localUrl("http", proxy)],
+        get openStreams() {
+          return proxy.sockets;
+        },
+        close: (graceMs) => proxy.close(graceMs),
+      };
+    },
+  });
 }
 
-/** 24 bytes as base64url: what HELLO calls `instance`. */
-function randomText(random: Platform["random"]): string {
-  return btoa(String.fromCharCode(...random(new Uint8Array(24))))
-    .replaceAll("+", "-")
-    .replaceAll("/", "_");
+/** Sessions that go out at the relay need a name to stay together, and nobody else may have the same. */
+function drawName({ random }: Surroundings["platform"]): string {
+  return `out-${[...random(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
 }

@@ -1,4 +1,5 @@
 import { UnderpassError } from "../shared/errors.ts";
+import type { GiveUp } from "./agent.ts";
 
 type Done<T> = (result: T | UnderpassError) => void;
 
@@ -14,9 +15,9 @@ export class Credential {
   }
 
   /** Reads the token, then dials with it; a token that has expired is not dialled with. Returns what gives up. */
-  dial<T>(dial: (token: string | undefined, done: Done<T>) => () => void, done: Done<T>): () => void {
+  dial<T>(dial: (token: string | undefined, done: Done<T>) => GiveUp, done: Done<T>): GiveUp {
     let cancelled = false;
-    let cancelDial = (): void => {};
+    let cancelDial: GiveUp = () => {};
     const run = async (): Promise<void> => {
       const token = await this.#read();
       if (cancelled) return;
@@ -33,9 +34,9 @@ export class Credential {
       if (cancelled) return;
       done(error instanceof UnderpassError ? error : new UnderpassError("internal-error", String(error)));
     });
-    return () => {
+    return (why) => {
       cancelled = true;
-      cancelDial();
+      cancelDial(why);
     };
   }
 

@@ -1,12 +1,18 @@
 import type { Clock } from "../shared/clock.ts";
-import { type Code, codes, UnderpassError } from "../shared/errors.ts";
-import type { ResponseHead } from "../shared/http1/head.ts";
+import { UnderpassError } from "../shared/errors.ts";
+import { fieldValue, type ResponseHead } from "../shared/http1/head.ts";
+import type { Kind } from "../shared/kind.ts";
 import type { Link } from "../shared/link.ts";
+import { openEventStream } from "../shared/links/event-stream-agent.ts";
+import { eventStreamLimits } from "../shared/links/event-stream-limits.ts";
+import type { PostCap } from "../shared/links/event-stream-posts.ts";
 import { WebSocketLink } from "../shared/links/websocket.ts";
 import { isName } from "../shared/name.ts";
 import type { Dial, DialTarget } from "../shared/socket.ts";
 import { checkUpgradeAnswer, newKey } from "../shared/websocket/upgrade.ts";
+import type { GivenName, LinkPlace, NameWish } from "./agent.ts";
 import { type HttpCallResult, httpCall } from "./http-call.ts";
+import { member, notRelay, refusal } from "./relay-answer.ts";
 import { RelayRefusal } from "./relay-refusal.ts";
 
 export interface RelayDialerOptions {
@@ -21,25 +27,27 @@ export interface RelayDialerOptions {
 }
 
 const defaultTimeoutMs = 10_000;
-/** A relay, or what stands before it, must not put an agent off for longer by its Retry-After. */
-const maxRetryAfterMs = 300_000;
-/** Text of strangers that is shown to people. */
-const maxDetailChars = 300;
 const subprotocol = "underpass.1";
+const noWayDown = "The relay answers, but what it sends does not come through as it is sent.";
 
 /** The relay as an agent reaches it: opens links, asks for names (PROTOCOL.md section 1). */
 export class RelayDialer {
   readonly #options: RelayDialerOptions;
+  readonly #postCap: PostCap = { bytes: eventStreamLimits.maxPostBytes };
+
   constructor(options: RelayDialerOptions) {
     this.#options = options;
   }
 
-  /** Opens a link to the tunnel `name`, to resume `session` where that is given. `done` is called once, never from inside. Returns what gives up. */
+  /**
+   * Opens a WebSocket. `done` is called once, never from inside; `reached` before, if anything takes the dial. Returns
+   * what gives up.
+   */
   openLink(
-    name: string,
-    session: string | undefined,
+    place: LinkPlace,
     token: string | undefined,
     done: (result: Link | UnderpassError) => void,
+    reached?: () => void,
   ): () => void {
     const key = newKey(crypto.getRandomValues(new Uint8Array(16)));
     const fields = [
@@ -49,8 +57,7 @@ export class RelayDialer {
       `Sec-WebSocket-Key: ${key}`,
       `Sec-WebSocket-Protocol: ${subprotocol}`,
     ];
-    const path = `links/${encodeURIComponent(name)}${session === undefined ? "" : `/${session}`}`;
-    return this.#call("GET", path, token, fields, "", (result) => {
+    return this.#call("GET", linkPath(place), token, { fields, reached }, (result) => {
       if (result instanceof UnderpassError) {
         done(result);
         return;
@@ -65,20 +72,73 @@ export class RelayDialer {
         done(new WebSocketLink(socket, { role: "agent", clock: this.#options.clock, early }));
       } else {
         socket.destroy();
-        done(new RelayRefusal("not-a-relay", `${codes["not-a-relay"].meaning} (${wrong})`));
+        done(notRelay(wrong));
       }
     });
   }
 
-  /** Asks for a random name. `done` is called once, never from inside. Returns what gives up. */
-  requestName(token: string | undefined, done: (result: string | UnderpassError) => void): () => void {
-    const body = JSON.stringify({ kind: "http" });
+  /** Opens a link of events and POSTs (section 1.1), as `openLink` does. */
+  openEventLink(
+    place: LinkPlace,
+    token: string | undefined,
+    done: (result: Link | UnderpassError) => void,
+    reached?: () => void,
+  ): () => void {
+    const { relay, dial, clock, timeoutMs = defaultTimeoutMs } = this.#options;
+    const untilMs = clock.now() + timeoutMs;
+    const fields = ["Connection: close", `Underpass-Protocol: ${subprotocol}`];
+    const streams = ({ status, fields }: ResponseHead): boolean =>
+      status === 200 && fieldValue(fields, "content-type")?.startsWith("text/event-stream") === true;
+    let giveUp = (): void => {};
+    const giveUpCall = this.#call(
+      "GET",
+      linkPath(place),
+      token,
+      { fields, accept: "text/event-stream", streams, reached },
+      (result) => {
+        if (result instanceof UnderpassError) {
+          done(result);
+          return;
+        }
+        if (result.kind === "upgraded") result.socket.destroy();
+        if (result.kind !== "streaming") {
+          done(refusal(result));
+          return;
+        }
+        const options = {
+          ...{ clock, dial, target: targetOf(relay), cap: this.#postCap },
+          postHead: (link: string) =>
+            `${this.#requestLine("POST", `posts/${place.name}/${link}`)}\r\nHost: ${relay.host}\r\nContent-Type: application/octet-stream\r\n`,
+          openWithinMs: Math.max(0, untilMs - clock.now()),
+        };
+        giveUp = openEventStream(result.body, options, (link) =>
+          done(link ?? new RelayRefusal("relay-unreachable", noWayDown, 0, "between")),
+        );
+      },
+    );
+    return () => {
+      giveUpCall();
+      giveUp();
+    };
+  }
+
+  /** Asks for a name, and for tcp and udp a port. `done` is called once, never from inside. Returns what gives up. */
+  requestName(
+    token: string | undefined,
+    { kind, name, port }: NameWish,
+    done: (result: GivenName | UnderpassError) => void,
+  ): () => void {
+    const body = JSON.stringify({
+      kind,
+      ...(name !== undefined && { name }),
+      ...(port !== undefined && { port }),
+    });
     const fields = ["Connection: close", "Content-Type: application/json", `Content-Length: ${body.length}`];
-    return this.#call("POST", "names", token, fields, body, (result) => {
+    return this.#call("POST", "names", token, { fields, body }, (result) => {
       // Nobody asked for an upgrade.
       if (!(result instanceof UnderpassError) && result.kind === "upgraded") result.socket.destroy();
       if (result instanceof UnderpassError) done(result);
-      else done((result.kind === "answer" && givenName(result)) || refusal(result));
+      else done((result.kind === "answer" && given(result, kind)) || refusal(result));
     });
   }
 
@@ -86,8 +146,19 @@ export class RelayDialer {
     method: string,
     path: string,
     token: string | undefined,
-    fields: readonly string[],
-    body: string,
+    {
+      fields,
+      accept = "application/problem+json, application/json",
+      body = "",
+      streams,
+      reached,
+    }: {
+      readonly fields: readonly string[];
+      readonly accept?: string;
+      readonly body?: string;
+      readonly streams?: (head: ResponseHead) => boolean;
+      readonly reached?: (() => void) | undefined;
+    },
     done: (result: HttpCallResult | UnderpassError) => void,
   ): () => void {
     const { relay, dial, clock, timeoutMs = defaultTimeoutMs } = this.#options;
@@ -100,14 +171,23 @@ export class RelayDialer {
       };
     }
     const lines = [
-      `${method} ${relay.pathname.replace(/\/+$/, "")}/_underpass/${path} HTTP/1.1`,
+      this.#requestLine(method, path),
       `Host: ${relay.host}`,
-      "Accept: application/problem+json, application/json",
+      `Accept: ${accept}`,
       ...(token === undefined ? [] : [`Authorization: Bearer ${token}`]),
       ...fields,
     ];
     const request = new TextEncoder().encode(`${lines.join("\r\n")}\r\n\r\n${body}`);
-    return httpCall({ dial, clock, target: targetOf(relay), method, request, timeoutMs, done });
+    const target = targetOf(relay);
+    return httpCall({
+      ...{ dial, clock, target, method, request, timeoutMs, done },
+      ...(streams && { streams }),
+      ...(reached && { reached }),
+    });
+  }
+
+  #requestLine(method: string, path: string): string {
+    return `${method} ${this.#options.relay.pathname.replace(/\/+$/, "")}/_underpass/${path} HTTP/1.1`;
   }
 
   #misuse(token: string | undefined): UnderpassError | undefined {
@@ -141,75 +221,20 @@ function targetOf(relay: URL): DialTarget {
   return { host, port, ...(secure && { tls: { serverName: host, insecure: false } }) };
 }
 
-/** The name in a 201, if that is what came. */
-function givenName({ head, body }: { head: ResponseHead; body: string }): string | undefined {
+/** `links/NAME[/SESSION][?kind=KIND]`. A relay that knows one kind only reads no query. */
+function linkPath({ name, kind, session }: LinkPlace): string {
+  const query = kind === "http" ? "" : `?kind=${kind}`;
+  return `links/${encodeURIComponent(name)}${session === undefined ? "" : `/${session}`}${query}`;
+}
+
+/** What a 201 gives, if that is what came. */
+function given({ head, body }: { head: ResponseHead; body: string }, kind: Kind): GivenName | undefined {
   if (head.status !== 201) return undefined;
   const name = member(body, "name");
-  return name !== undefined && isName(name) ? name : undefined;
-}
-
-/** What an answer that is no success means. */
-function refusal(result: HttpCallResult): RelayRefusal {
-  if (result.kind === "failed")
-    return new RelayRefusal("relay-unreachable", `The relay could not be reached: ${tidy(result.detail)}`);
-  if (result.kind === "invalid")
-    return new RelayRefusal("not-a-relay", `${codes["not-a-relay"].meaning} (${tidy(result.detail)})`);
-  const { status, fields } = result.head;
-  const retryAfterMs = retryAfter(field(fields, "retry-after"));
-  const named = field(fields, "underpass-error");
-  if (named !== undefined) {
-    const code = knownCode(named, status);
-    const detail = result.kind === "answer" ? member(result.body, "detail") : undefined;
-    return new RelayRefusal(code, tidy(detail ?? codes[code].meaning), retryAfterMs);
-  }
-  // What stands before the relay answers in its place while it is away.
-  if (status === 429 || status >= 500)
-    return new RelayRefusal("relay-unreachable", `The relay's address answers ${status}.`, retryAfterMs);
-  const location = status >= 300 && status < 400 ? field(fields, "location") : undefined;
-  const hint = location === undefined ? "" : `, to ${tidy(location)}`;
-  return new RelayRefusal("not-a-relay", `${codes["not-a-relay"].meaning} (It answers ${status}${hint}.)`);
-}
-
-/**
- * What a relay tells visitors (an unknown host or tunnel, a path with nothing at it) means to an agent that it has the
- * wrong address: time does not cure it. A code of a newer relay that is not known here counts by its status.
- */
-function knownCode(text: string, status: number): Code {
-  const wrongAddress = status >= 400 && status < 500 && status !== 408 && status !== 429;
-  if (Object.hasOwn(codes, text)) {
-    const code = text as Code;
-    return wrongAddress && !codes[code].fatal ? "not-a-relay" : code;
-  }
-  return status >= 500 || status === 429 ? "relay-unreachable" : "bad-request";
-}
-
-function field(fields: readonly string[], name: string): string | undefined {
-  for (let i = 0; i + 1 < fields.length; i += 2) if (fields[i]?.toLowerCase() === name) return fields[i + 1];
-  return undefined;
-}
-
-/** Seconds only: a date would need two clocks that agree. */
-function retryAfter(text: string | undefined): number {
-  return text !== undefined && /^\d{1,6}$/.test(text) ? Math.min(maxRetryAfterMs, Number(text) * 1_000) : 0;
-}
-
-/** A text member of a JSON object that a stranger sent. */
-function member(json: string, name: string): string | undefined {
-  try {
-    const value: unknown = JSON.parse(json);
-    if (typeof value !== "object" || value === null || !Object.hasOwn(value, name)) return undefined;
-    const text: unknown = Reflect.get(value, name);
-    return typeof text === "string" ? text : undefined;
-  } catch {
-    // Not JSON: there is no such member.
-    return undefined;
-  }
-}
-
-/** One line without control characters, for a terminal. */
-function tidy(text: string): string {
-  return text
-    .slice(0, maxDetailChars)
-    .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, " ")
-    .trim();
+  if (typeof name !== "string" || !isName(name)) return undefined;
+  if (kind !== "tcp" && kind !== "udp") return { name };
+  const port = member(body, "port");
+  return typeof port === "number" && Number.isInteger(port) && port > 0 && port < 65_536
+    ? { name, port }
+    : undefined;
 }

@@ -1,4 +1,6 @@
 import type { Code } from "../shared/errors.ts";
+import type { Kind } from "../shared/kind.ts";
+import type { TransportName } from "../shared/link.ts";
 
 /** An embedded relay accepts visitors. */
 export interface ListeningEvent {
@@ -7,16 +9,24 @@ export interface ListeningEvent {
   readonly embedded: true;
 }
 
-/** The tunnel can be visited: once its first session is up, and again after all its links were lost. */
+/**
+ * The tunnel can be visited: once its first session is up, and again after all its links were lost. Of connect, proxy
+ * and forward: this machine can be called at `url`.
+ */
 export interface ReadyEvent {
   readonly event: "ready";
-  readonly name: string;
-  readonly kind: "http";
-  /** The address to give away; `urls` has every form of it. */
+  /** Of the tunnel that is served or reached; absent where there is none (forward, and proxy without --via). */
+  readonly name?: string;
+  readonly kind: Kind | "connect" | "proxy" | "forward";
+  /** The address to give away; `urls` has every form of it. `stdio:` where `connect --stdio` is the only way in. */
   readonly url: string;
   readonly urls: readonly string[];
+  /** What it leads to, for people: the origin, or what is reached. */
+  readonly to?: string;
   /** Streams survived the loss. */
   readonly resumed: boolean;
+  /** Of a private tunnel at an embedded relay: what `connect` needs to reach it. */
+  readonly connect?: { readonly relay: string; readonly tokenFile: string };
 }
 
 /** The state of one link changed. */
@@ -29,6 +39,8 @@ export interface LinkEvent {
   readonly attempt: number;
   /** Time to the next dial; 0 where none is planned. */
   readonly delayMs: number;
+  /** Over what it goes, where it is up. */
+  readonly transport?: TransportName;
 }
 
 /** An HTTP exchange ended. */
@@ -45,13 +57,18 @@ export interface RequestEvent {
   readonly code?: Code;
 }
 
-/** A stream of another kind ended. */
+/** A stream of another kind ended. `egress`: what `proxy --via` reached from here. */
 export interface StreamEvent {
   readonly event: "stream";
-  readonly kind: "tcp";
+  readonly kind: Exclude<Kind, "http"> | "connect" | "proxy" | "forward" | "egress";
+  /** `HOST:PORT` that was reached, where the opener chose it (proxy, egress). */
+  readonly target?: string;
+  /** From whoever opened it towards the origin. */
   readonly bytesIn: number;
   readonly bytesOut: number;
   readonly end: "closed" | "reset";
+  /** Why it did not end well, or was never opened. */
+  readonly code?: Code;
 }
 
 /** Something failed; `fatal`: the agent ends with it. */
@@ -66,6 +83,6 @@ export interface ErrorEvent {
 export type AgentEvent = ListeningEvent | ReadyEvent | LinkEvent | RequestEvent | StreamEvent | ErrorEvent;
 
 /** One line of `--json`, with its newline. Newlines and controls inside are escaped by JSON. */
-export function eventLine(event: AgentEvent): string {
+export function eventLine(event: AgentEvent | ReloadEvent): string {
   return `${JSON.stringify(event)}\n`;
 }

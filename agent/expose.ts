@@ -2,16 +2,11 @@ import manifest from "../package.json" with { type: "json" };
 import { UnderpassError } from "../shared/errors.ts";
 import { compose } from "./compose.ts";
 import type { AgentEvent } from "./events.ts";
-import {
-  type AgentOptions,
-  checkName,
-  checkRelay,
-  parseHostHeader,
-  parseOrigin,
-  portOrigin,
-} from "./options.ts";
+import type { ExposeCommand } from "./options.ts";
 import type { FetchFunction } from "./origins/handler.ts";
+import { checkRelayLink } from "./relay-link.ts";
 import { bunPlatform } from "./runtimes/bun.ts";
+import { checkTunnel } from "./tunnel-spec.ts";
 
 export { type Code, codes, UnderpassError } from "../shared/errors.ts";
 export type { AgentEvent, FetchFunction };
@@ -71,27 +66,26 @@ export async function expose(given: ExposeOptions): Promise<Tunnel> {
   signal?.throwIfAborted();
   const ready = Promise.withResolvers<{ name: string; url: string; urls: readonly string[] }>();
   const composed = await compose({
-    options: check(given),
+    command: check(given),
     platform: bunPlatform,
     version: manifest.version,
     onEvent(event) {
-      if (event.event === "ready") ready.resolve(event);
+      if (event.event === "ready") ready.resolve({ ...event, name: event.name ?? "" });
       given.onEvent?.(event);
     },
     onError: given.onError ?? ((error) => console.error(error)),
     ...(given.fetch && { fetch: given.fetch }),
   });
-  const { agent } = composed;
   const close = (graceMs = 5_000): Promise<void> => composed.stop(graceMs);
   signal?.addEventListener("abort", () => void close(), { once: true });
   // The embedded relay ends with its agent, whatever ended that.
-  const closed = agent.ended.then(async (reason) => {
+  const closed = composed.ended.then(async (reason) => {
     await composed.stop(0);
     if (reason !== undefined) throw reason;
   });
   // Whoever does not look at `closed` is told by `onEvent`, not by an unhandled rejection.
   closed.catch(() => {});
-  agent.start();
+  composed.start();
   const gone = closed.then((): never => {
     throw signal?.reason ?? new UnderpassError("goodbye");
   });
@@ -101,36 +95,35 @@ export async function expose(given: ExposeOptions): Promise<Tunnel> {
   return { name, url, urls, closed, close, [Symbol.asyncDispose]: () => close() };
 }
 
-function check(given: ExposeOptions): AgentOptions {
-  const { port, target, fetch, relay, token, name } = given;
+function check(given: ExposeOptions): ExposeCommand {
+  const { port, target, fetch } = given;
   if ([port, target, fetch].filter((way) => way !== undefined).length !== 1) {
     throw new UnderpassError("usage", "expose() takes exactly one of port, target and fetch.");
   }
-  if (name !== undefined) checkName(name);
-  const insecure = given.insecure ?? false;
+  const { name, hostHeader, originInsecure, join } = given;
+  const { relay, token, insecure, links, reconnect } = given;
+  // A fetch function has no address: what stands for it is never dialled.
+  const wish = {
+    kind: "http",
+    target: target ?? String(port ?? 1),
+    name,
+    hostHeader,
+    originInsecure,
+    join,
+  } as const;
+  const tunnel = checkTunnel(wish, "");
   return {
-    origin:
-      port !== undefined
-        ? portOrigin(port)
-        : target !== undefined
-          ? parseOrigin(target)
-          : { tls: false, url: "a fetch function" },
-    hostHeader: parseHostHeader(given.hostHeader ?? "visitor"),
-    originInsecure: given.originInsecure ?? false,
-    originDialTimeoutMs: 10_000,
-    originHeadTimeoutMs: 60_000,
-    ...(relay !== undefined && { relay: checkRelay(String(relay), { insecure }) }),
-    ...(token !== undefined && { token: { value: token } }),
-    ...(name !== undefined && { name }),
-    insecure,
-    links: given.links ?? 2,
-    join: given.join ?? false,
-    reconnect: given.reconnect ?? true,
-    maxReconnectDelayMs: 30_000,
-    json: false,
-    qr: false,
-    verbose: false,
-    quiet: false,
-    warnings: [],
+    command: "expose",
+    tunnel: fetch === undefined ? tunnel : { ...tunnel, origin: { tls: false, url: "a fetch function" } },
+    link: checkRelayLink(
+      {
+        relay: relay === undefined ? undefined : String(relay),
+        token: token === undefined ? undefined : { value: token },
+        insecure,
+        links,
+        reconnect,
+      },
+      "",
+    ),
   };
 }

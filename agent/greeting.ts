@@ -2,15 +2,16 @@ import type { Clock } from "../shared/clock.ts";
 import { type Code, codes, goawayCode, UnderpassError } from "../shared/errors.ts";
 import { type Hello, readWelcome, type Welcome, writeGoaway, writeHello } from "../shared/handshake.ts";
 import type { Link } from "../shared/link.ts";
+import type { GiveUp } from "./agent.ts";
 
 /**
  * Opens a link under the tunnel's name; `session`: the id of the one to resume. Exactly one call of `done`, never from
  * inside. Returns what gives up.
  */
-export type OpenLink = (
-  session: string | undefined,
-  done: (result: Link | UnderpassError) => void,
-) => () => void;
+export type OpenLink = (session: string | undefined, done: (result: Link | UnderpassError) => void) => GiveUp;
+
+/** A link is gone, or dead, that nobody wanted to go; `carried`: more than a handshake. */
+export type LinkLost = (link: Link, options: { readonly carried: boolean }) => void;
 
 /** A link on which the relay has said WELCOME. Its handler is to be set at once. */
 export interface Greeted {
@@ -24,6 +25,7 @@ export interface Greeted {
 export interface GreetingOptions {
   readonly clock: Clock;
   readonly openLink: OpenLink;
+  readonly linkLost?: LinkLost | undefined;
   /** The HELLO, made when the link is open: its counts are of that moment. */
   readonly hello: () => Hello;
   readonly session?: string;
@@ -39,7 +41,7 @@ export class Greeting {
   /** HELLO has left: the relay may have acted on it. */
   said = false;
   #over = false;
-  #giveUp: () => void;
+  #giveUp: GiveUp;
   /** Once HELLO has left on it. */
   #link: Link | undefined;
   #cancelTimer: () => void = () => {};
@@ -50,7 +52,9 @@ export class Greeting {
     if (limitMs !== undefined) {
       this.#cancelLimit = clock.at(clock.now() + limitMs, () => {
         if (this.#over) return;
-        this.cancel();
+        if (this.#link !== undefined) options.linkLost?.(this.#link, { carried: false });
+        this.#end();
+        this.#giveUp("late");
         done(new UnderpassError("handshake-timeout"));
       });
     }
@@ -68,26 +72,31 @@ export class Greeting {
   /** Gives up. A link that is open is dropped; `bye`: after a goodbye, as the relay may have acted on the HELLO. */
   cancel({ bye }: { readonly bye: boolean } = { bye: false }): void {
     if (this.#over) return;
-    this.#over = true;
-    this.#cancelTimer();
-    this.#cancelLimit();
+    this.#end();
     if (bye && this.#link !== undefined) {
       this.#link.send(writeGoaway("bye", "goodbye"));
       this.#link.close(codes.goodbye.close ?? 1000, "goodbye");
     } else this.#giveUp();
   }
 
+  #end(): void {
+    this.#over = true;
+    this.#cancelTimer();
+    this.#cancelLimit();
+  }
+
   #shakeHands(
     link: Link,
-    { clock, hello: makeHello }: GreetingOptions,
+    { clock, hello: makeHello, linkLost }: GreetingOptions,
     done: (result: Greeted | UnderpassError) => void,
   ): void {
     const end = (result: Greeted | UnderpassError): void => {
       if (this.#over) return;
-      this.#over = true;
-      this.#cancelTimer();
-      this.#cancelLimit();
+      this.#end();
       done(result);
+    };
+    const lost = (): void => {
+      if (!this.#over) linkLost?.(link, { carried: false });
     };
     const fail = (code: Code): void => {
       if (this.#over) return;
@@ -96,7 +105,10 @@ export class Greeting {
       end(new UnderpassError(code));
     };
     this.#giveUp = () => link.destroy();
-    this.#cancelTimer = clock.at(clock.now() + handshakeTimeoutMs, () => fail("handshake-timeout"));
+    this.#cancelTimer = clock.at(clock.now() + handshakeTimeoutMs, () => {
+      lost();
+      fail("handshake-timeout");
+    });
     const helloMs = clock.now();
     const hello = makeHello();
     link.handler = {
@@ -112,7 +124,10 @@ export class Greeting {
       },
       text: () => fail("protocol-error"),
       drained() {},
-      closed: () => end(new UnderpassError("link-lost", "The relay closed the link before it said WELCOME.")),
+      closed: () => {
+        lost();
+        end(new UnderpassError("link-lost", "The relay closed the link before it said WELCOME."));
+      },
     };
     this.said = true;
     this.#link = link;

@@ -1,6 +1,7 @@
 import { Driver } from "../shared/driver.ts";
 import { type Code, codes, UnderpassError } from "../shared/errors.ts";
 import { type Hello, writeGoaway } from "../shared/handshake.ts";
+import type { Link, TransportName } from "../shared/link.ts";
 import { limits as muxLimits } from "../shared/mux/limits.ts";
 import { Session } from "../shared/mux/session.ts";
 import type { GoawayKind } from "../shared/mux/session-handler.ts";
@@ -59,6 +60,8 @@ export class HeldSession {
   #waits = false;
   #failures = 0;
   readonly #windowMs: number;
+  /** The latest, and what the session had received and heard acknowledged by then. */
+  #link: { readonly link: Link; readonly progress: number } | undefined;
   /** Links that are not gone yet. */
   #links = 0;
   #linksGone: () => void = () => {};
@@ -112,6 +115,11 @@ export class HeldSession {
     return this.driver.session.openStreams;
   }
 
+  /** Over what its link goes, or went. */
+  get transport(): TransportName | undefined {
+    return this.#link?.link.transport;
+  }
+
   /** The relay may have put the session on another link already, and the answer is on its way. */
   get awaitsWelcome(): boolean {
     return this.#greeting?.said === true;
@@ -122,9 +130,14 @@ export class HeldSession {
     if (this.driver.doubt()) this.renew();
   }
 
-  /** Puts the session on another link, make-before-break: the old one is in use until the new one is there. */
-  renew(): void {
-    if (this.driver.isUp && this.#greeting === undefined && !this.#leaving) this.#dial();
+  /**
+   * Puts the session on another link, make-before-break: the old one is in use until the new one is there. Returns
+   * whether a dial for one has begun.
+   */
+  renew(): boolean {
+    const may = this.driver.isUp && this.#greeting === undefined && !this.#leaving;
+    if (may) this.#dial();
+    return may;
   }
 
   /**
@@ -169,6 +182,7 @@ export class HeldSession {
     const gone = (): void => {
       if (--this.#links === 0 && this.driver.session.over) this.#linksGone();
     };
+    this.#link = { link, progress: this.#progress };
     if (hello.resume === undefined || !welcome.resumed) this.driver.link(link, gone);
     else this.driver.link(link, gone, { peerReceived: welcome.received, told: welcome.first - 1, tripMs });
   }
@@ -189,6 +203,7 @@ export class HeldSession {
     }
     // The relay drops the old link for the new one before its WELCOME is here: the attempt will tell.
     if (this.awaitsWelcome) return;
+    this.#tellLinkLost();
     // What was refused beside the link is not refused now.
     if (this.#isForeign) this.#cancelDial();
     this.#failed(new UnderpassError("link-lost", "The link to the relay was lost."));
@@ -199,6 +214,17 @@ export class HeldSession {
     if (this.#wasUp) return;
     this.#wasUp = true;
     this.#owner.up(this, greeted);
+  }
+
+  get #progress(): number {
+    const { received, acknowledgedCount } = this.driver.session.ledger;
+    return received + acknowledgedCount;
+  }
+
+  #tellLinkLost(): void {
+    if (this.#link === undefined) return;
+    const { link, progress } = this.#link;
+    this.#options.linkLost?.(link, { carried: this.#progress > progress });
   }
 
   #tellLost(error: UnderpassError, delayMs: number): void {
@@ -241,12 +267,12 @@ export class HeldSession {
   }
 
   #dial(): void {
-    const { clock, openLink } = this.#options;
+    const { clock, openLink, linkLost } = this.#options;
     const session = this.#id;
     const basicMs = Math.max(limits.firstDialMs, limits.dialTrips * this.driver.session.tripMs);
     const limitMs = Math.min(limits.maxDialMs, basicMs * 2 ** this.#failures);
     const hello = () => this.#hello();
-    this.#greeting = new Greeting({ clock, openLink, session, limitMs, hello }, (result) => {
+    this.#greeting = new Greeting({ clock, openLink, linkLost, session, limitMs, hello }, (result) => {
       this.#greeting = undefined;
       this.#failures = result instanceof UnderpassError ? this.#failures + 1 : 0;
       if (result instanceof UnderpassError) this.#failed(result);
@@ -284,7 +310,11 @@ export class HeldSession {
       this.#failed(new UnderpassError("protocol-error"));
       return;
     }
+    // A link that was suspect to the end is a lost one.
+    if (this.driver.hasLink && !this.driver.isUp) this.#tellLinkLost();
+    const { transport } = this;
     this.#put(greeted);
+    if (this.transport !== transport) this.#wasUp = false;
     this.#tellUp(greeted);
   }
 

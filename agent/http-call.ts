@@ -1,6 +1,7 @@
 import type { Clock } from "../shared/clock.ts";
 import type { ResponseHead } from "../shared/http1/head.ts";
 import { HttpReader } from "../shared/http1/reader.ts";
+import type { EventBody } from "../shared/links/event-stream-agent.ts";
 import type { Dial, DialFailure, DialTarget, Socket } from "../shared/socket.ts";
 
 export interface HttpCallOptions {
@@ -12,6 +13,10 @@ export interface HttpCallOptions {
   readonly request: Uint8Array;
   /** For everything up to the end of the answer, or the 101. */
   readonly timeoutMs: number;
+  /** Whether the body of the answer with this head is to be handed on as it comes. */
+  readonly streams?: (head: ResponseHead) => boolean;
+  /** Something takes the request. */
+  readonly reached?: () => void;
   readonly done: (result: HttpCallResult) => void;
 }
 
@@ -24,9 +29,17 @@ export type HttpCallResult =
       readonly socket: Socket;
       readonly early: Uint8Array;
     }
+  /** What `streams` asked for: set the body's handler at once. */
+  | { readonly kind: "streaming"; readonly head: ResponseHead; readonly body: EventBody }
   /** What answered does not speak HTTP. */
   | { readonly kind: "invalid"; readonly detail: string }
-  | { readonly kind: "failed"; readonly reason: DialFailure; readonly detail: string };
+  | {
+      readonly kind: "failed";
+      readonly reason: DialFailure;
+      readonly detail: string;
+      /** Something took the request. */
+      readonly reached: boolean;
+    };
 
 const limits = {
   maxHeadBytes: 16_384,
@@ -42,15 +55,17 @@ export function httpCall(options: HttpCallOptions): () => void {
   let head: ResponseHead | undefined;
   let body = "";
   let bodyBytes = 0;
+  let streamed: { readonly body: EventBody; closed(): void } | undefined;
   const decoder = new TextDecoder();
   const finish = (result: HttpCallResult): void => {
     if (over) return;
     over = true;
     cancelTimer();
-    if (result.kind !== "upgraded") socket?.destroy();
+    if (result.kind !== "upgraded" && result.kind !== "streaming") socket?.destroy();
     options.done(result);
   };
-  const failed = (reason: DialFailure, detail: string): void => finish({ kind: "failed", reason, detail });
+  const failed = (reason: DialFailure, detail: string): void =>
+    finish({ kind: "failed", reason, detail, reached: socket !== undefined });
   /** Whatever ends the exchange once the final head is there, the head is the answer. */
   const answered = (): boolean => {
     if (head !== undefined) finish({ kind: "answer", head, body });
@@ -66,16 +81,30 @@ export function httpCall(options: HttpCallOptions): () => void {
     {
       head(got) {
         if (got.status >= 200 || got.status === 101) head = got;
+        if (socket === undefined || over || options.streams?.(got) !== true) return;
+        streamed = bodyOver(socket);
+        finish({ kind: "streaming", head: got, body: streamed.body });
       },
       body(bytes) {
+        if (streamed !== undefined) {
+          streamed.body.handler.data(bytes);
+          return;
+        }
         const room = limits.maxBodyBytes - bodyBytes;
         bodyBytes += bytes.length;
         body += decoder.decode(bytes.subarray(0, Math.max(0, room)), { stream: true });
         if (bodyBytes > limits.maxBodyBytes) answered();
       },
       trailers() {},
-      end: () => void answered(),
+      end: () => {
+        if (streamed !== undefined) streamed.closed();
+        else answered();
+      },
       fault(fault) {
+        if (streamed !== undefined) {
+          streamed.closed();
+          return;
+        }
         if (answered()) return;
         if (fault.code === "origin-closed") failed("failed", "It closed before it had answered.");
         else finish({ kind: "invalid", detail: fault.message });
@@ -86,6 +115,7 @@ export function httpCall(options: HttpCallOptions): () => void {
   const cancelDial = options.dial(options.target, timeoutMs, {
     opened(opened) {
       socket = opened;
+      options.reached?.();
       opened.handler = {
         data(bytes) {
           reader.push(bytes);
@@ -99,6 +129,7 @@ export function httpCall(options: HttpCallOptions): () => void {
           failed("failed", "It closed before it had answered.");
         },
         closed: ({ reset }) => {
+          if (streamed !== undefined) streamed.closed();
           if (!reset) reader.finish();
           if (!answered()) failed("failed", "It closed before it had answered.");
         },
@@ -114,5 +145,25 @@ export function httpCall(options: HttpCallOptions): () => void {
     cancelTimer();
     cancelDial();
     socket?.destroy();
+  };
+}
+
+/** An answer's body on `socket`, which is its alone. */
+function bodyOver(socket: Socket): { readonly body: EventBody; closed(): void } {
+  let over = false;
+  const body: EventBody = {
+    handler: { data() {}, closed() {} },
+    destroy() {
+      over = true;
+      socket.destroy();
+    },
+  };
+  return {
+    body,
+    closed() {
+      if (over) return;
+      body.destroy();
+      body.handler.closed();
+    },
   };
 }

@@ -1,27 +1,47 @@
-import type { AgentEvent } from "./events.ts";
-import { visible } from "./screen.ts";
+import type { FleetEvent } from "./fleet-event.ts";
+import { reachCommand } from "./reach-command.ts";
+import { visible } from "./screen-text.ts";
 
 /** An event as a line of the log, without newline; undefined: not worth one (`verbose` finds more of them worth it). */
-export function logLine(event: AgentEvent, options: { readonly verbose: boolean }): string | undefined {
+export function logLine(event: FleetEvent, options: { readonly verbose: boolean }): string | undefined {
+  const line = plainLine(event, options);
+  if (line === undefined || event.event === "reload" || event.entry === undefined) return line;
+  return `${visible(event.entry)}: ${line}`;
+}
+
+function plainLine(event: FleetEvent, { verbose }: { readonly verbose: boolean }): string | undefined {
   switch (event.event) {
     case "listening":
-      return options.verbose ? `a relay in this process listens at ${event.url}` : undefined;
-    case "ready":
-      return `ready: ${event.urls.join(" ")}`;
+      return verbose ? `a relay in this process listens at ${event.url}` : undefined;
+    case "ready": {
+      const reach = event.connect === undefined ? "" : ` (reach it: ${reachCommand(event)})`;
+      return `ready: ${event.urls.join(" ")}${reach}`;
+    }
     case "link":
-      if (event.state === "up") return options.verbose ? `link ${event.link} up` : undefined;
-      if (event.state === "suspect") return options.verbose ? `link ${event.link} suspect` : undefined;
+      if (event.state === "up") return verbose ? `link ${event.link} up` : undefined;
+      if (event.state === "suspect") return verbose ? `link ${event.link} suspect` : undefined;
       // Where none is dialled again, the error that follows says why.
-      if (event.delayMs === 0) return options.verbose ? `link ${event.link} lost` : undefined;
+      if (event.delayMs === 0) return verbose ? `link ${event.link} lost` : undefined;
       return `link ${event.link} lost, next dial in ${event.delayMs} ms (try ${event.attempt})`;
     case "request": {
       const { method, path, status, ms, bytesIn, bytesOut, code } = event;
       const end = code === undefined ? "" : ` ${code}`;
       return `${visible(method)} ${visible(path)} ${status} ${ms}ms in=${bytesIn} out=${bytesOut}${end}`;
     }
-    case "stream":
-      return `${event.kind} in=${event.bytesIn} out=${event.bytesOut} ${event.end}`;
+    case "stream": {
+      const { kind, target, bytesIn, bytesOut, end, code } = event;
+      const to = target === undefined ? "" : ` ${visible(target)}`;
+      return `${kind}${to} in=${bytesIn} out=${bytesOut} ${end}${code === undefined ? "" : ` ${code}`}`;
+    }
     case "error":
       return `${event.code}: ${visible(event.message)}`;
+    case "reload": {
+      const { added, changed, removed } = event;
+      return `read again: added ${list(added)}, changed ${list(changed)}, removed ${list(removed)}`;
+    }
   }
+}
+
+function list(keys: readonly string[]): string {
+  return keys.length === 0 ? "none" : keys.map(visible).join(" ");
 }

@@ -1,162 +1,237 @@
 import { UnderpassError } from "../shared/errors.ts";
+import { isKind, type Kind } from "../shared/kind.ts";
 import { type ListenAddress, parseListenAddress } from "../shared/listen-address.ts";
-import { isName } from "../shared/name.ts";
 import { parseDuration } from "../shared/units.ts";
 import type { CommandLine } from "./command-line.ts";
+import { type OriginAddress, parseTarget } from "./origin-address.ts";
+import { checkRelayLink, type RelayLink, type RelayLinkWish, type TokenSource } from "./relay-link.ts";
+import { checkName, checkTunnel, type TunnelSpec } from "./tunnel-spec.ts";
 
-/** Where the origin listens. */
-export interface OriginAddress {
-  /** Speak TLS to it. */
-  readonly tls: boolean;
-  /** Name or address without brackets; absent: this machine, 127.0.0.1 or ::1, whichever answers. */
-  readonly host?: string;
-  readonly port?: number;
-  /** Path of a unix socket, in place of host and port. */
-  readonly unix?: string;
-  /** For people. */
-  readonly url: string;
-}
-
-/** The agent's switches, checked. Made by `checkOptions` (command line) and by `expose` (library). */
-export interface AgentOptions {
-  readonly origin: OriginAddress;
-  /** `visitor`, `origin`, or the value itself. */
-  readonly hostHeader: string;
-  readonly originInsecure: boolean;
-  readonly originDialTimeoutMs: number;
-  readonly originHeadTimeoutMs: number;
-  /** Absent: a relay is embedded. */
-  readonly relay?: URL;
+/** One tunnel: `http`, `tcp`, `tls`, `udp`, `private`, and `--port` alone. Made by `expose` (the library) too. */
+export interface ExposeCommand {
+  readonly command: "expose";
+  readonly tunnel: TunnelSpec;
+  readonly link: RelayLink;
   /** Where an embedded relay listens; absent: 127.0.0.1:8787 or the next free port. */
   readonly listen?: ListenAddress;
-  /** Absent where none was given: the relay then says what it wants. */
-  readonly token?: { readonly value: string } | { readonly file: string };
-  readonly name?: string;
-  readonly insecure: boolean;
-  readonly links: number;
-  /** Share the name instead of taking it over. */
-  readonly join: boolean;
-  readonly reconnect: boolean;
-  readonly maxReconnectDelayMs: number;
+}
+
+/** Reaches the private tunnel `name` from here. */
+export interface ConnectCommand {
+  readonly command: "connect";
+  readonly name: string;
+  /** `stdio`: one pipe, by this program's own stdin and stdout. */
+  readonly from: ListenAddress | "stdio";
+  readonly link: DialledLink;
+}
+
+/** SOCKS5 and HTTP proxy, out at the relay or at the agents of the tunnel `via`. */
+export interface ProxyCommand {
+  readonly command: "proxy";
+  readonly listen: ListenAddress;
+  readonly via?: string;
+  /** Holds one line, `user:password`, that whoever uses the proxy must say. */
+  readonly authFile?: string;
+  readonly link: DialledLink;
+}
+
+/** A plain TCP proxy, without a relay. */
+export interface ForwardCommand {
+  readonly command: "forward";
+  readonly listen: ListenAddress;
+  readonly to: OriginAddress;
+}
+
+/** The tunnels of underpass.yaml, or those of them that are named. */
+export interface StartCommand {
+  readonly command: "start";
+  /** Absent: underpass.yaml in the working folder. */
+  readonly config?: string;
+  /** Empty: all of them. */
+  readonly names: readonly string[];
+  /** What the command line and the environment say: it wins over the file. */
+  readonly link: RelayLinkWish;
+  /** As of ExposeCommand. */
+  readonly listen?: ListenAddress;
+}
+
+export interface ConfigCheckCommand {
+  readonly command: "config-check";
+  readonly config?: string;
+}
+
+export type AgentCommand =
+  | ExposeCommand
+  | ConnectCommand
+  | ProxyCommand
+  | ForwardCommand
+  | StartCommand
+  | ConfigCheckCommand;
+
+/** No relay can be embedded where somebody else's tunnel is to be reached. */
+export type DialledLink = RelayLink & { readonly relay: URL };
+
+/** What a person or a program gets to see. */
+export interface FaceOptions {
   readonly json: boolean;
   readonly qr: boolean;
   readonly verbose: boolean;
-  /** Requests are not told. */
+  /** Requests and streams are not told. */
   readonly quiet: boolean;
   /** What the person should know before it starts. */
   readonly warnings: readonly string[];
 }
 
+/** The agent's command line, checked. */
+export interface AgentOptions {
+  readonly command: AgentCommand;
+  readonly face: FaceOptions;
+}
+
 /** Checks what was given. Throws UnderpassError `usage`, `name-invalid` or `insecure-relay`, with one clear line. */
 export function checkOptions(line: CommandLine): AgentOptions {
-  const origin = chooseOrigin(line);
-  const relayText = line.text("relay");
-  const listenText = line.text("listen");
-  if (relayText !== undefined && line.argument("listen") !== undefined) {
-    fail("--listen is for the relay inside this process: give it without --relay.");
-  }
-  const insecure = line.flag("insecure");
-  const relay = relayText === undefined ? undefined : checkRelay(relayText, { insecure });
-  const listen = relay !== undefined || listenText === undefined ? undefined : parseListenAddress(listenText);
-  const name = line.text("name");
-  if (name !== undefined) checkName(name);
-  const warnings: string[] = [];
-  if (line.argument("token") !== undefined) {
-    warnings.push(
-      "A token in --token is visible to every user of this machine. Rather use --token-file or UNDERPASS_TOKEN.",
-    );
-  }
-  const token = chooseToken(line);
+  const warnings =
+    line.argument("token") === undefined
+      ? []
+      : [
+          "A token in --token is visible to every user of this machine. Rather use --token-file or UNDERPASS_TOKEN.",
+        ];
   return {
-    origin,
-    hostHeader: parseHostHeader(line.text("host-header") ?? "visitor"),
-    originInsecure: line.flag("origin-insecure"),
-    originDialTimeoutMs: duration(line, "origin-dial-timeout", 10_000),
-    originHeadTimeoutMs: duration(line, "origin-head-timeout", 60_000),
-    ...(relay && { relay }),
-    ...(listen && { listen }),
-    ...(token && { token }),
-    ...(name !== undefined && { name }),
-    insecure,
-    links: parseWhole(line.text("links") ?? "2", "--links", 1, 8),
-    join: line.flag("join"),
-    reconnect: !line.flag("no-reconnect"),
-    maxReconnectDelayMs: duration(line, "max-reconnect-delay", 30_000),
-    json: line.flag("json"),
-    qr: line.flag("qr"),
-    verbose: line.flag("verbose"),
-    quiet: line.flag("quiet"),
-    warnings,
+    command: checkCommand(line),
+    face: {
+      json: line.flag("json") ?? false,
+      qr: line.flag("qr") ?? false,
+      verbose: line.flag("verbose") ?? false,
+      quiet: line.flag("quiet") ?? false,
+      warnings,
+    },
   };
 }
 
-function chooseOrigin(line: CommandLine): OriginAddress {
-  const argument = line.argument("port");
-  if (line.target !== undefined && argument !== undefined) {
-    fail("Give either --port or http TARGET, not both.");
+function checkCommand(line: CommandLine): AgentCommand {
+  const { command } = line;
+  const [operand = ""] = line.operands;
+  if (isKind(command)) return exposeCommand(line, command);
+  if (command === "connect") {
+    checkName(operand);
+    return { command, name: operand, from: connectFrom(line), link: dialledLink(line) };
   }
-  if (line.target !== undefined) return parseOrigin(line.target);
-  const port = argument ?? line.environment("port");
-  if (port === undefined) fail("What should be exposed? For example: --port 8080 (see --help)");
-  return portOrigin(parseWhole(port, "--port", 1, 65_535));
+  if (command === "proxy") {
+    const [via, authFile] = [line.text("via"), line.text("auth-file")];
+    if (via !== undefined) checkName(via);
+    return {
+      command,
+      listen:
+        localAddress(line) ?? fail("Where should it listen? For example: proxy --listen 127.0.0.1:1080"),
+      ...(via !== undefined && { via }),
+      ...(authFile !== undefined && { authFile }),
+      link: dialledLink(line),
+    };
+  }
+  const config = line.text("config");
+  if (command === "config-check") return { command, ...(config !== undefined && { config }) };
+  if (command === "start") {
+    for (const name of line.operands) checkName(name);
+    return {
+      command,
+      ...(config !== undefined && { config }),
+      names: line.operands,
+      link: linkWish(line),
+      ...embeddedListen(line),
+    };
+  }
+  const to = line.text("to");
+  const example = "forward --listen 127.0.0.1:5000 --to host:80";
+  return {
+    command: "forward",
+    listen: localAddress(line) ?? fail(`Where should it listen? For example: ${example}`),
+    to: parseTarget("tcp", to ?? fail(`Where should it lead? For example: ${example}`)),
+  };
 }
 
-/** What TARGET of `http TARGET` means. Throws UnderpassError `usage`. */
-export function parseOrigin(text: string): OriginAddress {
-  if (/^\d+$/.test(text)) return portOrigin(parseWhole(text, "The port", 1, 65_535));
-  if (text.startsWith("unix:")) {
-    const path = text.slice("unix:".length).replace(/^\/\/(?=\/)/, "");
-    if (!path.startsWith("/"))
-      fail(`${quote(text)}: give the whole path of the socket, as in unix:/run/app.sock`);
-    return { tls: false, unix: path, url: `unix:${path}` };
-  }
-  const url = /^https?:\/\//i.test(text) ? URL.parse(text) : null;
-  if (url === null)
-    fail(`${quote(text)}: the target is PORT, http://HOST:PORT, https://HOST:PORT or unix:/PATH.`);
-  if (url.pathname !== "/" || url.search !== "" || url.hash !== "" || url.username !== "") {
-    fail(`${quote(text)}: give only scheme, host and port; visitors bring the path.`);
-  }
-  const tls = url.protocol === "https:";
-  const port = url.port === "" ? (tls ? 443 : 80) : Number(url.port);
-  return { tls, host: url.hostname.replace(/^\[|\]$/g, ""), port, url: url.origin };
+function exposeCommand(line: CommandLine, kind: Kind): ExposeCommand {
+  const tunnel = checkTunnel(
+    {
+      kind,
+      target: line.operands[0] ?? barePort(line),
+      name: line.text("name"),
+      remotePort: whole(line, "remote-port"),
+      proxyProtocol: line.text("proxy-protocol"),
+      hostHeader: line.text("host-header"),
+      originInsecure: line.flag("origin-insecure"),
+      originDialTimeoutMs: duration(line, "origin-dial-timeout"),
+      originHeadTimeoutMs: duration(line, "origin-head-timeout"),
+      join: line.flag("join"),
+      allowEgress: line.patterns("allow-egress"),
+    },
+    "--",
+  );
+  return { command: "expose", tunnel, link: checkRelayLink(linkWish(line), "--"), ...embeddedListen(line) };
 }
 
-/** A bare port: whichever of 127.0.0.1 and ::1 answers. */
-export function portOrigin(port: number): OriginAddress {
-  if (!Number.isInteger(port) || port < 1 || port > 65_535)
-    fail(`The port ${port}: give a whole number from 1 to 65535.`);
-  return { tls: false, port, url: `http://localhost:${port}` };
-}
-
-/** The relay's URL. Throws UnderpassError `usage`, or `insecure-relay` where a token would travel readable. */
-export function checkRelay(text: string, { insecure }: { readonly insecure: boolean }): URL {
-  const url = URL.parse(text);
-  if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) {
-    fail(`--relay ${quote(text)}: give a URL such as https://relay.example`);
-  }
-  if (url.username !== "" || url.password !== "")
-    fail("--relay: a credential has no place in a URL. Use --token-file.");
-  if (url.pathname !== "/" || url.search !== "" || url.hash !== "") {
-    fail(`--relay ${quote(text)}: give only scheme, host and port.`);
-  }
-  if (url.protocol === "http:" && !insecure && !isLoopback(url.hostname)) {
-    throw new UnderpassError(
-      "insecure-relay",
-      `${url.origin}: a token is sent over plain http to this machine only. Use https://, or give --insecure.`,
+/** Of `--port N` without a command, or of its variable. */
+function barePort(line: CommandLine): string {
+  const port = line.text("port");
+  if (port !== undefined && /^\d+$/.test(port)) return port;
+  if (port === undefined && line.given("allow-egress"))
+    fail(
+      "--allow-egress goes with a tunnel, whose agents then offer it: private 22 --allow-egress '*.example:443'",
     );
-  }
-  return url;
+  if (port === undefined) fail("What should be exposed? For example: --port 8080 (see --help)");
+  return fail(`--port ${JSON.stringify(port)}: give a whole number from 1 to 65535.`);
 }
 
-/** Throws UnderpassError `usage`. */
-export function parseHostHeader(text: string): string {
-  if (!/^[\w.:[\]-]+$/.test(text))
-    fail(`--host-header ${quote(text)}: give \`visitor\`, \`origin\` or a host name.`);
-  return text;
+function connectFrom(line: CommandLine): ListenAddress | "stdio" {
+  const example = "connect NAME --listen 127.0.0.1:2222, or --stdio";
+  const listen = line.argument("listen");
+  if (listen !== undefined && line.given("stdio")) fail(`Give either --listen or --stdio: ${example}.`);
+  if (listen === undefined && line.flag("stdio") === true) return "stdio";
+  return localAddress(line) ?? fail(`Where should it listen? For example: ${example}.`);
+}
+
+/** `--listen` of a command that listens on this machine: a port alone is one of 127.0.0.1. */
+function localAddress(line: CommandLine): ListenAddress | undefined {
+  const text = line.text("listen");
+  if (text === undefined) return undefined;
+  return within("--listen", () => parseListenAddress(/^\d+$/.test(text) ? `127.0.0.1:${text}` : text));
+}
+
+/** `--listen` of a relay in this process. */
+function embeddedListen(line: CommandLine): { readonly listen?: ListenAddress } {
+  const text = line.text("listen");
+  const relay = line.text("relay");
+  if (relay !== undefined && line.argument("listen") !== undefined) {
+    fail("--listen is for the relay inside this process: give it without --relay.");
+  }
+  if (relay !== undefined || text === undefined) return {};
+  return { listen: within("--listen", () => parseListenAddress(text)) };
+}
+
+function dialledLink(line: CommandLine): DialledLink {
+  const link = checkRelayLink(linkWish(line), "--");
+  const { relay } = link;
+  if (relay === undefined) {
+    fail(`\`${line.command}\` needs the relay that it goes through: --relay https://relay.example`);
+  }
+  return { ...link, relay };
+}
+
+function linkWish(line: CommandLine): RelayLinkWish {
+  const noReconnect = line.flag("no-reconnect");
+  return {
+    relay: line.text("relay"),
+    token: chooseToken(line),
+    insecure: line.flag("insecure"),
+    links: whole(line, "links"),
+    transport: line.text("transport"),
+    websocketRetryMs: duration(line, "websocket-retry"),
+    reconnect: noReconnect === undefined ? undefined : !noReconnect,
+    maxReconnectDelayMs: duration(line, "max-reconnect-delay"),
+  };
 }
 
 /** The command line wins over the environment, and there the file over the value, since it can be renewed. */
-function chooseToken(line: CommandLine): { value: string } | { file: string } | undefined {
+function chooseToken(line: CommandLine): TokenSource | undefined {
   const [value, file] = [line.argument("token"), line.argument("token-file")];
   if (value !== undefined && file !== undefined) fail("Give either --token-file or --token, not both.");
   if (value !== undefined) return { value: value.trim() };
@@ -166,42 +241,29 @@ function chooseToken(line: CommandLine): { value: string } | { file: string } | 
   return secret === undefined ? undefined : { value: secret.trim() };
 }
 
-function duration(line: CommandLine, name: string, otherwiseMs: number): number {
+function duration(line: CommandLine, name: string): number | undefined {
   const text = line.text(name);
-  if (text === undefined) return otherwiseMs;
-  let ms: number;
-  try {
-    ms = parseDuration(text);
-  } catch (error) {
-    if (error instanceof UnderpassError)
-      throw new UnderpassError(error.code, `--${name}: ${error.message}`, { cause: error });
-    throw error;
-  }
-  if (ms <= 0) fail(`--${name} ${quote(text)}: give a time above 0.`);
+  if (text === undefined) return undefined;
+  const ms = within(`--${name}`, () => parseDuration(text));
+  if (ms <= 0) fail(`--${name} ${JSON.stringify(text)}: give a time above 0.`);
   return ms;
 }
 
-function parseWhole(text: string, what: string, low: number, high: number): number {
-  const value = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
-  if (!(value >= low && value <= high))
-    fail(`${what} ${quote(text)}: give a whole number from ${low} to ${high}.`);
-  return value;
+function whole(line: CommandLine, name: string): number | undefined {
+  const text = line.text(name);
+  if (text === undefined) return undefined;
+  if (!/^\d{1,9}$/.test(text)) fail(`--${name} ${JSON.stringify(text)}: give a whole number.`);
+  return Number(text);
 }
 
-/** Throws UnderpassError `name-invalid`. */
-export function checkName(name: string): void {
-  if (isName(name)) return;
-  const rule = "1 to 63 of a-z, 0-9 and '-', with a letter or digit at both ends";
-  throw new UnderpassError("name-invalid", `${quote(name)} can't be a name: ${rule}.`);
-}
-
-/** Whether a host of a URL is this machine itself (RFC 6761, RFC 5735). */
-function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "[::1]" || /^127(?:\.\d{1,3}){3}$/.test(host);
-}
-
-function quote(text: string): string {
-  return JSON.stringify(text);
+/** Puts the switch's name before what its parser says. */
+function within<T>(name: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    if (!(error instanceof UnderpassError)) throw error;
+    throw new UnderpassError(error.code, `${name}: ${error.message}`, { cause: error });
+  }
 }
 
 function fail(message: string): never {

@@ -1,15 +1,26 @@
 import type { Clock } from "../shared/clock.ts";
+import type { OpenDatagrams } from "../shared/datagrams.ts";
+import type { PipeEnd } from "../shared/pipe.ts";
+import type { Resolve } from "../shared/resolve.ts";
 import type { Dial, Listen } from "../shared/socket.ts";
 
 /** What an agent needs of the runtime it runs on; one file in runtimes/ provides it. */
 export interface Platform {
   readonly dial: Dial;
   readonly listen: Listen;
+  readonly openDatagrams: OpenDatagrams;
+  readonly resolve: Resolve;
   readonly clock: Clock;
   /** Fills with random bytes fit for secrets, and returns what it was given. */
   readonly random: (bytes: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer>;
   /** The text of a file. Rejects when it can't be read. */
   readonly readText: (path: string) => Promise<string>;
+  /** Keeps a secret in a new file that nobody else can read, until `remove`. */
+  readonly keepSecret: (
+    text: string,
+  ) => Promise<{ readonly path: string; readonly remove: () => Promise<void> }>;
+  /** stdin and stdout as the end of a pipe; take it once. */
+  readonly standardPipe: () => PipeEnd;
   /** An address of this machine in its local network; undefined: there is none. */
   readonly lanAddress: () => string | undefined;
 }

@@ -1,7 +1,10 @@
 import { createColors } from "picocolors";
 import { renderUnicodeCompact } from "uqr";
 import type { Clock } from "../shared/clock.ts";
-import type { AgentEvent, ReadyEvent, RequestEvent } from "./events.ts";
+import type { ReadyEvent, RequestEvent, StreamEvent } from "./events.ts";
+import type { EntryEvent, FleetEvent } from "./fleet-event.ts";
+import { reachCommand } from "./reach-command.ts";
+import { clip, duration, ordinal, size, visible } from "./screen-text.ts";
 
 /** The terminal, as far as the screen needs it. */
 export interface Terminal {
@@ -18,12 +21,22 @@ export interface ScreenOptions {
   /** The QR code at the start, without a key. */
   readonly qr: boolean;
   readonly version: string;
-  /** What is exposed, for people. */
-  readonly origin: string;
-  /** The relay's address for people; absent: it is embedded. */
+  /** The relay's address for people; absent: it is embedded, or there is none. */
   readonly relay?: string;
   /** The embedded relay can be reached from other machines. */
   readonly lan?: boolean;
+}
+
+/** What a line about an exchange is made of; lengths in columns, since colours take none. */
+interface ExchangeLine {
+  readonly entry: string | undefined;
+  readonly begin: string;
+  readonly beginColumns: number;
+  /** Cut where it has no room. */
+  readonly middle: string;
+  readonly why: string;
+  readonly whyColumns: number;
+  readonly tail: string;
 }
 
 /** No window is wider; what is behind it is not worth escaping. */
@@ -36,12 +49,13 @@ export class Screen {
   /** The line below all others, without newline; "" where there is none. It is erased for each new line, and put back. */
   #transient = "";
   #cancelTick: () => void = () => {};
-  #ready: ReadyEvent | undefined;
+  /** By entry; of one that is alone under undefined. */
+  readonly #ready = new Map<string | undefined, ReadyEvent>();
   /** Slots whose link is up. */
   readonly #up = new Set<number>();
   #suspect = false;
   #hinted = false;
-  #refusedTold = false;
+  readonly #refusedTold = new Set<string | undefined>();
 
   constructor(options: ScreenOptions) {
     this.#options = options;
@@ -51,11 +65,13 @@ export class Screen {
     this.#line(`  ${bold("Underpass")} ${dim(options.version)}`);
   }
 
-  show(event: AgentEvent): void {
-    if (event.event === "ready") this.#showReady(event);
-    else if (event.event === "request") this.#showRequest(event);
+  show(event: FleetEvent): void {
+    if (event.event === "ready") this.#showReady(event, entryOf(event));
+    else if (event.event === "request") this.#showRequest(event, entryOf(event));
+    else if (event.event === "stream") this.#showStream(event, entryOf(event));
+    else if (event.event === "reload") this.#showReload(event);
     else if (event.event === "link") this.#showLink(event.link, event.state, event.attempt, event.delayMs);
-    else if (event.event === "error") this.#showError(event.message, event.fatal);
+    else if (event.event === "error") this.#showError(event.message, event.fatal, entryOf(event));
   }
 
   /** A line of the log or a warning. */
@@ -64,12 +80,13 @@ export class Screen {
     this.#line(`  ${yellow("!")} ${visible(text)}`);
   }
 
-  /** The origin refuses the Host that visitors use, as dev servers do. Told once. */
-  blockedHost(): void {
+  /** The origin refuses the Host that visitors use, as dev servers do. Told once. `tunnel`: of several, the one it is about. */
+  blockedHost(tunnel?: string): void {
     if (this.#hinted) return;
     this.#hinted = true;
     const { yellow, bold } = this.#colors;
-    this.#line(`  ${yellow("!")} This looks like a dev server that refuses unknown hosts.`);
+    const what = tunnel === undefined ? "This" : `What is behind ${visible(tunnel)}`;
+    this.#line(`  ${yellow("!")} ${what} looks like a dev server that refuses unknown hosts.`);
     this.#line(`    Start again with ${bold("--host-header origin")} and it sees its own address.`);
   }
 
@@ -95,34 +112,57 @@ export class Screen {
     this.#clearTransient();
   }
 
-  #showReady(event: ReadyEvent): void {
+  #showReady(event: ReadyEvent, entry: string | undefined): void {
     const { bold, cyan, dim, green } = this.#colors;
-    const again = this.#ready !== undefined;
-    const moved = this.#ready?.url !== event.url;
-    this.#ready = event;
-    if (again && !moved) {
-      this.#line(`  ${green("●")} ${dim("back under the same address")}`);
+    const before = this.#ready.get(entry);
+    this.#ready.set(entry, event);
+    if (before?.url === event.url) {
+      this.#line(
+        `  ${green("●")} ${dim(`${entry === undefined ? "" : `${visible(entry)} is `}back under the same address`)}`,
+      );
       return;
     }
-    const { relay, lan, origin } = this.#options;
+    if (entry !== undefined) {
+      // One of several: a line each.
+      const to = event.to === undefined ? "" : `  ${dim("to")} ${visible(event.to)}`;
+      this.#line(`  ${green("●")} ${visible(entry).padEnd(12)} ${bold(cyan(visible(event.url)))}${to}`);
+      return;
+    }
     this.#line();
     for (const url of event.urls.length === 0 ? [event.url] : event.urls)
       this.#line(`  ${bold(cyan(visible(url)))}`);
     this.#line();
-    this.#line(`  ${dim("to")}    ${visible(origin)}`);
+    if (event.to !== undefined) this.#line(`  ${dim("to")}    ${visible(event.to)}`);
+    if (event.kind !== "forward") this.#showRelay();
+    if (event.kind === "private") this.#showReach(event);
+    this.#line();
+    if (this.#options.qr && before === undefined) this.#showQr();
+    const keys = event.kind === "http" ? "q  QR code    " : "";
+    this.#line(`  ${dim(`${keys}Ctrl-C  stop`)}`);
+    this.#line();
+  }
+
+  #showRelay(): void {
+    const { dim } = this.#colors;
+    const { relay, lan } = this.#options;
     if (relay !== undefined) {
       this.#line(`  ${dim("over")}  ${visible(relay)}`);
-    } else {
-      this.#line(
-        `  ${dim("over")}  a relay in this process: ${lan === true ? "everybody in this network" : "this machine only"}`,
-      );
-      this.#line(`        ${dim("from outside: put `bun relay.ts` on a public machine, then here")}`);
-      this.#line(`        ${dim("--relay https://YOUR.RELAY --token-file FILE")}`);
+      return;
     }
-    this.#line();
-    if (this.#options.qr && !again) this.#showQr();
-    this.#line(`  ${dim("q  QR code    Ctrl-C  stop")}`);
-    this.#line();
+    this.#line(
+      `  ${dim("over")}  a relay in this process: ${lan === true ? "everybody in this network" : "this machine only"}`,
+    );
+    this.#line(`        ${dim("from outside: put `bun relay.ts` on a public machine, then here")}`);
+    this.#line(`        ${dim("--relay https://YOUR.RELAY --token-file FILE")}`);
+  }
+
+  /** A private tunnel has no address: what reaches it is a command. */
+  #showReach(event: ReadyEvent): void {
+    const { bold, dim } = this.#colors;
+    this.#line(`  ${dim("reach")} ${bold(visible(reachCommand(event, this.#options.relay)))}`);
+    if (event.connect !== undefined) return;
+    const grant = `relay token --sub SOMEBODY --connect ${visible(event.name ?? "")}`;
+    this.#line(`        ${dim(`FILE has a token of \`${grant}\``)}`);
   }
 
   /** What is wrong comes as an error event; here is only when it is tried again. */
@@ -160,32 +200,82 @@ export class Screen {
       this.#cancelTick = clock.at(Math.min(atMs, clock.now() + 1000), () => this.#countdown(attempt, atMs));
   }
 
-  #showError(message: string, fatal: boolean): void {
+  #showError(message: string, fatal: boolean, entry: string | undefined): void {
     const { red } = this.#colors;
-    if (fatal) this.#cancelTick();
-    this.#line(`  ${red(fatal ? "✗" : "●")} ${visible(message)}`);
-    if (fatal) this.close();
+    const ends = fatal && entry === undefined;
+    if (ends) this.#cancelTick();
+    const about = entry === undefined ? "" : `${visible(entry)}: `;
+    this.#line(`  ${red(fatal ? "✗" : "●")} ${about}${visible(message)}`);
+    if (ends) this.close();
   }
 
-  #showRequest(event: RequestEvent): void {
-    const { bold, dim, red } = this.#colors;
-    const time = new Date(this.#options.clock.date()).toTimeString().slice(0, 8);
-    const tail = `${duration(event.ms).padStart(8)} ${size(event.bytesOut).padStart(9)}`;
+  #showRequest(event: RequestEvent, entry: string | undefined): void {
+    const { bold, red } = this.#colors;
     const method = visible(event.method).padEnd(7);
-    const room =
-      this.#options.terminal.columns - 1 - (2 + 8 + 2 + 3 + 2 + method.length + 1 + 1 + tail.length);
-    const path = visible(event.path.slice(0, maxPathColumns));
-    // Below 12 columns a path says nothing: then the line is longer than the window, and wraps.
     const why = event.code === undefined || event.code === "no-error" ? "" : ` ${event.code}`;
-    const width = Math.max(room, 12 + why.length);
-    const shown = clip(path, width - why.length);
     const status = event.status === 0 ? "---" : String(event.status);
-    if (event.code === "origin-refused" && !this.#refusedTold) {
-      this.#refusedTold = true;
-      this.note(`Nothing listens at ${this.#options.origin}. Visitors get 502 until something does.`);
-    }
+    if (event.code === "origin-refused") this.#explainRefused(entry, "get 502");
+    this.#exchange({
+      entry,
+      begin: `${this.#paint(event.status)(status)}  ${bold(method)} `,
+      beginColumns: 3 + 2 + method.length + 1,
+      middle: visible(event.path.slice(0, maxPathColumns)),
+      why: red(why),
+      whyColumns: why.length,
+      tail: `${duration(event.ms).padStart(8)} ${size(event.bytesOut).padStart(9)}`,
+    });
+  }
+
+  #showStream(event: StreamEvent, entry: string | undefined): void {
+    const { bold, green, red } = this.#colors;
+    const { kind, target = "", bytesIn, bytesOut, end, code } = event;
+    const why = code === undefined ? "" : ` ${code}`;
+    if (code === "origin-refused" && target === "") this.#explainRefused(entry, "are cut off");
+    const begin = kind.padEnd(7);
+    this.#exchange({
+      entry,
+      begin: `${end === "closed" ? green("end") : red("cut")}  ${bold(begin)} `,
+      beginColumns: 3 + 2 + begin.length + 1,
+      middle: visible(target.slice(0, maxPathColumns)),
+      why: red(why),
+      whyColumns: why.length,
+      tail: `in ${size(bytesIn).padStart(7)}  out ${size(bytesOut).padStart(7)}`,
+    });
+  }
+
+  /** One line of what has been carried, as wide as the window. */
+  #exchange(line: ExchangeLine): void {
+    const { dim } = this.#colors;
+    const { entry, begin, beginColumns, middle, why, whyColumns, tail } = line;
+    const time = new Date(this.#options.clock.date()).toTimeString().slice(0, 8);
+    const before = entry === undefined ? "" : `${visible(entry)} `;
+    const room = this.#options.terminal.columns - 1 - (2 + 8 + 2 + beginColumns + 1 + tail.length);
+    // Below 12 columns a path says nothing: then the line is longer than the window, and wraps.
+    const width = Math.max(room, 12 + whyColumns + before.length) - before.length;
+    const shown = clip(middle, width - whyColumns);
+    const gap = " ".repeat(width - shown.length - whyColumns);
+    this.#line(`  ${dim(time)}  ${begin}${dim(before)}${shown}${why}${gap} ${dim(tail)}`);
+  }
+
+  #explainRefused(entry: string | undefined, whatVisitorsGet: string): void {
+    const to = this.#ready.get(entry)?.to;
+    if (to === undefined || this.#refusedTold.has(entry)) return;
+    this.#refusedTold.add(entry);
+    this.note(`Nothing listens at ${to}. Visitors ${whatVisitorsGet} until something does.`);
+  }
+
+  #showReload({ added, removed, changed }: Extract<FleetEvent, { event: "reload" }>): void {
+    const { dim } = this.#colors;
+    const parts = [
+      ["added", added],
+      ["changed", changed],
+      ["removed", removed],
+    ] as const;
+    const told = parts.flatMap(([what, keys]) =>
+      keys.length === 0 ? [] : `${what} ${keys.map(visible).join(", ")}`,
+    );
     this.#line(
-      `  ${dim(time)}  ${this.#paint(event.status)(status)}  ${bold(method)} ${shown}${red(why)}${" ".repeat(width - shown.length - why.length)} ${dim(tail)}`,
+      `  ${dim(`the file was read again: ${told.length === 0 ? "nothing changed" : told.join("; ")}`)}`,
     );
   }
 
@@ -198,8 +288,8 @@ export class Screen {
   }
 
   #showQr(): void {
-    const url = this.#ready?.url;
-    if (url === undefined) return;
+    const { kind, url } = this.#ready.get(undefined) ?? {};
+    if (url === undefined || kind !== "http") return;
     const rows = renderUnicodeCompact(url, { border: 2 }).split("\n");
     if (rows.some((row) => row.length + 2 > this.#options.terminal.columns)) {
       this.note("The window is too narrow for the QR code.");
@@ -228,41 +318,7 @@ export class Screen {
   }
 }
 
-/** What is shown of text from outside: printable ASCII as it is, all else escaped, so that no visitor speaks to the terminal. */
-export function visible(text: string): string {
-  return text.replace(/[^\x20-\x7e]/gu, (character) => {
-    const point = character.codePointAt(0) ?? 0;
-    return point < 0x100 ? `\\x${point.toString(16).padStart(2, "0")}` : `\\u{${point.toString(16)}}`;
-  });
-}
-
-/** The beginning that fits in `room` columns, with a mark where something was cut. */
-function clip(text: string, room: number): string {
-  return text.length <= room ? text : `${text.slice(0, Math.max(room - 1, 0))}…`;
-}
-
-function duration(ms: number): string {
-  if (ms < 10) return `${ms.toFixed(1)} ms`;
-  if (ms < 1_000) return `${Math.round(ms)} ms`;
-  if (ms < 60_000) return `${(ms / 1_000).toFixed(1)} s`;
-  const minutes = Math.floor(ms / 60_000);
-  return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60}`;
-}
-
-function size(bytes: number): string {
-  if (bytes < 1_000) return `${bytes} B`;
-  const units = ["KB", "MB", "GB", "TB"];
-  let value = bytes / 1_000;
-  let unit = 0;
-  while (value >= 999.5 && unit < units.length - 1) {
-    value /= 1_000;
-    unit++;
-  }
-  return `${value < 10 ? value.toFixed(1) : Math.round(value)} ${units[unit] ?? ""}`;
-}
-
-function ordinal(n: number): string {
-  const tens = n % 100;
-  const suffix = tens >= 11 && tens <= 13 ? "th" : (["th", "st", "nd", "rd"][n % 10] ?? "th");
-  return `${n}${suffix}`;
+/** Of one agent among several. */
+function entryOf(event: EntryEvent): string | undefined {
+  return event.entry;
 }

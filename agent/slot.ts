@@ -1,18 +1,22 @@
 import type { Clock } from "../shared/clock.ts";
 import { type Code, codes, UnderpassError } from "../shared/errors.ts";
 import type { Hello, Welcome } from "../shared/handshake.ts";
+import type { SessionKind } from "../shared/kind.ts";
 import { limits } from "../shared/mux/limits.ts";
 import type { Memory } from "../shared/mux/memory.ts";
 import type { GoawayKind } from "../shared/mux/session-handler.ts";
 import type { Stream, StreamHandler } from "../shared/mux/stream.ts";
 import type { Backoff } from "./backoff.ts";
-import { type Greeted, Greeting, type OpenLink } from "./greeting.ts";
+import { type Greeted, Greeting, type LinkLost, type OpenLink } from "./greeting.ts";
 import { HeldSession, type HeldSessionOwner } from "./held-session.ts";
 import { RelayRefusal } from "./relay-refusal.ts";
 
 export interface SlotOptions {
   /** From 0. */
   readonly index: number;
+  readonly kind: SessionKind;
+  /** Of HELLO. */
+  readonly features: readonly string[];
   readonly instance: string;
   readonly join: boolean;
   readonly version: string;
@@ -20,6 +24,7 @@ export interface SlotOptions {
   readonly memory: Memory;
   readonly backoff: Pick<Backoff, "next" | "succeeded">;
   readonly openLink: OpenLink;
+  readonly linkLost?: LinkLost;
   /** Whether there is no use in another dial. */
   readonly isFinal: (error: UnderpassError) => boolean;
   /** The relay suspects the link of this slot of the same agent. */
@@ -81,9 +86,9 @@ export class Slot implements HeldSessionOwner {
   /** Dials now, for a fresh session. */
   start(): void {
     if (this.#stopped) return;
-    const { clock, openLink } = this.#options;
+    const { clock, openLink, linkLost } = this.#options;
     const hello = () => this.hello({ received: 0 }, this.nextAttempt());
-    const greeting = new Greeting({ clock, openLink, hello }, (result) => {
+    const greeting = new Greeting({ clock, openLink, linkLost, hello }, (result) => {
       if (result instanceof UnderpassError) this.#failed(result);
       else this.#begin(result);
     });
@@ -116,11 +121,11 @@ export class Slot implements HeldSessionOwner {
   }
 
   hello(more: Pick<Hello, "received" | "resume">, attempt: number): Hello {
-    const { instance, index, version, join } = this.#options;
+    const { instance, index, version, join, kind, features } = this.#options;
     return {
       version: 1,
-      features: [],
-      kind: "http",
+      features: [...features],
+      kind,
       instance,
       slot: index,
       attempt,

@@ -2,10 +2,10 @@ import { LimitedBytesTransformStream, toText } from "@std/streams";
 import { Hono } from "hono";
 import * as v from "valibot";
 import { type Code, codes, UnderpassError } from "../shared/errors.ts";
-import { kinds } from "../shared/kind.ts";
+import { type Kind, kinds } from "../shared/kind.ts";
 import type { AnswerContext } from "./answer-context.ts";
 import { answer } from "./answers.ts";
-import type { Claims } from "./auth/claims.ts";
+import { allowsKind, type Claims, ownerOf } from "./auth/claims.ts";
 import type { Tokens } from "./auth/tokens.ts";
 import { grantName, type NameRegister } from "./grant.ts";
 import type { Metrics } from "./metrics.ts";
@@ -15,6 +15,8 @@ import { landingPage } from "./pages.ts";
 export interface ControlDeps {
   readonly tokens: Tokens;
   readonly names: NameRegister<string> | NameRegister<Promise<string>>;
+  /** Public ports of tcp and udp tunnels; absent: this relay gives none. */
+  readonly ports?: PortRegister | undefined;
   readonly metrics: Metrics;
   readonly state: () => "starting" | "ready" | "draining";
   /** Milliseconds that only rise, as `Names` counts; and milliseconds since 1970, for tokens. */
@@ -28,6 +30,13 @@ export interface ControlDeps {
   readonly beforeMetrics?: () => void;
 }
 
+/** Who gives public ports away. Both throw, or reject with, the refusal. */
+export interface PortRegister {
+  /** The name under which this owner has the port already. */
+  nameAt(kind: Kind, port: number, owner: string): string | undefined;
+  reserve(name: string, owner: string, kind: Kind, asked: number | undefined): Promise<number>;
+}
+
 /** Passed beside each request: `app.fetch(request, { remote })`. `address:port` of who asks, "" when not known. */
 export interface ControlEnv {
   Bindings: { readonly remote: string };
@@ -35,7 +44,11 @@ export interface ControlEnv {
 
 const maxBodyBytes = 4_096;
 const problem = "application/problem+json";
-const nameRequest = v.object({ kind: v.picklist(kinds), name: v.optional(v.string()) });
+const nameRequest = v.object({
+  kind: v.picklist(kinds),
+  name: v.optional(v.string()),
+  port: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535))),
+});
 
 /** The relay's own host: health, metrics, names for agents, a page for people. Everything else there is 404. */
 export function controlPlane(deps: ControlDeps): Hono<ControlEnv> {
@@ -76,9 +89,18 @@ export function controlPlane(deps: ControlDeps): Hono<ControlEnv> {
       );
     }
     if (deps.state() === "draining") throw new UnderpassError("going-away");
+    const { kind, port: asked } = wanted.output;
+    const owner = ownerOf(claims);
+    const hasPort = kind === "tcp" || kind === "udp";
+    if (hasPort && deps.ports === undefined && allowsKind(claims, kind))
+      throw new UnderpassError("kind-unavailable");
+    // Who asks for a port that is his means the tunnel that has it, also where an older agent has not gone yet.
+    const known = hasPort && asked !== undefined ? deps.ports?.nameAt(kind, asked, owner) : undefined;
     const register: NameRegister<string | Promise<string>> = deps.names;
-    const name = await grantName(register, claims, wanted.output, deps.now());
-    return c.json({ name }, 201, { "Cache-Control": "no-store" });
+    const grant = { kind, name: wanted.output.name ?? known };
+    const name = await grantName(register, claims, grant, deps.now());
+    const port = hasPort ? await deps.ports?.reserve(name, owner, kind, asked) : undefined;
+    return c.json({ name, ...(port !== undefined && { port }) }, 201, { "Cache-Control": "no-store" });
   });
 
   app.notFound((c) => refuse("not-found", contextOf(c.req.raw)));

@@ -1,16 +1,17 @@
 import { Command, CommanderError } from "commander";
+import { parsePattern } from "../shared/egress/pattern.ts";
 import { UnderpassError } from "../shared/errors.ts";
 import { kinds } from "../shared/kind.ts";
 import { parseListenAddress } from "../shared/listen-address.ts";
 import { parseDuration, parseSize } from "../shared/units.ts";
-import type { RelayCommand, RelayOptions, SecretSource, TokenOptions } from "./options.ts";
+import type { PortRange, RelayCommand, RelayOptions, SecretSource, TokenOptions } from "./options.ts";
 import { checkedDomain, checkedPublicUrl, checkedRouting, defaultDomain } from "./public-address.ts";
 import { serveExamples, serveSwitches, tokenExamples, tokenSwitches, variableOf } from "./switches.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Of the contract, but of a later version. Silence would be worse: someone relies on them. */
-const laterSwitches = ["--tcp-ports", "--udp-ports", "--tls-listen", "--jwks", "--issuer", "--audience"];
+const laterSwitches = ["--jwks", "--issuer", "--audience"];
 /** Below this the relay can't carry one stream each way at full credit for a handful of visitors. */
 const minMemoryBytes = 16 * 2 ** 20;
 
@@ -71,7 +72,8 @@ interface Values {
   /** UNDERPASS_SECRET: the one variable without a switch. */
   readonly secretText: string | undefined;
   text(name: string): string | undefined;
-  list(name: string): string[] | undefined;
+  /** `divider`: what stands between two of them in the variable. */
+  list(name: string, divider?: RegExp): string[] | undefined;
   flag(name: string): boolean;
 }
 
@@ -90,12 +92,12 @@ function valuesOf(command: Command, env: Environment): Values {
     const value = find(name);
     return typeof value === "string" ? value : undefined;
   };
-  const list = (name: string) => {
+  const list = (name: string, divider = /,/) => {
     const value = find(name);
     return Array.isArray(value)
       ? value.map(String)
       : text(name)
-          ?.split(",")
+          ?.split(divider)
           .map((part) => part.trim());
   };
   const flag = (name: string) => {
@@ -131,6 +133,7 @@ function serveShape(values: Values): RelayOptions {
     domains: [...new Set((values.list("--domain") ?? [defaultDomain(publicUrl)]).map(checkedDomain))],
     ...(publicUrl !== undefined && { publicUrl: checkedPublicUrl(publicUrl) }),
     ...tlsShape(values),
+    ...portsShape(values),
     routing: checkedRouting(values.text("--routing") ?? "both"),
     dataAsked: values.text("--data") !== undefined,
     nameTtlMs: within("--name-ttl", () => parseDuration(values.text("--name-ttl") ?? "24h")),
@@ -150,12 +153,37 @@ function tlsShape(values: Values): Pick<RelayOptions, "tls"> {
   return cert === undefined || key === undefined ? {} : { tls: { cert, key } };
 }
 
+/** Of the variable's commas, those between two ports do not divide: `*.example:80,443,10.0.0.0/8:22` is two. */
+function patterns(values: Values): string[] | undefined {
+  const found = values.list("--egress", /,(?=[^,]*:)/);
+  for (const text of found ?? []) within("--egress", () => parsePattern(text));
+  return found;
+}
+
+function portsShape(values: Values): Pick<RelayOptions, "tcpPorts" | "udpPorts" | "tlsListen"> {
+  const [tcp, udp, tls] = ["--tcp-ports", "--udp-ports", "--tls-listen"].map((name) => values.text(name));
+  return {
+    ...(tcp !== undefined && { tcpPorts: portRange("--tcp-ports", tcp) }),
+    ...(udp !== undefined && { udpPorts: portRange("--udp-ports", udp) }),
+    ...(tls !== undefined && { tlsListen: within("--tls-listen", () => parseListenAddress(tls)) }),
+  };
+}
+
+function portRange(name: string, text: string): PortRange {
+  const [, from = "", to = from] = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(text) ?? [];
+  const [low, high] = [Number(from), Number(to)];
+  if (from === "" || low < 1 || high > 65_535 || low > high) {
+    throw new UnderpassError("usage", `${name}: '${text}' is not LOW-HIGH. Write it like 20000-20999.`);
+  }
+  return { low, high };
+}
+
 function tokenShape(values: Values): TokenOptions {
   const subject = values.text("--sub");
   if (subject === undefined) throw new UnderpassError("usage", "--sub is needed: who is the token for?");
   const ttlMs = within("--ttl", () => parseDuration(values.text("--ttl") ?? "30d"));
   if (ttlMs < 1000) throw new UnderpassError("usage", "--ttl: the least is 1s.");
-  const [names, connect, egress] = [values.list("--name"), values.list("--connect"), values.list("--egress")];
+  const [names, connect, egress] = [values.list("--name"), values.list("--connect"), patterns(values)];
   const asked = values.list("--kind")?.map((text) => {
     const kind = kinds.find((known) => known === text);
     if (kind === undefined)

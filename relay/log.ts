@@ -1,3 +1,6 @@
+import type { Code } from "../shared/errors.ts";
+import type { SessionKind } from "../shared/kind.ts";
+
 /** What the relay tells its operator. Request lines hold no query and no fields: secrets live there. */
 export type RelayEvent =
   | { readonly event: "listening"; readonly url: string }
@@ -17,6 +20,16 @@ export type RelayEvent =
       readonly ms: number;
       readonly bytesIn: number;
       readonly bytesOut: number;
+    }
+  | {
+      /** A visitor of another kind than http has left, or was cut off (`code`). */
+      readonly event: "stream";
+      readonly name: string;
+      readonly kind: SessionKind;
+      readonly ms: number;
+      readonly bytesIn: number;
+      readonly bytesOut: number;
+      readonly code?: Code;
     }
   | { readonly event: "fault"; readonly message: string };
 

@@ -81,8 +81,9 @@ export class Names {
     if (this.#store.get(name)?.place === "here") return;
     this.#store.update(name, (row) => {
       if (row === undefined || row.place === "here") return row;
-      const { owner, kind } = row;
-      return { owner, kind, place: "here", bye: false, lapsesAtMs: Number.POSITIVE_INFINITY };
+      const { owner, kind, port } = row;
+      const at = port === undefined ? {} : { port };
+      return { owner, kind, ...at, place: "here", bye: false, lapsesAtMs: Number.POSITIVE_INFINITY };
     });
   }
 
@@ -109,6 +110,37 @@ export class Names {
     this.#store.update(name, (row) =>
       row?.place === "here" ? { ...row, place, leftAtMs: nowMs, bye, lapsesAtMs } : row,
     );
+  }
+
+  /** The public port that is the name's, as long as the name is its owner's. */
+  portOf(name: string, kind: Kind): number | undefined {
+    const row = this.#store.get(name);
+    return row?.kind === kind ? row.port : undefined;
+  }
+
+  /** The name of this owner that has the public port; false: it is somebody else's. Undefined: nobody's. */
+  portHolder(kind: Kind, port: number, owner: string, nowMs: number): string | false | undefined {
+    const name = this.#store.holder(kind, port);
+    const row = name === undefined ? undefined : this.#store.get(name);
+    if (name === undefined || row === undefined || hasLapsed(row, nowMs)) return undefined;
+    return row.owner === owner && name;
+  }
+
+  /**
+   * Gives a claimed name the public port. A port of a name that has lapsed, or of the same owner's without an agent, is
+   * taken from it. false: the port is in use by another name, or the store can't write.
+   */
+  givePort(name: string, kind: Kind, port: number, nowMs: number): boolean {
+    const holder = this.#store.holder(kind, port);
+    if (holder === name) return true;
+    if (holder !== undefined) {
+      const row = this.#store.get(holder);
+      const owner = this.#store.get(name)?.owner;
+      if (row !== undefined && !hasLapsed(row, nowMs) && (row.owner !== owner || row.place !== "away")) return false;
+      this.#store.update(holder, (found) => (found?.port === port ? withoutPort(found) : found));
+    }
+    const kept = this.#store.update(name, (row) => (row?.kind === kind ? { ...row, port } : row));
+    return kept?.port === port && kept.kind === kind;
   }
 
   /** Undefined for a name that nobody claimed, or that was recycled. */
@@ -156,7 +188,9 @@ export class Names {
     }
     if (known.owner !== owner) throw new UnderpassError("name-taken");
     const lapsesAtMs = Math.max(known.lapsesAtMs, this.#lapse(known.leftAtMs, nowMs));
-    return { ...known, kind, lapsesAtMs };
+    // A public port belongs to a name of its own kind.
+    const { port, ...rest } = known;
+    return { ...rest, kind, lapsesAtMs, ...(port !== undefined && kind === known.kind && { port }) };
   }
 
   #lapse(leftAtMs: number | undefined, nowMs: number): number {
@@ -180,4 +214,8 @@ export class Names {
 
 function hasLapsed({ place, lapsesAtMs }: NameRow, nowMs: number): boolean {
   return place !== "here" && lapsesAtMs <= nowMs;
+}
+
+function withoutPort({ port: _, ...row }: NameRow): NameRow {
+  return row;
 }

@@ -1,6 +1,12 @@
 import type { Kind } from "../shared/kind.ts";
 import type { ListenAddress } from "../shared/listen-address.ts";
 
+/** Both ends included. */
+export interface PortRange {
+  readonly low: number;
+  readonly high: number;
+}
+
 /** Where the HS256 key comes from; the first that is given counts: text, file, one made in `data`. */
 export interface SecretSource {
   /** UNDERPASS_SECRET; never a switch, because argv can be read by others. */
@@ -19,6 +25,11 @@ export interface RelayOptions extends SecretSource {
   /** An origin (`https://relay.example`), without a slash at its end. */
   readonly publicUrl?: string;
   readonly routing: "host" | "path" | "both";
+  /** Public ports that tcp and udp tunnels may have; absent: there are no such tunnels here. */
+  readonly tcpPorts?: PortRange;
+  readonly udpPorts?: PortRange;
+  /** Where visitors of tls tunnels arrive; absent: there are none. */
+  readonly tlsListen?: ListenAddress;
   readonly nameTtlMs: number;
   /** `data` was asked for: what belongs there must be kept there. */
   readonly dataAsked: boolean;

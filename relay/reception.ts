@@ -3,43 +3,39 @@ import type { Clock } from "../shared/clock.ts";
 import { Driver } from "../shared/driver.ts";
 import { type Code, codes, UnderpassError } from "../shared/errors.ts";
 import { type Hello, readHello, writeGoaway, writeWelcome } from "../shared/handshake.ts";
+import { egressFeature, type SessionKind } from "../shared/kind.ts";
 import type { Link } from "../shared/link.ts";
 import { limits } from "../shared/mux/limits.ts";
 import type { Memory } from "../shared/mux/memory.ts";
 import { Session } from "../shared/mux/session.ts";
+import type { Stream, StreamHandler } from "../shared/mux/stream.ts";
 import { isProof } from "../shared/proof.ts";
+import { type Admission, type AdmissionDeps, checkRight } from "./admission.ts";
 import type { AgentSession } from "./agent-session.ts";
 import { type Claims, ownerOf } from "./auth/claims.ts";
 import type { Tokens } from "./auth/tokens.ts";
-import { grantName } from "./grant.ts";
+import type { Callers } from "./callers.ts";
+import type { DialPlace } from "./dial.ts";
 import type { RelayLog } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
-import type { Names } from "./names.ts";
-import type { Tunnels } from "./tunnels.ts";
+import { isCalling, type SessionHome } from "./session-home.ts";
 
-export interface ReceptionDeps {
+export interface ReceptionDeps extends AdmissionDeps {
   readonly clock: Clock;
   readonly tokens: Tokens;
-  readonly names: Names;
-  readonly tunnels: Tunnels;
+  readonly callers: Callers;
+  /** Takes the streams that an agent opens. */
+  readonly calls: (agent: AgentSession, stream: Stream, fields: Uint8Array) => StreamHandler;
   readonly metrics: Metrics;
   readonly memory: Memory;
   readonly log: RelayLog;
   readonly random: (bytes: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer>;
   /** The public addresses of a tunnel. */
-  readonly urlsOf: (name: string) => string[];
+  readonly urlsOf: (name: string, kind: SessionKind) => string[];
   /** How long a session waits for another link. */
   readonly resumeWindowMs: number;
   /** No new agents: the relay is stopping. */
   readonly draining: () => boolean;
-}
-
-/** An agent that may have a link for a name, before the link is there. */
-export interface Admission {
-  readonly name: string;
-  readonly claims: Claims;
-  /** The id of the session to resume, from the dial's path. */
-  readonly session?: string | undefined;
 }
 
 /** What became of a link that has said HELLO. */
@@ -83,19 +79,19 @@ export class Reception {
   }
 
   /** Checks a dial before the link is opened. Rejects with the refusal; nothing is kept of one. */
-  async admit(name: string, token: string | undefined, session?: string): Promise<Admission> {
+  async admit({ name, kind, session }: DialPlace, token: string | undefined): Promise<Admission> {
     const { deps } = this;
     // A session that is finishing its streams here can be resumed nowhere else.
-    const held = session !== undefined && deps.tunnels.session(session) !== undefined;
+    const held = session !== undefined && this.held(session) !== undefined;
     if (deps.draining() && !held) throw new UnderpassError("going-away");
     if (token === undefined)
       throw new UnderpassError("unauthorized", "A token is needed: Authorization: Bearer JWT.");
     if (this.pending >= receptionLimits.maxPending || this.linkCount >= receptionLimits.maxLinks)
       throw new UnderpassError("too-many-links");
     const claims = await deps.tokens.verify(token, deps.clock.date());
-    if (deps.tunnels.hasOther(name, ownerOf(claims))) throw new UnderpassError("name-taken");
-    grantName(deps.names, claims, { kind: "http", name }, deps.clock.now());
-    return { name, claims, session };
+    checkRight(deps, claims, { name, kind }, deps.clock.now());
+    if (kind === "tcp" || kind === "udp") await deps.ports?.open(name, ownerOf(claims), kind);
+    return { name, kind, claims, session };
   }
 
   /** Waits for HELLO on an open link, welcomes the agent, and drives the session. */
@@ -143,8 +139,8 @@ export class Reception {
   /** Resumes a session, or begins one. Returns why not. */
   private answer(link: Link, admission: Admission, hello: Hello, arrival: Arrival): Code | undefined {
     const { resume } = hello;
-    if (resume?.session !== admission.session) return "protocol-error";
-    const held = resume && this.deps.tunnels.session(resume.session);
+    if (resume?.session !== admission.session || hello.kind !== admission.kind) return "protocol-error";
+    const held = resume && this.held(resume.session);
     if (held !== undefined) return this.resume(held, link, admission, hello, arrival);
     if (resume?.only === true) return "session-gone";
     return this.begin(link, admission, hello, arrival);
@@ -154,15 +150,16 @@ export class Reception {
   private resume(
     agent: AgentSession,
     link: Link,
-    { name, claims }: Admission,
+    { name, kind, claims }: Admission,
     { instance, slot, attempt, received, resume }: Hello,
     { gone, tripMs }: Arrival,
   ): Code | undefined {
-    const { log, urlsOf, tunnels, resumeWindowMs } = this.deps;
+    const { log, urlsOf, resumeWindowMs } = this.deps;
     const { driver, id, secret } = agent;
     const { ledger } = driver.session;
     const isSame =
       agent.name === name &&
+      agent.kind === kind &&
       agent.owner === ownerOf(claims) &&
       agent.instance === instance &&
       agent.slot === slot &&
@@ -180,41 +177,42 @@ export class Reception {
         ...given,
         session: id,
         generation: agent.generation,
-        urls: urlsOf(name),
+        urls: urlsOf(name, kind),
         resumeWindowMs,
       }),
     );
     driver.link(link, gone, { peerReceived, told: ledger.received, tripMs });
+    agent.claims = claims;
     this.expireWith(claims, agent);
     this.tellDoubts(agent);
-    tunnels.changed(agent);
+    this.home(kind).changed(agent);
     log.write({ event: "agent", name, state: "resumed", subject: claims.subject });
     return undefined;
   }
 
   private begin(
     link: Link,
-    { name, claims }: Admission,
+    { name, kind, claims }: Admission,
     hello: Hello,
     { gone, tripMs }: Arrival,
   ): Code | undefined {
     const { deps } = this;
     const { clock, tunnels, metrics, random, resumeWindowMs } = deps;
     const { instance, slot, attempt, join } = hello;
+    const home = this.home(kind);
     const nowMs = clock.now();
     // What would have resumed a session of a relay that is leaving must not begin one here.
     if (deps.draining()) return "going-away";
     try {
       // Between the dial and the HELLO the name may have become somebody else's.
-      grantName(deps.names, claims, { kind: hello.kind, name }, nowMs);
+      checkRight(deps, claims, { name, kind }, nowMs);
     } catch (error) {
       return error instanceof UnderpassError ? error.code : "internal-error";
     }
     const owner = ownerOf(claims);
-    // Whatever has become of the name's record: who has sessions here has the name.
-    if (tunnels.hasOther(name, owner)) return "name-taken";
-    if (tunnels.isSuperseded(name, instance, nowMs) || attempt <= tunnels.lastAttempt(name, hello))
-      return "superseded";
+    const place = { name, owner, kind, instance, slot };
+    if (home.isSuperseded(name, instance, nowMs) || attempt <= home.lastAttempt(place)) return "superseded";
+    if (join === true && !isCalling(kind) && tunnels.hasOtherKind(name, kind)) return "kind-forbidden";
     const session = new Session(
       {
         side: "relay",
@@ -231,22 +229,21 @@ export class Reception {
       session,
       clock,
       {
-        // Nothing that an agent may open is served yet: the kinds that need it come with their own ingress.
-        opened: () => undefined,
+        opened: (stream, fields) => deps.calls(agent, stream, fields),
         goaway: (kind, _code, graceMs) => {
           if (kind !== "bye") return;
-          tunnels.saidBye(agent, clock.now());
+          home.saidBye(agent, clock.now());
           const { maxByeGraceMs, byeMarginMs } = receptionLimits;
           this.endWithin(agent, Math.min(graceMs, maxByeGraceMs) + byeMarginMs, "goodbye");
         },
         linkState: (state) => {
           // Nobody comes back for a session that has said goodbye and is at rest.
           if (state === "lost" && agent.saidBye && session.resting) session.lost("goodbye");
-          tunnels.changed(agent);
+          home.changed(agent);
           if (state === "suspect") this.tellDoubt(agent);
         },
         doubted() {},
-        progress: () => tunnels.changed(agent),
+        progress: () => home.changed(agent),
         over: (code) => this.over(agent, code),
       },
       { pingsWhenIdle: false, resumeWindowMs },
@@ -254,15 +251,17 @@ export class Reception {
     const id = base64url(random(new Uint8Array(16)));
     const secret = base64url(random(new Uint8Array(32)));
     const agent: AgentSession = {
-      ...{ id, secret, name, owner, driver, instance, slot, attempt },
+      ...{ ...place, id, secret, driver, attempt, claims },
+      offersEgress: hello.features.includes(egressFeature),
       ...{ generation: 0, leaving: false, saidBye: false, graceUntilMs: Number.POSITIVE_INFINITY },
     };
-    const { superseded, replaced } = tunnels.add(agent, { join: join === true, nowMs });
+    const { superseded, replaced } = home.add(agent, { join: join === true, nowMs });
     const counts = { resumed: false, first: 1, received: 0 };
     link.send(
       writeWelcome({
         ...{ ...counts, ...given, session: id, secret },
-        ...{ generation: agent.generation, urls: deps.urlsOf(name), resumeWindowMs },
+        features: agent.offersEgress ? [egressFeature] : [],
+        ...{ generation: agent.generation, urls: deps.urlsOf(name, kind), resumeWindowMs },
       }),
     );
     metrics.sessions++;
@@ -273,8 +272,16 @@ export class Reception {
     this.expireWith(claims, agent);
     driver.link(link, gone);
     this.tellDoubts(agent);
-    tunnels.changed(agent);
+    home.changed(agent);
     return undefined;
+  }
+
+  private held(session: string): AgentSession | undefined {
+    return this.deps.tunnels.session(session) ?? this.deps.callers.session(session);
+  }
+
+  private home(kind: SessionKind): SessionHome {
+    return isCalling(kind) ? this.deps.callers : this.deps.tunnels;
   }
 
   private over(agent: AgentSession, code: Code): void {
@@ -282,31 +289,30 @@ export class Reception {
     agent.cancelExpiry?.();
     agent.cancelGrace?.();
     metrics.sessions--;
-    tunnels.remove(agent, clock.now());
+    this.home(agent.kind).remove(agent, clock.now());
     metrics.tunnels = tunnels.size;
     log.write({ event: "agent", name: agent.name, state: "gone", code });
   }
 
   /** Only the agent can dial: it is told over another of its sessions. */
-  private tellDoubt({ name, instance, slot }: AgentSession): void {
-    for (const { driver } of this.deps.tunnels.siblings(name, instance))
-      if (driver.isUp) driver.session.doubt(slot);
+  private tellDoubt(agent: AgentSession): void {
+    for (const { driver } of this.home(agent.kind).siblings(agent))
+      if (driver.isUp) driver.session.doubt(agent.slot);
   }
 
   /** A session has a link: its siblings may have lost theirs without the agent's knowing. */
-  private tellDoubts({ name, instance, driver }: AgentSession): void {
-    for (const sibling of this.deps.tunnels.siblings(name, instance))
-      if (!sibling.driver.isUp) driver.session.doubt(sibling.slot);
+  private tellDoubts(agent: AgentSession): void {
+    for (const sibling of this.home(agent.kind).siblings(agent))
+      if (!sibling.driver.isUp) agent.driver.session.doubt(sibling.slot);
   }
 
   /** No new streams; those that are open have their grace, on this link or another. */
   private retire(agent: AgentSession, code: Code): void {
-    const { tunnels } = this.deps;
     const { retireGraceMs } = receptionLimits;
     agent.leaving = true;
     agent.driver.goaway("drain", code, retireGraceMs);
     this.endWithin(agent, retireGraceMs, code);
-    tunnels.changed(agent);
+    this.home(agent.kind).changed(agent);
   }
 
   /** It ends in `graceMs`, unless it does before. */

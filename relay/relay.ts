@@ -1,10 +1,21 @@
 import type { Clock } from "../shared/clock.ts";
+import type { OpenDatagrams } from "../shared/datagrams.ts";
+import { EgressDoor } from "../shared/egress/door.ts";
+import { Hold } from "../shared/hold.ts";
+import type { SessionKind } from "../shared/kind.ts";
 import { Memory } from "../shared/mux/memory.ts";
+import type { Resolve } from "../shared/resolve.ts";
 import { watchSleep } from "../shared/sleep.ts";
-import type { Listen, Listener } from "../shared/socket.ts";
+import type { Dial, Listen, Listener } from "../shared/socket.ts";
+import type { AgentSession } from "./agent-session.ts";
 import { controlPlane } from "./app.ts";
 import { Tokens } from "./auth/tokens.ts";
-import { Hold } from "./hold.ts";
+import { Callers } from "./callers.ts";
+import { EgressGrants } from "./egress-grants.ts";
+import type { PortRange } from "./endpoints.ts";
+import { EventLinks } from "./event-links.ts";
+import { BytesIngress } from "./ingress/bytes.ts";
+import { Calls } from "./ingress/calls.ts";
 import { HttpIngress } from "./ingress/http.ts";
 import { OwnHost } from "./ingress/own-host.ts";
 import type { RelayLog } from "./log.ts";
@@ -13,6 +24,7 @@ import { Names } from "./names.ts";
 import { Reception } from "./reception.ts";
 import { Router, type Routing } from "./router.ts";
 import type { NameStore } from "./store.ts";
+import { Suspended } from "./suspended.ts";
 import { tunnelUrls } from "./tunnel-urls.ts";
 import { Tunnels } from "./tunnels.ts";
 
@@ -35,6 +47,16 @@ export interface RelayConfig {
   /** How long a session waits for its agent's next link; 60 s where absent. */
   readonly resumeWindowMs?: number;
   readonly log?: RelayLog;
+  /** Public ports for tcp and udp tunnels; absent: this relay offers none. */
+  readonly tcpPorts?: PortRange | undefined;
+  readonly udpPorts?: PortRange | undefined;
+  /** Where tls tunnels are reached by the name that their visitors ask for (SNI). */
+  readonly tlsListen?: { readonly host: string; readonly port: number } | undefined;
+  /** The runtime's UDP sockets, for udp tunnels and egress. */
+  readonly openDatagrams: OpenDatagrams;
+  /** For egress, which no token grants by itself. */
+  readonly dial: Dial;
+  readonly resolve: Resolve;
   /** PEM texts: https and wss without a proxy. */
   readonly tls?: { readonly cert: string; readonly key: string } | undefined;
 }
@@ -43,6 +65,8 @@ export interface RunningRelay {
   readonly port: number;
   /** Its own address, without a slash at the end. */
   readonly url: string;
+  /** Where tls tunnels are reached. */
+  readonly tlsPort?: number;
   /**
    * No new visitors or agents; what is open gets so long to finish, and idle visitors some seconds for what they may
    * have under way. Agents are told at once, and kept until no visitor needs them. Resolves when all is closed.
@@ -71,22 +95,41 @@ export async function startRelay(config: RelayConfig): Promise<RunningRelay> {
   const log = config.log ?? { write() {} };
   const { maxNames, maxNamesPerOwner } = relayLimits;
   const names = new Names({ ttlMs: config.nameTtlMs, random, maxNames, maxNamesPerOwner }, config.names);
-  const tunnels = new Tunnels(names, { memory, resumeWindowMs });
+  const suspended = new Suspended(memory);
+  const tunnels = new Tunnels(names, { suspended, resumeWindowMs });
+  const callers = new Callers(suspended);
   const hold = new Hold({ clock, metrics });
-  tunnels.onReady = (name) => hold.tryAgain(name);
+  const ways = { clock, tunnels, names, hold, metrics, log };
+  const bytes = new BytesIngress(config, ways);
+  const { endpoints } = bytes;
+  tunnels.onReady = (name) => {
+    hold.tryAgain(name);
+    bytes.tryAgain(name);
+  };
   const tokens = new Tokens(config.secret);
   const publicHost = publicUrl === undefined ? undefined : new URL(publicUrl).hostname;
   const router = new Router({ domains, routing, publicHost });
   let url = "";
-  const urlsOf = (name: string) => tunnelUrls(name, url, { domains, routing, publicUrl });
+  const urlsOf = (name: string, kind: SessionKind) =>
+    tunnelUrls(name, kind, url, {
+      ...{ domains, routing, publicUrl, tlsPort: bytes.tlsPort },
+      portOf: (tunnel, ofKind) => names.portOf(tunnel, ofKind),
+    });
+  const grants = new EgressGrants();
+  const door = new EgressDoor(config);
+  const calls = new Calls({
+    ...ways,
+    mayReach: (claims, target) => grants.policyOf(claims).permitsTarget(target),
+    egress: (stream, fields, claims, done) => door.open(stream, fields, grants.policyOf(claims), done),
+  });
   const reception = new Reception({
-    clock,
+    ...ways,
     tokens,
-    names,
-    tunnels,
-    metrics,
+    callers,
+    calls: (agent, stream, fields) => calls.open(agent, stream, fields),
+    offers: (kind) => bytes.offers(kind),
+    ports: endpoints,
     memory,
-    log,
     random,
     urlsOf,
     resumeWindowMs,
@@ -95,6 +138,7 @@ export async function startRelay(config: RelayConfig): Promise<RunningRelay> {
   const app = controlPlane({
     tokens,
     names,
+    ports: endpoints,
     metrics,
     state: () => state,
     now: () => clock.now(),
@@ -105,10 +149,10 @@ export async function startRelay(config: RelayConfig): Promise<RunningRelay> {
       metrics.memoryHeldBytes = memory.reservedBytes;
     },
   });
-  const ownHost = new OwnHost(app, reception, clock, draining);
+  const ownHost = new OwnHost(app, reception, clock, new EventLinks({ clock, random }), draining);
   const ownScheme = config.tls === undefined ? "http" : "https";
   const scheme = publicUrl === undefined ? ownScheme : publicUrl.startsWith("https:") ? "https" : "http";
-  const ingress = new HttpIngress({ clock, router, tunnels, names, metrics, hold, log, ownHost, scheme });
+  const ingress = new HttpIngress({ ...ways, router, ownHost, scheme });
   names.inherit(clock.now());
   let listener: Listener;
   try {
@@ -116,6 +160,12 @@ export async function startRelay(config: RelayConfig): Promise<RunningRelay> {
     listener = await config.accept({ ...listen, reusePort, ...(tls && { tls }) }, (socket) =>
       ingress.accept(socket),
     );
+    try {
+      await bytes.listen(router);
+    } catch (error) {
+      listener.close();
+      throw error;
+    }
   } catch (error) {
     ingress.close();
     throw error;
@@ -133,8 +183,9 @@ export async function startRelay(config: RelayConfig): Promise<RunningRelay> {
   };
   sweep();
   const cancelSleep = watchSleep(clock, () => {
-    for (const { driver } of tunnels.sessions()) driver.slept();
+    for (const { driver } of sessions()) driver.slept();
   });
+  const sessions = (): readonly AgentSession[] => [...tunnels.sessions(), ...callers.sessions()];
   state = "ready";
   log.write({ event: "listening", url });
 
@@ -143,12 +194,13 @@ export async function startRelay(config: RelayConfig): Promise<RunningRelay> {
     state = "draining";
     listener.close();
     names.end();
-    for (const { driver } of tunnels.sessions()) driver.goaway("drain", "going-away", graceMs);
-    await ingress.drain(graceMs);
+    for (const { driver } of sessions()) driver.goaway("drain", "going-away", graceMs);
+    await Promise.all([ingress.drain(graceMs), bytes.drain(graceMs)]);
     cancelSweep();
     cancelSleep();
-    for (const { driver } of [...tunnels.sessions()]) driver.close("going-away");
+    for (const { driver } of sessions()) driver.close("going-away");
     ingress.close();
+    bytes.close();
   };
-  return { port: listener.port, url, stop };
+  return { port: listener.port, url, stop, ...(bytes.tlsPort !== undefined && { tlsPort: bytes.tlsPort }) };
 }

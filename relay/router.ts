@@ -36,11 +36,27 @@ export class Router {
     const bare = this.hostName(host);
     if (bare === undefined) return { kind: "unknown" };
     if (bare === publicHost || domains.includes(bare) || isAddress(bare)) return this.own(target);
+    const name = routing === "path" ? undefined : this.nameIn(bare);
+    return name === undefined ? { kind: "unknown" } : { kind: "tunnel", name, target };
+  }
+
+  /**
+   * The tunnel that a TLS server name (RFC 6066 section 3) means; undefined: none here. Whatever the routing, as there
+   * is no path to go by.
+   */
+  tunnelOf(serverName: string): string | undefined {
+    const bare = serverName.includes(":") ? undefined : this.hostName(serverName);
+    return bare === undefined || bare === this.options.publicHost ? undefined : this.nameIn(bare);
+  }
+
+  /** NAME of NAME.DOMAIN. */
+  private nameIn(bare: string): string | undefined {
     const dot = bare.indexOf(".");
     const name = bare.slice(0, Math.max(dot, 0));
-    if (routing === "path" || !isName(name) || !domains.includes(bare.slice(dot + 1)))
-      return { kind: "unknown" };
-    return { kind: "tunnel", name, target };
+    const { domains } = this.options;
+    // One domain may lie in another.
+    const isOurs = isName(name) && domains.includes(bare.slice(dot + 1)) && !domains.includes(bare);
+    return isOurs ? name : undefined;
   }
 
   private hostName(host: string): string | undefined {

@@ -4,6 +4,8 @@ import type { Kind } from "../shared/kind.ts";
 export interface NameRow {
   readonly owner: string;
   readonly kind: Kind;
+  /** The public port of a tcp or udp tunnel: no other name of that kind has it. */
+  readonly port?: number;
   /** Where its agents are: in this process, nowhere, or in another process, which may be gone by now. */
   readonly place: "here" | "elsewhere" | "away";
   /** When the last agent left; absent while one is here, and before the first came. `elsewhere`: not before this process started. */
@@ -23,6 +25,8 @@ export interface NameStore {
   readonly size: number;
   countOf(owner: string): number;
   get(name: string): NameRow | undefined;
+  /** The name that has this public port. */
+  holder(kind: Kind, port: number): string | undefined;
   /**
    * Puts what `change` makes of the row in its place, and returns what stands then. No process gets between. The same
    * row, or what `change` throws, leaves all as it is. A store that can't write returns what it has.

@@ -15,6 +15,12 @@ export function serveSwitches(): Option[] {
     switchOf("--domain <domain...>", "a tunnel 'blue' is at blue.<domain>; may be repeated", "localhost"),
     switchOf("--public-url <url>", "what the outside calls this relay when a proxy stands before it"),
     switchOf("--routing <how>", "host (blue.<domain>), path (/~blue/), or both", "both"),
+    switchOf("--tcp-ports <low-high>", "public ports that tcp tunnels may have; none: no such tunnels"),
+    switchOf("--udp-ports <low-high>", "public ports that udp tunnels may have; none: no such tunnels"),
+    switchOf(
+      "--tls-listen <host:port>",
+      "where visitors of tls tunnels arrive, told apart by name (SNI); none: no such tunnels",
+    ),
     switchOf("--tls-cert <file>", "serve https and wss itself: the certificate chain, PEM"),
     switchOf("--tls-key <file>", "and its key, PEM"),
     ...secretSwitches(),
@@ -38,11 +44,11 @@ export function tokenSwitches(): Option[] {
     switchOf("--kind <kind...>", `${kinds.join(", ")}; may be repeated (none: all of them)`),
     switchOf(
       "--connect <name...>",
-      "a private tunnel it may reach (of use to a later version); may be repeated",
+      "a private tunnel that `connect` may reach; may be repeated (none: none)",
     ),
     switchOf(
       "--egress <pattern...>",
-      "HOST-GLOB:PORTS or CIDR:PORTS it may reach (of use to a later version); may be repeated",
+      "HOST-GLOB:PORTS or CIDR:PORTS that `proxy` may reach; may be repeated (none: nothing)",
     ),
     switchOf("--admin", "it may read /metrics from anywhere"),
     switchOf("--ttl <duration>", "how long it is valid", "30d"),
@@ -89,6 +95,8 @@ Examples:
   relay --public-url https://relay.example --routing path   behind a proxy that speaks TLS, without wildcard DNS
   relay --listen 0.0.0.0:443 --domain t.example --tls-cert chain.pem --tls-key key.pem
   relay --domain a.example --domain b.example            two domains
+  relay --listen 0.0.0.0:80 --tcp-ports 20000-20999 --udp-ports 20000-20999   tcp and udp tunnels
+  relay --listen 0.0.0.0:80 --tls-listen 0.0.0.0:443     tls tunnels at NAME.DOMAIN:443, their TLS untouched
   relay --secret-file /run/secrets/underpass             a key of your own
   relay --data /var/lib/underpass --name-ttl 7d          where things are kept, and names for longer
   relay --reuse-port                                     start the next one beside it, then stop this one
@@ -100,7 +108,8 @@ export const tokenExamples = `
 Examples:
   relay token --sub alice > token.txt                    any name, all kinds, 30 days
   relay token --sub ci --name 'pr-*' --kind http --ttl 12h
-  relay token --sub bob --connect db --egress '10.0.0.0/8:443'
+  relay token --sub bob --connect db                     to reach the private tunnel db
+  relay token --sub eve --egress '*.example.com:80,443' --egress '10.0.0.0/8:22'
   relay token --sub prometheus --admin                   for /metrics
   relay token --sub alice --secret-file key.txt          with the key in a file
   relay token --sub alice --data /var/lib/underpass      with the key of the relay whose data is there

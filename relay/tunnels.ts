@@ -1,16 +1,23 @@
-import { limits } from "../shared/mux/limits.ts";
-import type { Memory } from "../shared/mux/memory.ts";
+import type { Kind } from "../shared/kind.ts";
 import type { Stream, StreamHandler } from "../shared/mux/stream.ts";
+import { isQuicker } from "../shared/quickest.ts";
 import type { AgentSession } from "./agent-session.ts";
 import type { Names } from "./names.ts";
+import type { SessionHome, SessionPlace } from "./session-home.ts";
+import type { Suspended } from "./suspended.ts";
+
+/** What a visitor comes for: what the tunnel carries, or a way out of the agent's network. */
+export type Service = Kind | "egress";
 
 /** What a visitor's ingress needs of a tunnel: on this relay now, later also on another. */
 export interface Tunnel {
   readonly name: string;
-  /** Opens a stream on the session that will answer soonest. undefined: no agent takes one now. */
-  open(kind: number, fields: Uint8Array, handler: StreamHandler): Stream | undefined;
-  /** An agent is here and stays: where `open` gives nothing, a limit is reached. */
-  readonly reachable: boolean;
+  /** Opens a stream of `kind` (streamKinds) on the session that will answer soonest. undefined: no agent takes one now. */
+  open(service: Service, kind: number, fields: Uint8Array, handler: StreamHandler): Stream | undefined;
+  /** An agent with this service is here and stays: where `open` gives nothing, a limit is reached. */
+  reaches(service: Service): boolean;
+  /** One of its agents, be it without a link for the moment, has this service. */
+  serves(service: Service): boolean;
 }
 
 const tunnelLimits = {
@@ -19,10 +26,6 @@ const tunnelLimits = {
   maxSessions: 256,
   /** Times that a store gives back may be so far off. */
   roundedMs: 1_000,
-  /** What a session without a link takes beside what it holds. */
-  sessionBytes: 10_240,
-  /** Sessions whose expected answers differ by less are chosen by how much they have to do. */
-  evenAnswerMs: 1,
 } as const;
 
 interface Remembered {
@@ -32,8 +35,7 @@ interface Remembered {
 }
 
 export interface TunnelsOptions {
-  /** Sessions without a link may hold a quarter of it. */
-  readonly memory: Memory;
+  readonly suspended: Suspended;
   /** How long a session can be resumed. So long two supervisors of one name must not fight, and visitors may wait. */
   readonly resumeWindowMs: number;
 }
@@ -49,33 +51,38 @@ class LocalTunnel implements Tunnel {
 
   constructor(readonly name: string) {}
 
-  get reachable(): boolean {
-    for (const session of this.sessions) if (takesStreams(session)) return true;
+  reaches(service: Service): boolean {
+    for (const session of this.sessions) if (offers(session, service) && takesStreams(session)) return true;
     return false;
   }
 
-  /** Somebody may take streams again without a new session. */
-  get hopeful(): boolean {
-    for (const session of this.sessions) if (!isLeaving(session)) return true;
+  serves(service: Service): boolean {
+    for (const session of this.sessions) if (offers(session, service)) return true;
     return false;
   }
 
-  get hasEnded(): boolean {
-    for (const { driver, saidBye, leaving } of this.sessions)
-      if (saidBye || leaving || !driver.session.over) return false;
-    return true;
+  /** Somebody may take streams again without a new session, or has just lost his and is about to come back. */
+  hopes(service: Service): boolean {
+    let allOver = true;
+    for (const session of this.sessions) {
+      if (!offers(session, service)) continue;
+      if (!isLeaving(session)) return true;
+      const { driver, saidBye, leaving } = session;
+      if (saidBye || leaving || !driver.session.over) allOver = false;
+    }
+    return allOver && this.serves(service);
   }
 
-  open(kind: number, fields: Uint8Array, handler: StreamHandler): Stream | undefined {
+  open(service: Service, kind: number, fields: Uint8Array, handler: StreamHandler): Stream | undefined {
     let best: AgentSession | undefined;
     for (const session of this.sessions)
-      if (takesStreams(session) && (best === undefined || isQuicker(session, best))) best = session;
+      if (offers(session, service) && takesStreams(session) && (best === undefined || isQuicker(session.driver, best.driver))) best = session;
     if (best === undefined) return undefined;
     const stream = best.driver.session.open(kind, fields, handler);
     if (stream !== undefined) return stream;
     // It has as many as it may: any other will do.
     for (const session of this.sessions) {
-      const other = session !== best && takesStreams(session);
+      const other = session !== best && offers(session, service) && takesStreams(session);
       const opened = other ? session.driver.session.open(kind, fields, handler) : undefined;
       if (opened !== undefined) return opened;
     }
@@ -84,14 +91,11 @@ class LocalTunnel implements Tunnel {
 }
 
 /** Who is here: the tunnels with at least one session on this relay, be it without a link. */
-export class Tunnels {
+export class Tunnels implements SessionHome {
   /** Told when a tunnel may take streams again, or when there is no more use in waiting for it. */
   onReady: (name: string) => void = () => {};
   private readonly live = new Map<string, LocalTunnel>();
   private readonly byId = new Map<string, AgentSession>();
-  /** Without a link, the longest first, with the bytes that each holds. */
-  private readonly suspended = new Map<AgentSession, number>();
-  private suspendedBytes = 0;
   private lastGeneration = 0;
   /** By name and instance: who came, was superseded, or left lately. */
   private readonly instances = new Map<string, Remembered>();
@@ -110,10 +114,10 @@ export class Tunnels {
   }
 
   /** An agent is expected back: it was here within the resume window and did not say bye. Requests wait for it. */
-  expects(name: string, nowMs: number): boolean {
-    const tunnel = this.live.get(name);
-    // One whose sessions have all just ended is about to be gone, and its agent to come back.
-    if (tunnel?.hopeful === true || tunnel?.hasEnded === true) return true;
+  expects(name: string, service: Service, nowMs: number): boolean {
+    if (this.live.get(name)?.hopes(service) === true) return true;
+    const kind = this.names.lookup(name)?.kind;
+    if (kind !== service && service !== "egress") return false;
     const sinceMs = this.names.awaitedSince(name);
     // A date that was set back lies in the future; one that was kept is rounded.
     return (
@@ -132,6 +136,13 @@ export class Tunnels {
     for (const tunnel of this.live.values()) yield* tunnel.sessions;
   }
 
+  /** Agents that stay and serve another kind are here under this name. */
+  hasOtherKind(name: string, kind: SessionPlace["kind"]): boolean {
+    for (const session of this.live.get(name)?.sessions ?? [])
+      if (session.kind !== kind && !isLeaving(session)) return true;
+    return false;
+  }
+
   /** Somebody else's agents are here under this name. */
   hasOther(name: string, owner: string): boolean {
     for (const session of this.live.get(name)?.sessions ?? []) if (session.owner !== owner) return true;
@@ -148,8 +159,7 @@ export class Tunnels {
       }
   }
 
-  /** The sessions of one instance of a tunnel. */
-  siblings(name: string, instance: string): AgentSession[] {
+  siblings({ name, instance }: Pick<SessionPlace, "name" | "instance">): AgentSession[] {
     return [...(this.live.get(name)?.sessions ?? [])].filter((session) => session.instance === instance);
   }
 
@@ -165,13 +175,9 @@ export class Tunnels {
     );
   }
 
-  /** The latest attempt of the sessions that a fresh one in this place would end; its own must be later. 0: there is none. */
-  lastAttempt(
-    name: string,
-    { instance, slot }: { readonly instance: string; readonly slot: number },
-  ): number {
+  lastAttempt({ name, instance, slot }: Pick<SessionPlace, "name" | "instance" | "slot">): number {
     let latest = 0;
-    for (const session of this.siblings(name, instance))
+    for (const session of this.siblings({ name, instance }))
       if (session.slot === slot && !isLeaving(session) && !session.driver.session.saysGoaway)
         latest = Math.max(latest, session.attempt);
     return latest;
@@ -228,7 +234,7 @@ export class Tunnels {
     session.saidBye = true;
     // One that was told to leave says goodbye when it has finished, which means nothing to the others.
     if (session.driver.session.saysGoaway) return this.onReady(name);
-    for (const sibling of this.siblings(name, instance)) sibling.saidBye = true;
+    for (const sibling of this.siblings({ name, instance })) sibling.saidBye = true;
     this.remember(session, nowMs, { saidBye: true });
     const tunnel = this.live.get(name);
     if (tunnel?.generation === generation) tunnel.isBye = true;
@@ -237,16 +243,7 @@ export class Tunnels {
 
   /** A session has a link that takes streams, or none any more, or one that is in doubt. */
   changed(session: AgentSession): void {
-    const known = this.suspended.get(session);
-    if (known === undefined && !session.driver.hasLink && !session.driver.session.over) {
-      const bytes = session.driver.session.heldBytes + tunnelLimits.sessionBytes;
-      this.suspended.set(session, bytes);
-      this.suspendedBytes += bytes;
-      this.boundSuspended();
-    } else if (known !== undefined && session.driver.hasLink) {
-      this.suspended.delete(session);
-      this.suspendedBytes -= known;
-    }
+    this.options.suspended.changed(session);
     this.onReady(session.name);
   }
 
@@ -256,15 +253,15 @@ export class Tunnels {
     const tunnel = this.live.get(name);
     if (this.byId.get(session.id) !== session) return;
     this.byId.delete(session.id);
-    const held = this.suspended.get(session);
-    this.suspendedBytes -= held ?? 0;
-    this.suspended.delete(session);
+    const { suspended, resumeWindowMs } = this.options;
+    const waited = suspended.has(session);
+    suspended.forget(session);
     this.remember(session, nowMs);
     tunnel?.sessions.delete(session);
     if (tunnel?.sessions.size === 0) {
       this.live.delete(name);
       // Who was waited for in vain is not waited for again.
-      const inVain = held !== undefined && nowMs - session.driver.heardMs >= this.options.resumeWindowMs;
+      const inVain = waited && nowMs - session.driver.heardMs >= resumeWindowMs;
       // One that had lost the name, and ends after the newest, says nothing of it.
       const isBye = session.saidBye || (session.leaving && tunnel.isBye);
       this.names.leave(name, nowMs, { bye: isBye || inVain });
@@ -272,24 +269,8 @@ export class Tunnels {
     this.onReady(name);
   }
 
-  /** What sessions without links hold is bounded: the largest goes first. */
-  private boundSuspended(): void {
-    const cap = this.options.memory.capBytes / 4;
-    while (this.suspendedBytes > cap) {
-      let largest: AgentSession | undefined;
-      for (const [session, bytes] of this.suspended)
-        if (largest === undefined || bytes > (this.suspended.get(largest) ?? 0)) largest = session;
-      if (largest === undefined) return;
-      largest.driver.session.lost("link-lost");
-    }
-  }
-
   private endLongest(name: string): void {
-    for (const session of this.suspended.keys()) {
-      if (session.name !== name) continue;
-      session.driver.session.lost("link-lost");
-      return;
-    }
+    this.options.suspended.longest((session) => session.name === name)?.driver.session.lost("link-lost");
   }
 
   /** What is remembered of an instance that was here within the resume window. */
@@ -324,21 +305,11 @@ function isLeaving({ leaving, saidBye, driver }: AgentSession): boolean {
   return leaving || saidBye || driver.session.leaving;
 }
 
+function offers({ kind, offersEgress }: AgentSession, service: Service): boolean {
+  return service === "egress" ? offersEgress : kind === service;
+}
+
 /** On a link that nothing is wrong with, of an agent that is known to have read WELCOME: else a stream could be nobody's. */
 function takesStreams(session: AgentSession): boolean {
   return session.driver.isUp && session.driver.confirmed && !isLeaving(session);
-}
-
-/** Whether `one` will answer sooner than `other`: a round trip, and what is in flight before. */
-function isQuicker(one: AgentSession, other: AgentSession): boolean {
-  const gainMs = answerMs(other) - answerMs(one);
-  if (Math.abs(gainMs) >= tunnelLimits.evenAnswerMs) return gainMs > 0;
-  return one.driver.session.openStreams < other.driver.session.openStreams;
-}
-
-function answerMs({ driver }: AgentSession): number {
-  const { unacknowledgedBytes, ledger } = driver.session;
-  const { rate, roadMs } = ledger.flight;
-  const ahead = Math.max(0, unacknowledgedBytes - limits.maxMessageBytes);
-  return roadMs + (rate > 0 ? ahead / rate : 0);
 }

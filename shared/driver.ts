@@ -73,7 +73,7 @@ export class Driver {
     session.handler = {
       opened: (stream, fields) => handler.opened(stream, fields),
       wake: () => this.schedule(),
-      datagram: () => {},
+      datagram: (stream, payload) => stream.handler.datagram?.(payload),
       doubted: (slot) => handler.doubted(slot),
       goaway: (kind, code, graceMs, reason) => handler.goaway(kind, code, graceMs, reason),
       over: (code) => this.end(code),
@@ -208,6 +208,7 @@ export class Driver {
     if (this.gone || linked === undefined) return;
     const nowMs = this.clock.now();
     this.flushing = true;
+    if (linked.link.queued >= driverLimits.linkHighBytes) session.tick(nowMs);
     while (linked.link.queued < driverLimits.linkHighBytes) {
       const message = session.poll(nowMs);
       if (message === undefined) break;

@@ -1,3 +1,6 @@
+/** Over what a link between machines goes: a WebSocket, or server-sent events and POSTs. */
+export type TransportName = "ws" | "sse";
+
 /**
  * One live pipe that carries a session's messages: order kept, messages whole, and it can die at any time. One file per
  * transport in links/. Push style. Nothing here throws for what the peer did.
@@ -5,6 +8,8 @@
 export interface Link {
   /** Who receives the events; set at once by whoever gets the link. */
   handler: LinkHandler;
+  /** Absent: it leaves no process. */
+  readonly transport?: TransportName;
   /** Takes a binary message, and a copy of it: the bytes are the caller's again. Ignored once closed. */
   send(message: Uint8Array): void;
   /** Takes a text message (liveness). */

@@ -22,6 +22,8 @@ export interface Socket {
   resume(): void;
   /** `address:port` of the far end, IPv6 in brackets; "" for a unix socket. */
   readonly remote: string;
+  /** The same of this end. */
+  readonly local: string;
 }
 
 export interface SocketHandler {
@@ -56,6 +58,17 @@ export interface DialHandler {
 
 /** Opens sockets. TCP_NODELAY is on for all. Returns a function that gives up (then `failed` is not called). */
 export type Dial = (target: DialTarget, timeoutMs: number, handler: DialHandler) => () => void;
+
+/**
+ * Speaks TLS on a socket that was dialled and is open (a proxy's CONNECT has been answered), and takes it over: its old
+ * handler hears nothing more, and `opened` brings another socket. Nothing may be queued in it. Else as Dial.
+ */
+export type StartTls = (
+  socket: Socket,
+  tls: NonNullable<DialTarget["tls"]>,
+  timeoutMs: number,
+  handler: DialHandler,
+) => () => void;
 
 export interface Listener {
   /** The bound address and the port that was really taken. */

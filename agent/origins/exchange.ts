@@ -14,13 +14,15 @@ import { hopByHopPlaces, namedByConnection, withoutHopByHop } from "../../shared
 import { encodeLatin1 } from "../../shared/http1/latin1.ts";
 import { limits } from "../../shared/mux/limits.ts";
 import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
+import { SocketEnd } from "../../shared/pipe-ends/socket-end.ts";
+import { StreamEnd } from "../../shared/pipe-ends/stream-end.ts";
+import { splice } from "../../shared/splice.ts";
 import type { RequestEvent } from "../events.ts";
 import type { Deadlines } from "./deadlines.ts";
 import { originLimits } from "./limits.ts";
 import type { OriginSocket, OriginUser } from "./origin-socket.ts";
 import type { OriginPool } from "./pool.ts";
 import { RequestBody } from "./request-body.ts";
-import { Splice } from "./splice.ts";
 
 const nothing = new Uint8Array(0);
 
@@ -267,8 +269,9 @@ export class HttpExchange implements StreamHandler, OriginUser {
     const { pool } = this.#place;
     const first = socket.reader.detach();
     pool.surrender(socket);
-    new Splice(this.#stream, socket.socket, first, ({ bytesIn, bytesOut, code }) => {
-      this.#tell(101, this.#request.bytes + bytesIn, bytesOut, code);
+    const origin = new SocketEnd(socket.socket, { broken: "origin-closed", first });
+    splice(new StreamEnd(this.#stream), origin, ({ forth, back, code }) => {
+      this.#tell(101, this.#request.bytes + forth, back, code);
     });
     if (this.#requestEnded) this.#stream.handler.end();
   }

@@ -1,11 +1,13 @@
 import manifest from "../../package.json" with { type: "json" };
-import { codes, UnderpassError } from "../../shared/errors.ts";
+import { type Code, codes, UnderpassError } from "../../shared/errors.ts";
 import { CommandLine } from "../command-line.ts";
 import { type Composed, compose } from "../compose.ts";
-import { type AgentEvent, eventLine } from "../events.ts";
-import { type AgentOptions, checkOptions } from "../options.ts";
-import { visible } from "../screen.ts";
+import { eventLine } from "../events.ts";
+import type { FleetEvent } from "../fleet-event.ts";
+import { type AgentCommand, type AgentOptions, checkOptions } from "../options.ts";
+import { visible } from "../screen-text.ts";
 import { bunPlatform } from "./bun.ts";
+import { checkConfig, composeStart } from "./bun-start.ts";
 import { chooseFace, type Face } from "./faces.ts";
 
 /** What open exchanges get to finish in after SIGINT or SIGTERM; a second SIGINT ends at once. */
@@ -24,6 +26,7 @@ export async function runProgram(): Promise<number> {
       return 0;
     }
     options = checkOptions(line);
+    if (options.command.command === "config-check") return await checkConfig(options.command, options.face);
   } catch (error) {
     return refuse(error);
   }
@@ -31,6 +34,7 @@ export async function runProgram(): Promise<number> {
 }
 
 async function runAgent(options: AgentOptions): Promise<number> {
+  const { command } = options;
   const stop = Promise.withResolvers<void>();
   let signals = 0;
   let abandon = (): void => {};
@@ -44,39 +48,87 @@ async function runAgent(options: AgentOptions): Promise<number> {
   };
   process.on("SIGINT", interrupt);
   process.on("SIGTERM", () => stop.resolve());
-  process.on("SIGHUP", () => stop.resolve());
+  let hungUp = (): void => stop.resolve();
+  process.on("SIGHUP", () => hungUp());
 
   let face: Face | undefined;
-  const early: AgentEvent[] = [];
-  const show = (event: AgentEvent): void => void (face === undefined ? early.push(event) : face.show(event));
+  const early: FleetEvent[] = [];
+  const show = (event: FleetEvent): void => void (face === undefined ? early.push(event) : face.show(event));
   let composed: Composed;
   try {
-    composed = await compose({
-      options,
-      platform: bunPlatform,
-      version: manifest.version,
+    composed = await composeAny(command, {
       onEvent: show,
-      onBlockedHost: () => face?.blockedHost(),
+      onBlockedHost: (tunnel) => face?.blockedHost(tunnel),
+      onHangUp: (reload) => {
+        hungUp = reload;
+      },
     });
   } catch (error) {
-    if (options.json && error instanceof UnderpassError) {
-      process.stdout.write(
-        eventLine({ event: "error", code: error.code, message: error.message, fatal: true }),
-      );
+    if (options.face.json && error instanceof UnderpassError) {
+      const { code, message } = error;
+      const stream = takesStdout(command) ? process.stderr : process.stdout;
+      stream.write(eventLine({ event: "error", code, message, fatal: true }));
     }
     return refuse(error);
   }
-  abandon = () => composed.agent.abandon();
-  face = chooseFace(options, composed, { interrupt, readerGone: () => stop.resolve() });
-  for (const warning of options.warnings) face.warn(warning);
+  abandon = () => composed.abandon();
+  face = chooseFace(options.face, {
+    relay: relayOf(command),
+    lan: composed.embedded?.lan ?? false,
+    stdoutTaken: takesStdout(command),
+    interrupt,
+    readerGone: () => stop.resolve(),
+  });
+  for (const warning of options.face.warnings) face.warn(warning);
   for (const event of early) face.show(event);
-  composed.agent.start();
-  const reason = await Promise.race([composed.agent.ended, stop.promise.then(() => undefined)]);
-  if (reason === undefined) face.stopping(composed.agent.openStreams);
-  await composed.stop(reason === undefined ? graceMs : 0);
+  composed.start();
+  // What has ended by itself, in order or not, needs no grace.
+  const stopped = await Promise.race([
+    composed.ended.then((reason) => ({ reason })),
+    stop.promise.then(() => undefined),
+  ]);
+  if (stopped === undefined) face.stopping(composed.openStreams);
+  await composed.stop(stopped === undefined ? graceMs : 0);
   await face.close();
-  if (reason === undefined) return 0;
-  return reason.fatal ? (codes[reason.code].exit ?? 1) : (codes["relay-unreachable"].exit ?? 5);
+  return stopped?.reason === undefined ? 0 : exitCode(stopped.reason);
+}
+
+interface Listeners {
+  readonly onEvent: (event: FleetEvent) => void;
+  readonly onBlockedHost: (tunnel?: string) => void;
+  /** From now on SIGHUP is to do this, rather than to stop. */
+  readonly onHangUp: (reload: () => void) => void;
+}
+
+async function composeAny(command: AgentCommand, on: Listeners): Promise<Composed> {
+  const surroundings = { platform: bunPlatform, version: manifest.version, onEvent: on.onEvent };
+  if (command.command === "config-check") throw new UnderpassError("usage");
+  if (command.command === "start") return await composeStart(command, { ...surroundings, ...on });
+  return await compose({ ...surroundings, command, onBlockedHost: () => on.onBlockedHost() });
+}
+
+function takesStdout(command: AgentCommand): boolean {
+  return command.command === "connect" && command.from === "stdio";
+}
+
+function relayOf(command: AgentCommand): string | undefined {
+  if (!("link" in command) || command.link.relay === undefined) return undefined;
+  return new URL(command.link.relay).origin;
+}
+
+/** Codes that end what is not fatal elsewhere: there was no way to the relay, and it was not to be waited for. */
+const lostCodes: readonly Code[] = ["relay-unreachable", "link-lost", "peer-silent", "going-away"];
+
+function exitCode({ code, fatal }: UnderpassError): number {
+  const isLost = lostCodes.includes(code) || codes[code].exit === undefined;
+  if (!fatal && isLost && !isOfStream(code)) return codes["relay-unreachable"].exit ?? 5;
+  return codes[code].exit ?? 1;
+}
+
+/** It is about what is at the far end, as `connect --stdio` learns it; the link may be well. */
+function isOfStream(code: Code): boolean {
+  const { wire } = codes[code];
+  return wire !== undefined && wire < 32 && code !== "link-lost";
 }
 
 function refuse(error: unknown): number {

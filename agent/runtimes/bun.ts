@@ -1,16 +1,30 @@
-import { readFile } from "node:fs/promises";
-import { networkInterfaces } from "node:os";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { networkInterfaces, tmpdir } from "node:os";
+import { join } from "node:path";
 import { dial, listen } from "../../shared/runtimes/bun-sockets.ts";
+import { openDatagrams } from "../../shared/runtimes/node-datagrams.ts";
+import { nodeResolve } from "../../shared/runtimes/node-resolve.ts";
 import { systemClock } from "../../shared/runtimes/system-clock.ts";
 import type { Platform } from "../platform.ts";
+import { StandardEnd } from "./standard-end.ts";
 
 /** What Bun gives an agent. */
 export const bunPlatform: Platform = {
   dial,
   listen,
+  openDatagrams,
+  resolve: nodeResolve(),
   clock: systemClock,
   random: (bytes) => crypto.getRandomValues(bytes),
   readText: (path) => readFile(path, "utf8"),
+  standardPipe: () => new StandardEnd(),
+  async keepSecret(text) {
+    // `mkdtemp` makes it for this user alone.
+    const folder = await mkdtemp(join(tmpdir(), "underpass-"));
+    const path = join(folder, "token");
+    await writeFile(path, text, { mode: 0o600 });
+    return { path, remove: () => rm(folder, { recursive: true, force: true }) };
+  },
   lanAddress() {
     for (const addresses of Object.values(networkInterfaces())) {
       for (const { family, internal, address } of addresses ?? []) {

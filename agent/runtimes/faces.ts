@@ -1,51 +1,64 @@
-import { readFileSync } from "node:fs";
+import type { WriteStream } from "node:tty";
 import manifest from "../../package.json" with { type: "json" };
-import type { Composed } from "../compose.ts";
-import { type AgentEvent, eventLine } from "../events.ts";
+import { eventLine } from "../events.ts";
+import type { FleetEvent } from "../fleet-event.ts";
 import { logLine } from "../log.ts";
-import type { AgentOptions } from "../options.ts";
-import { Screen, visible } from "../screen.ts";
+import type { FaceOptions } from "../options.ts";
+import { Screen } from "../screen.ts";
+import { visible } from "../screen-text.ts";
 import { bunPlatform } from "./bun.ts";
+import { readKeys } from "./keys.ts";
 import { LineWriter } from "./line-writer.ts";
 
 /** Where events go: a screen for a person, lines for a program. */
 export interface Face {
-  show(event: AgentEvent): void;
+  show(event: FleetEvent): void;
   warn(text: string): void;
-  blockedHost(): void;
+  /** `tunnel`: of several, the one that it is about. */
+  blockedHost(tunnel?: string): void;
   stopping(open: number): void;
   /** Leaves terminal and pipes in order. */
   close(): Promise<void>;
 }
 
-/** `interrupt`: what Ctrl-C does. `readerGone`: nobody reads the `--json` lines any more. */
-export function chooseFace(
-  options: AgentOptions,
-  composed: Composed,
-  on: { readonly interrupt: () => void; readonly readerGone: () => void },
-): Face {
-  const face = loudFace(options, composed, on);
+/** What a face shows of, and what it does. */
+export interface FacePlace {
+  /** The relay's address for people; absent: there is none, or it is embedded. */
+  readonly relay?: string | undefined;
+  /** The embedded relay can be reached from other machines. */
+  readonly lan: boolean;
+  /** stdout carries the bytes of a tunnel (`connect --stdio`): nothing else goes there. */
+  readonly stdoutTaken: boolean;
+  /** What Ctrl-C does. */
+  readonly interrupt: () => void;
+  /** Nobody reads the `--json` lines any more. */
+  readonly readerGone: () => void;
+}
+
+export function chooseFace(options: FaceOptions, place: FacePlace): Face {
+  const face = loudFace(options, place);
   if (!options.quiet) return face;
-  return { ...face, show: (event) => event.event === "request" || face.show(event) };
+  return {
+    ...face,
+    show: (event) => event.event === "request" || event.event === "stream" || face.show(event),
+  };
 }
 
-function loudFace(
-  options: AgentOptions,
-  composed: Composed,
-  on: { readonly interrupt: () => void; readonly readerGone: () => void },
-): Face {
-  if (options.json) return jsonFace(options, on.readerGone);
-  return process.stdout.isTTY ? screenFace(options, composed, on.interrupt) : plainFace(options);
+function loudFace(options: FaceOptions, place: FacePlace): Face {
+  if (place.stdoutTaken) return options.json ? jsonFace(options, process.stderr, place) : quietFace(options);
+  if (options.json) return jsonFace(options, process.stdout, place);
+  return process.stdout.isTTY ? screenFace(options, place) : plainFace(options);
 }
 
-function jsonFace({ verbose }: AgentOptions, readerGone: () => void): Face {
-  const out = new LineWriter(process.stdout, readerGone);
+function jsonFace({ verbose }: FaceOptions, stream: WriteStream & { readonly fd: number }, { readerGone }: FacePlace): Face {
+  const out = new LineWriter(stream, readerGone);
   const log = logFace({ verbose });
+  const hasLog = stream.fd !== process.stderr.fd;
   return {
     ...log,
     show(event) {
-      out.line(eventLine(event).trimEnd(), { droppable: event.event === "request" });
-      if (event.event === "error" || verbose) log.show(event);
+      out.line(eventLine(event).trimEnd(), { droppable: isTraffic(event) });
+      if (hasLog && (event.event === "error" || verbose)) log.show(event);
     },
     async close() {
       await Promise.all([out.finish(), log.close()]);
@@ -53,17 +66,17 @@ function jsonFace({ verbose }: AgentOptions, readerGone: () => void): Face {
   };
 }
 
-/** No terminal: one URL line on stdout, and the log on stderr. */
-function plainFace({ verbose }: AgentOptions): Face {
+/** No terminal: a URL line for each tunnel on stdout, and the log on stderr. */
+function plainFace({ verbose }: FaceOptions): Face {
   // Whoever has read the URL may leave.
   const out = new LineWriter(process.stdout, () => {});
   const log = logFace({ verbose });
-  let printed = "";
+  const printed = new Map<string | undefined, string>();
   return {
     ...log,
     show(event) {
-      if (event.event === "ready" && event.url !== printed) {
-        printed = event.url;
+      if (event.event === "ready" && event.url !== printed.get(event.entry)) {
+        printed.set(event.entry, event.url);
         out.line(event.url, { droppable: false });
       }
       log.show(event);
@@ -74,17 +87,31 @@ function plainFace({ verbose }: AgentOptions): Face {
   };
 }
 
+/** As part of another program's pipe (ssh shows our stderr): errors, and the rest only where it was asked for. */
+function quietFace({ verbose }: FaceOptions): Face {
+  const log = logFace({ verbose });
+  return {
+    ...log,
+    show(event) {
+      if (event.event === "error" || verbose) log.show(event);
+    },
+    stopping() {},
+  };
+}
+
 function logFace({ verbose }: { readonly verbose: boolean }): Face {
   const log = new LineWriter(process.stderr, () => {});
   const say = (text: string): void => log.line(text, { droppable: false });
   return {
     show(event) {
       const line = logLine(event, { verbose });
-      if (line !== undefined) log.line(line, { droppable: event.event === "request" });
+      if (line !== undefined) log.line(line, { droppable: isTraffic(event) });
     },
     warn: (text) => say(`warning: ${visible(text)}`),
-    blockedHost: () =>
-      say("hint: this looks like a dev server that refuses unknown hosts: try --host-header origin"),
+    blockedHost: (tunnel) =>
+      say(
+        `hint: ${tunnel === undefined ? "this" : visible(tunnel)} looks like a dev server that refuses unknown hosts: try --host-header origin`,
+      ),
     stopping: (open) => {
       if (open > 0) say(`stopping, finishing ${open} open exchanges`);
     },
@@ -92,7 +119,7 @@ function logFace({ verbose }: { readonly verbose: boolean }): Face {
   };
 }
 
-function screenFace(options: AgentOptions, { embedded }: Composed, interrupt: () => void): Face {
+function screenFace(options: FaceOptions, { relay, lan, interrupt }: FacePlace): Face {
   const { stdout } = process;
   const screen = new Screen({
     terminal: {
@@ -105,9 +132,8 @@ function screenFace(options: AgentOptions, { embedded }: Composed, interrupt: ()
     colors: !process.env["NO_COLOR"] && process.env["TERM"] !== "dumb",
     qr: options.qr,
     version: manifest.version,
-    origin: options.origin.url,
-    ...(options.relay && { relay: options.relay.origin }),
-    ...(embedded?.lan && { lan: true }),
+    ...(relay !== undefined && { relay }),
+    lan,
   });
   const releaseKeys = readKeys((key) => {
     if (key === "\x03") interrupt();
@@ -116,7 +142,7 @@ function screenFace(options: AgentOptions, { embedded }: Composed, interrupt: ()
   return {
     show: (event) => screen.show(event),
     warn: (text) => screen.note(text),
-    blockedHost: () => screen.blockedHost(),
+    blockedHost: (tunnel) => screen.blockedHost(tunnel),
     stopping: (open) => screen.stopping(open),
     async close() {
       screen.close();
@@ -125,41 +151,7 @@ function screenFace(options: AgentOptions, { embedded }: Composed, interrupt: ()
   };
 }
 
-/** Hands over keys as they are pressed. Returns what leaves the terminal as it was. */
-function readKeys(onKey: (key: string) => void): () => void {
-  const { stdin } = process;
-  if (!stdin.isTTY || isInBackground()) return () => {};
-  const suspend = (): void => {
-    stdin.setRawMode(false);
-    process.once("SIGCONT", () => void stdin.setRawMode(true));
-    process.kill(process.pid, "SIGTSTP");
-  };
-  const read = (bytes: Uint8Array): void => {
-    for (const key of new TextDecoder("latin1").decode(bytes)) {
-      if (key === "\x1a") suspend();
-      else onKey(key);
-    }
-  };
-  stdin.setRawMode(true);
-  stdin.on("data", read);
-  stdin.resume();
-  return () => {
-    stdin.off("data", read);
-    stdin.pause();
-    stdin.setRawMode(false);
-  };
-}
-
-/** A job behind `&` must not touch the terminal's mode: it would be stopped (SIGTTOU). Only Linux can tell. */
-function isInBackground(): boolean {
-  try {
-    // proc(5): after the name in parentheses come state, ppid, pgrp, session, tty_nr, tpgid.
-    const [, , group, , , foreground] = readFileSync("/proc/self/stat", "utf8")
-      .replace(/^.*\) /s, "")
-      .split(" ");
-    return group !== foreground;
-  } catch {
-    // No /proc: it is taken for a job in the foreground, as nearly all are.
-    return false;
-  }
+/** What there may be more of than a reader takes. */
+function isTraffic(event: FleetEvent): boolean {
+  return event.event === "request" || event.event === "stream";
 }

@@ -1,5 +1,7 @@
 import * as v from "valibot";
+import { isPattern } from "../../shared/egress/pattern.ts";
 import { UnderpassError } from "../../shared/errors.ts";
+import { globMatches } from "../../shared/glob.ts";
 import { type Kind, kinds } from "../../shared/kind.ts";
 import { isName } from "../../shared/name.ts";
 
@@ -25,7 +27,6 @@ export interface Claims {
 /** Lists are bounded because each stream is checked against them. */
 const maxEntries = 256;
 const maxSubjectChars = 256;
-const maxEgressChars = 320;
 /** The end of the year 9999, in seconds: beyond it a date can't be printed. */
 const maxExpirySeconds = 253_402_300_799;
 
@@ -50,7 +51,7 @@ const payloadSchema = v.object({
   ),
   kinds: v.optional(list(v.picklist(kinds))),
   connect: v.optional(list(v.pipe(v.string(), v.check(isName, "is not a name")))),
-  egress: v.optional(list(v.pipe(v.string(), v.maxLength(maxEgressChars), v.regex(/^[!-~]+:[0-9,-]+$/)))),
+  egress: v.optional(list(v.pipe(v.string(), v.check(isPattern, "is not a pattern of egress")))),
   admin: v.optional(v.boolean()),
 });
 
@@ -98,32 +99,4 @@ export function ownerOf(claims: Pick<Claims, "issuer" | "subject">): string {
   if (!claims.issuer || !claims.subject)
     throw new UnderpassError("unauthorized", "The token has no subject.");
   return JSON.stringify([claims.issuer, claims.subject]);
-}
-
-/**
- * `*` any run, `?` any one character. Not by RegExp: a glob like `*a*a*a*b` would take exponential time there. On a
- * mismatch only the last `*` is widened, so the work is at most glob length x name length, both at most 63.
- */
-function globMatches(glob: string, name: string): boolean {
-  let g = 0;
-  let n = 0;
-  let star = -1;
-  let starName = 0;
-  while (n < name.length) {
-    const want = glob[g];
-    if (want === "*") {
-      star = g++;
-      starName = n;
-    } else if (want !== undefined && (want === "?" || want === name[n])) {
-      g++;
-      n++;
-    } else if (star >= 0) {
-      g = star + 1;
-      n = ++starName;
-    } else {
-      return false;
-    }
-  }
-  while (glob[g] === "*") g++;
-  return g === glob.length;
 }

@@ -1,4 +1,5 @@
 import { errors, jwtVerify, SignJWT } from "jose";
+import { parsePattern } from "../../shared/egress/pattern.ts";
 import { UnderpassError } from "../../shared/errors.ts";
 import { type Claims, claimsFromPayload, type Kind } from "./claims.ts";
 import { minSecretBytes } from "./secret.ts";
@@ -59,6 +60,8 @@ export class Tokens {
 
   /** One signed JWT. Rejects with `usage` when what it should grant would not be accepted by `verify`. */
   async mint(grant: Grant, dateMs: number): Promise<string> {
+    // Says what is wrong with one; the check of the claims may not.
+    for (const text of grant.egress ?? []) parsePattern(text);
     const issuedAt = Math.floor(dateMs / 1000);
     const payload = {
       iss: issuer,

@@ -14,9 +14,12 @@ import {
 import { namedByConnection, withoutHopByHop } from "../../shared/http1/hop.ts";
 import { encodeLatin1 } from "../../shared/http1/latin1.ts";
 import { maxInterimHeads } from "../../shared/http1/limits.ts";
+import { streamKinds } from "../../shared/kind.ts";
 import type { StreamHandler } from "../../shared/mux/stream.ts";
+import { Passage, type PassageDeps } from "../../shared/passage.ts";
 import type { ForwardedLines } from "../forwarded.ts";
 import { rewriteResponse } from "../prefix.ts";
+import { TunnelWay, type WayDeps } from "../tunnel-way.ts";
 import {
   allowedTrailers,
   openingBytes,
@@ -25,7 +28,6 @@ import {
   visitorCode,
   withoutOurs,
 } from "./heads.ts";
-import { Passage, type PassageDeps } from "./passage.ts";
 
 /** What an exchange needs of the visitor's socket. */
 export interface VisitorSide {
@@ -95,9 +97,9 @@ export class Exchange implements StreamHandler {
   constructor(
     private readonly visitor: VisitorSide,
     readonly options: ExchangeOptions,
-    deps: PassageDeps,
+    deps: PassageDeps & WayDeps,
   ) {
-    this.passage = new Passage(deps, options.name, this);
+    this.passage = new Passage(deps, new TunnelWay(deps, options.name, "http", streamKinds.http), this);
     const { head, framing } = options;
     this.upgrade =
       framing.kind === "none" && head.minor === 1 && fieldValue(head.fields, "upgrade") !== undefined;

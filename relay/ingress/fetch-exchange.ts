@@ -3,13 +3,15 @@ import type { Code } from "../../shared/errors.ts";
 import type { Framing } from "../../shared/http1/framing.ts";
 import { isNamed, type ResponseHead } from "../../shared/http1/head.ts";
 import { withoutHopByHop } from "../../shared/http1/hop.ts";
+import { streamKinds } from "../../shared/kind.ts";
 import type { StreamHandler } from "../../shared/mux/stream.ts";
+import { Passage, type PassageDeps } from "../../shared/passage.ts";
 import { checkUpgradeRequest, newKey, refusalOfUpgrade } from "../../shared/websocket/upgrade.ts";
 import { rewriteResponse } from "../prefix.ts";
+import { TunnelWay, type WayDeps } from "../tunnel-way.ts";
 import { type FetchHead, headersOf } from "./fetch-head.ts";
 import type { FetchPlatform } from "./fetch-platform.ts";
 import { openingFields, readAnswerHead, visitorCode, withoutOurs } from "./heads.ts";
-import { Passage, type PassageDeps } from "./passage.ts";
 import { Upload } from "./upload.ts";
 import { VisitorSocket } from "./visitor-socket.ts";
 
@@ -65,9 +67,9 @@ export class FetchExchange implements StreamHandler {
   constructor(
     private readonly side: FetchSide,
     readonly options: FetchExchangeOptions,
-    deps: PassageDeps,
+    deps: PassageDeps & WayDeps,
   ) {
-    this.passage = new Passage(deps, options.name, this);
+    this.passage = new Passage(deps, new TunnelWay(deps, options.name, "http", streamKinds.http), this);
     const { promise, resolve } = Promise.withResolvers<Response>();
     this.response = promise;
     this.answer = resolve;

@@ -2,17 +2,20 @@ import type { Clock } from "../../shared/clock.ts";
 import { type Code, codes } from "../../shared/errors.ts";
 import { HttpFault } from "../../shared/http1/fault.ts";
 import { fieldValue } from "../../shared/http1/head.ts";
+import type { PassageDeps } from "../../shared/passage.ts";
 import type { AnswerContext } from "../answer-context.ts";
 import { answer } from "../answers.ts";
 import type { RelayLog } from "../log.ts";
+import type { Metrics } from "../metrics.ts";
 import type { Route, Router } from "../router.ts";
+import type { WayDeps } from "../tunnel-way.ts";
 import { account } from "./account.ts";
 import { FetchExchange, type FetchSide } from "./fetch-exchange.ts";
 import { type FetchHead, headersOf, readFetchHead } from "./fetch-head.ts";
 import type { FetchPlatform } from "./fetch-platform.ts";
-import type { PassageDeps } from "./passage.ts";
 
-export interface FetchIngressDeps extends PassageDeps {
+export interface FetchIngressDeps extends PassageDeps, WayDeps {
+  readonly metrics: Metrics;
   readonly router: Router;
   readonly log: RelayLog;
   readonly platform: FetchPlatform;

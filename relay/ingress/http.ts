@@ -14,6 +14,7 @@ const drainLimits = {
 export class HttpIngress implements VisitorPlace {
   private readonly visitors = new Set<HttpVisitor>();
   private cancelSweep: () => void;
+  private isDraining = false;
   /** Called when the last visitor is gone. */
   private empty = () => {};
 
@@ -34,12 +35,13 @@ export class HttpIngress implements VisitorPlace {
    * Resolves when none is left, or when the grace has passed.
    */
   drain(graceMs: number): Promise<void> {
-    if (this.visitors.size === 0) return Promise.resolve();
+    if (!this.hasVisitors()) return Promise.resolve();
+    this.isDraining = true;
     const { clock } = this.deps;
     const idleSinceMs = new Map<HttpVisitor, number>();
     const look = (visitor: HttpVisitor, nowMs: number): void => {
       const sinceMs = idleSinceMs.get(visitor);
-      if (visitor.busy) idleSinceMs.delete(visitor);
+      if (visitor.lasts || visitor.busy) idleSinceMs.delete(visitor);
       else if (sinceMs === undefined) idleSinceMs.set(visitor, nowMs);
       else if (nowMs - sinceMs >= drainLimits.idleMs) visitor.retire();
     };
@@ -66,6 +68,12 @@ export class HttpIngress implements VisitorPlace {
     if (this.visitors.size === 0) this.empty();
   }
 
+  /** Others than those that bring a link's POSTs. */
+  private hasVisitors(): boolean {
+    for (const visitor of this.visitors) if (!visitor.lasts) return true;
+    return false;
+  }
+
   private sweepLater(stepMs: number, look: (visitor: HttpVisitor, nowMs: number) => void): () => void {
     const { clock } = this.deps;
     return clock.at(clock.now() + stepMs, () => {
@@ -74,6 +82,7 @@ export class HttpIngress implements VisitorPlace {
         if (visitor.deadlineMs <= nowMs) visitor.timeOut();
         else look(visitor, nowMs);
       }
+      if (this.isDraining && !this.hasVisitors()) this.empty();
       this.cancelSweep = this.sweepLater(stepMs, look);
     });
   }

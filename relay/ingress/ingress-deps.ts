@@ -1,10 +1,13 @@
+import type { PassageDeps } from "../../shared/passage.ts";
 import type { RelayLog } from "../log.ts";
+import type { Metrics } from "../metrics.ts";
 import type { Router } from "../router.ts";
+import type { WayDeps } from "../tunnel-way.ts";
 import type { OwnHost } from "./own-host.ts";
-import type { PassageDeps } from "./passage.ts";
 
 /** What visitors' sockets need of the relay around them. */
-export interface HttpIngressDeps extends PassageDeps {
+export interface HttpIngressDeps extends PassageDeps, WayDeps {
+  readonly metrics: Metrics;
   readonly router: Router;
   readonly log: RelayLog;
   readonly ownHost: OwnHost;

@@ -13,8 +13,4 @@ export const ingressLimits = {
   lingerMs: 5_000,
   maxLingerBytes: 16_777_216,
   retryAfterSeconds: 5,
-  /** A request that no agent has looked at goes on another stream so often. */
-  maxRetries: 3,
-  /** Of one request, kept until its agent has answered, so that it can be sent again. */
-  maxKeptBytes: 65_536,
 } as const;

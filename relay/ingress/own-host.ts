@@ -2,16 +2,18 @@ import type { Hono } from "hono";
 import type { Clock } from "../../shared/clock.ts";
 import { UnderpassError } from "../../shared/errors.ts";
 import type { Framing } from "../../shared/http1/framing.ts";
-import { fieldValue, type RequestHead, writeResponseHead } from "../../shared/http1/head.ts";
-import { encodeLatin1 } from "../../shared/http1/latin1.ts";
-import { reasonPhrase } from "../../shared/http1/reasons.ts";
+import { fieldValue, isNamed, type RequestHead } from "../../shared/http1/head.ts";
+import { SocketSink } from "../../shared/links/event-stream-sink.ts";
 import { WebSocketLink } from "../../shared/links/websocket.ts";
 import type { Socket } from "../../shared/socket.ts";
 import { acceptFields, checkUpgradeRequest } from "../../shared/websocket/upgrade.ts";
 import { answer } from "../answers.ts";
 import type { ControlEnv } from "../app.ts";
-import { readDial, subprotocol } from "../dial.ts";
+import { isEventDial, linkPath, readDial, readEventDial, subprotocol } from "../dial.ts";
+import type { EventLinks } from "../event-links.ts";
 import type { Reception } from "../reception.ts";
+import { EventPosts, type PostWay } from "./event-posts.ts";
+import { wholeAnswer } from "./whole-answer.ts";
 
 /** Takes a whole answer. `keepAlive`: the request was read to its end, and another may follow. */
 export type Answered = (bytes: Uint8Array, options: { readonly keepAlive: boolean }) => void;
@@ -19,7 +21,7 @@ export type Answered = (bytes: Uint8Array, options: { readonly keepAlive: boolea
 export interface LinkOutcome {
   refused: Answered;
   /**
-   * The 101 to write; gives the socket and what has come behind the request. undefined: the agent has gone meanwhile,
+   * The head to write, a 101 or that of events; gives the socket and what has come behind the request. undefined: the agent has gone meanwhile,
    * and nothing was written.
    */
   opened(bytes: Uint8Array): { readonly socket: Socket; readonly early: Uint8Array } | undefined;
@@ -28,15 +30,25 @@ export interface LinkOutcome {
 /** Larger bodies are no business of the control plane's. */
 const maxBodyBytes = 8_192;
 const problem = "application/problem+json";
+/** Nothing on the way is to keep events back, or to change them. The body ends with the socket, in HTTP/1.0 too. */
+const eventStreamFields = [
+  ...["Content-Type", "text/event-stream", "Cache-Control", "no-store, no-transform"],
+  ...["X-Accel-Buffering", "no", "Connection", "close"],
+];
 
 /** The relay's own host on raw sockets: the control plane in Hono, and the agents' links. */
 export class OwnHost {
+  private readonly posts: EventPosts;
+
   constructor(
     private readonly app: Hono<ControlEnv>,
     private readonly reception: Reception,
     private readonly clock: Clock,
+    private readonly eventLinks: EventLinks,
     readonly draining: () => boolean,
-  ) {}
+  ) {
+    this.posts = new EventPosts(eventLinks, (code) => reception.refused(code));
+  }
 
   /** Returns what takes the body: chunks, then undefined at its end. One that never ends is never answered. */
   request(
@@ -75,6 +87,19 @@ export class OwnHost {
     };
   }
 
+  /** A POST of a link without WebSocket; undefined: it is none. `answered` may be called from inside. */
+  post(head: RequestHead, target: string, answered: Answered): PostWay | undefined {
+    return this.posts.begin(head, target, answered);
+  }
+
+  /** Whether this is a dial for a link: it may come without its upgrade. */
+  isDial(head: RequestHead, target: string): boolean {
+    return (
+      isNamed(fieldValue(head.fields, "upgrade"), "websocket") ||
+      (head.method === "GET" && linkPath(target) !== undefined)
+    );
+  }
+
   /** `/_underpass/links/NAME`: checks the dial, and hands the socket to the reception. */
   link(head: RequestHead, target: string, outcome: LinkOutcome): void {
     void this.openLink(head, target, outcome);
@@ -82,22 +107,8 @@ export class OwnHost {
 
   private async openLink(head: RequestHead, target: string, outcome: LinkOutcome): Promise<void> {
     try {
-      const upgrade = checkUpgradeRequest(head.fields);
-      if (typeof upgrade === "string") throw new UnderpassError("bad-request", upgrade);
-      const { name, session, token } = readDial(head.fields, target);
-      const admission = await this.reception.admit(name, token, session);
-      const fields = acceptFields(upgrade.key, subprotocol);
-      const opened = outcome.opened(
-        encodeLatin1(
-          `${writeResponseHead({ status: 101, reason: reasonPhrase(101), minor: 1, fields })}\r\n`,
-        ),
-      );
-      if (opened === undefined) return;
-      const { socket, early } = opened;
-      this.reception.receive(
-        new WebSocketLink(socket, { role: "relay", clock: this.clock, early }),
-        admission,
-      );
+      if (isEventDial(head.fields)) await this.openEvents(head, target, outcome);
+      else await this.openWebSocket(head, target, outcome);
     } catch (error) {
       const known =
         error instanceof UnderpassError
@@ -105,9 +116,32 @@ export class OwnHost {
           : new UnderpassError("internal-error", undefined, { cause: error });
       this.reception.refused(known.code);
       const { status, fields, body } = answer(known.code, { accept: problem, detail: known.message });
+      // RFC 9110 section 15.5.22.
+      if (status === 426) fields.push("Upgrade", "websocket", "Connection", "upgrade");
       fields.push("Connection", "close");
       outcome.refused(wholeAnswer(status, fields, body), { keepAlive: false });
     }
+  }
+
+  private async openWebSocket(head: RequestHead, target: string, outcome: LinkOutcome): Promise<void> {
+    const upgrade = checkUpgradeRequest(head.fields);
+    // A proxy that knows nothing of WebSockets takes some of it away, or all.
+    if (typeof upgrade === "string") throw new UnderpassError("upgrade-required", upgrade);
+    const { place, token } = readDial(head.fields, target);
+    const admission = await this.reception.admit(place, token);
+    const fields = acceptFields(upgrade.key, subprotocol);
+    const opened = outcome.opened(wholeAnswer(101, fields, new Uint8Array(0)));
+    if (opened === undefined) return;
+    const { socket, early } = opened;
+    this.reception.receive(new WebSocketLink(socket, { role: "relay", clock: this.clock, early }), admission);
+  }
+
+  private async openEvents(head: RequestHead, target: string, outcome: LinkOutcome): Promise<void> {
+    const { place, token } = readEventDial(head.fields, target);
+    const admission = await this.reception.admit(place, token);
+    const opened = outcome.opened(wholeAnswer(200, eventStreamFields, new Uint8Array(0)));
+    if (opened === undefined) return;
+    this.reception.receive(this.eventLinks.open(place.name, new SocketSink(opened.socket)), admission);
   }
 
   private async respond(
@@ -145,14 +179,4 @@ export class OwnHost {
       keepAlive,
     });
   }
-}
-
-function wholeAnswer(status: number, fields: string[], body: Uint8Array): Uint8Array {
-  const head = encodeLatin1(
-    `${writeResponseHead({ status, reason: reasonPhrase(status), minor: 1, fields })}\r\n`,
-  );
-  const whole = new Uint8Array(head.length + body.length);
-  whole.set(head);
-  whole.set(body, head.length);
-  return whole;
 }

@@ -1,4 +1,4 @@
-import type { Passage } from "./passage.ts";
+import type { Passage } from "../../shared/passage.ts";
 
 const uploadLimits = {
   /** What is read at once. */

@@ -1,10 +1,8 @@
 import { type Code, codes } from "../../shared/errors.ts";
 import { HttpFault } from "../../shared/http1/fault.ts";
 import type { Framing } from "../../shared/http1/framing.ts";
-import { fieldValue, isNamed, type RequestHead, writeResponseHead } from "../../shared/http1/head.ts";
-import { encodeLatin1 } from "../../shared/http1/latin1.ts";
+import { fieldValue, type RequestHead } from "../../shared/http1/head.ts";
 import { HttpReader } from "../../shared/http1/reader.ts";
-import { reasonPhrase } from "../../shared/http1/reasons.ts";
 import type { Socket, SocketHandler } from "../../shared/socket.ts";
 import type { AnswerContext } from "../answer-context.ts";
 import { answer } from "../answers.ts";
@@ -14,6 +12,7 @@ import { Exchange, type VisitorSide } from "./exchange.ts";
 import type { HttpIngressDeps } from "./ingress-deps.ts";
 import { ingressLimits } from "./limits.ts";
 import { originForm } from "./request-target.ts";
+import { wholeAnswer } from "./whole-answer.ts";
 
 /** What a visitor's socket needs of the ingress that it belongs to. */
 export interface VisitorPlace {
@@ -32,6 +31,8 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
   /** A request on the relay's own host is being answered. */
   private own = false;
   private ownBody: ((bytes: Uint8Array | undefined) => void) | undefined;
+  /** The link whose POSTs come on this socket. */
+  private posts: { readonly isOpen: boolean } | undefined;
   private mode: "http" | "raw" | "lingering" | "handed-on" = "http";
   private lingered = 0;
   private halfClosed = false;
@@ -56,6 +57,10 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
   get busy(): boolean {
     return this.exchange !== undefined || this.own;
   }
+  /** A link needs the socket as long as it lives: no reason to wait for it, nor to close it. */
+  get lasts(): boolean {
+    return this.exchange === undefined && this.posts?.isOpen === true;
+  }
   get closing(): boolean {
     return this.ingress.deps.ownHost.draining();
   }
@@ -74,6 +79,9 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
         const { reader } = this;
         // The clock of a head starts with its first byte.
         if (reader.between && !this.busy)
+          this.deadlineMs = this.ingress.deps.clock.now() + ingressLimits.headWithinMs;
+        // A link's POST may be large, and the way slow.
+        else if (this.posts !== undefined && this.ownBody !== undefined)
           this.deadlineMs = this.ingress.deps.clock.now() + ingressLimits.headWithinMs;
         // Nothing else is under way but the rest of an upload, which may never come.
         else if (this.exchange?.answered === true)
@@ -189,6 +197,7 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
 
   private requestHead(head: RequestHead, framing: Framing, http: Uint8Array): void {
     const { deps } = this.ingress;
+    this.posts = undefined;
     this.deadlineMs = Number.POSITIVE_INFINITY;
     const host = fieldValue(head.fields, "host") ?? "";
     const target = originForm(head, host);
@@ -237,8 +246,11 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
   private requestEnd(): void {
     const body = this.ownBody;
     this.ownBody = undefined;
-    if (body !== undefined) body(undefined);
-    else if (this.exchange !== undefined) {
+    if (body !== undefined) {
+      // A POST that overtook another waits for it, no longer than its link lets it.
+      if (this.posts !== undefined) this.deadlineMs = Number.POSITIVE_INFINITY;
+      body(undefined);
+    } else if (this.exchange !== undefined) {
       this.exchange.requestEnd();
       // Nothing more is to be read of it, and a visitor who leaves shall be heard.
       if (this.exchange?.waits === true) this.socket.resume();
@@ -276,7 +288,7 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
       if (options.keepAlive && !this.halfClosed) this.nextRequest();
       else this.linger();
     };
-    if (isNamed(fieldValue(head.fields, "upgrade"), "websocket")) {
+    if (ownHost.isDial(head, target)) {
       ownHost.link(head, target, {
         refused: answered,
         opened: (bytes) => {
@@ -293,6 +305,13 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
       });
       return;
     }
+    const post = ownHost.post(head, target, answered);
+    if (post !== undefined) {
+      this.posts = post.link;
+      // It may have been refused already.
+      if (this.own) this.ownBody = post.body;
+      return;
+    }
     this.ownBody = ownHost.request(head, framing, target, this.remote, answered);
   }
 
@@ -305,9 +324,7 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
       "0",
       ...(keepAlive ? [] : ["Connection", "close"]),
     ];
-    this.write(
-      encodeLatin1(`${writeResponseHead({ status: 308, reason: reasonPhrase(308), minor: 1, fields })}\r\n`),
-    );
+    this.write(wholeAnswer(308, fields, new Uint8Array(0)));
     if (!keepAlive) this.linger();
   }
 
@@ -337,12 +354,7 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
       ...context,
     });
     if (!keepAlive) made.push("Connection", "close");
-    this.write(
-      encodeLatin1(
-        `${writeResponseHead({ status, reason: reasonPhrase(status), minor: 1, fields: made })}\r\n`,
-      ),
-    );
-    if (head?.method !== "HEAD") this.write(body);
+    this.write(wholeAnswer(status, made, head?.method === "HEAD" ? new Uint8Array(0) : body));
     metrics.refused(code);
     return keepAlive;
   }

@@ -2,8 +2,10 @@ import { randomUUID } from "node:crypto";
 import process from "node:process";
 import manifest from "../../package.json" with { type: "json" };
 import { codes, UnderpassError } from "../../shared/errors.ts";
+import { openDatagrams } from "../../shared/runtimes/node-datagrams.ts";
+import { nodeResolve } from "../../shared/runtimes/node-resolve.ts";
 import { systemClock } from "../../shared/runtimes/system-clock.ts";
-import type { Listen } from "../../shared/socket.ts";
+import type { Dial, Listen } from "../../shared/socket.ts";
 import { parseRelayCommand } from "../command-line.ts";
 import type { RelayOptions } from "../options.ts";
 import { type RunningRelay, startRelay } from "../relay.ts";
@@ -11,8 +13,14 @@ import { mintToken } from "../token.ts";
 import { loadSecret, openNames, readText } from "./files.ts";
 import { StreamLog } from "./stream-log.ts";
 
-/** `relay.ts` as a program, on Bun and on Deno: `listen` is the runtime's. Resolves with the exit code. */
-export async function runRelay(listen: Listen): Promise<number> {
+/** The runtime's own sockets; what else a relay needs is the same on Bun and Deno. */
+export interface RelaySockets {
+  readonly listen: Listen;
+  readonly dial: Dial;
+}
+
+/** `relay.ts` as a program, on Bun and on Deno. Resolves with the exit code. */
+export async function runRelay(sockets: RelaySockets): Promise<number> {
   try {
     const command = parseRelayCommand(process.argv.slice(2), process.env, manifest.version);
     if (command.command === "text") {
@@ -29,7 +37,7 @@ export async function runRelay(listen: Listen): Promise<number> {
       process.stdout.write(stdout);
       return 0;
     }
-    return await serve(command.options, listen);
+    return await serve(command.options, sockets);
   } catch (error) {
     const known = error instanceof UnderpassError ? error : undefined;
     process.stderr.write(`relay: ${known?.message ?? String(error)}\n`);
@@ -40,7 +48,7 @@ export async function runRelay(listen: Listen): Promise<number> {
 /** For what was written last, where a peer keeps a socket open. */
 const lastWordsMs = 250;
 
-async function serve(options: RelayOptions, listen: Listen): Promise<number> {
+async function serve(options: RelayOptions, { listen, dial }: RelaySockets): Promise<number> {
   const { secret, source } = await loadSecret(options);
   const log = new StreamLog(options);
   const stopped = Promise.withResolvers<void>();
@@ -62,14 +70,22 @@ async function serve(options: RelayOptions, listen: Listen): Promise<number> {
     ...options,
     ...(typeof names !== "string" && { names }),
     accept: listen,
+    dial,
+    openDatagrams,
+    resolve: nodeResolve(),
     clock: systemClock,
     random: (bytes) => crypto.getRandomValues(bytes),
     secret,
     log,
     tls: options.tls && { cert: await readText(options.tls.cert), key: await readText(options.tls.key) },
   });
+  const tls = relay.tlsPort === undefined ? "" : `, tls tunnels at port ${relay.tlsPort}`;
+  const ports = (["tcp", "udp"] as const).map((kind) => {
+    const range = options[`${kind}Ports`];
+    return range === undefined ? "" : `, ${kind} tunnels at ports ${range.low} to ${range.high}`;
+  });
   log.note(
-    `Relay at ${relay.url}, tunnels at ${new URL(relay.url).protocol}//NAME.${options.domains[0]}:${relay.port}. Tokens are checked with ${source}.`,
+    `Relay at ${relay.url}, tunnels at ${new URL(relay.url).protocol}//NAME.${options.domains[0]}:${relay.port}${ports.join("")}${tls}. Tokens are checked with ${source}.`,
   );
   try {
     await stopped.promise;

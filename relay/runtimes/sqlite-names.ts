@@ -1,7 +1,7 @@
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import type { Clock } from "../../shared/clock.ts";
 import { UnderpassError } from "../../shared/errors.ts";
-import { kinds } from "../../shared/kind.ts";
+import { type Kind, kinds } from "../../shared/kind.ts";
 import type { NameRow, NameStore } from "../store.ts";
 
 export interface SqliteNamesOptions {
@@ -19,7 +19,7 @@ const sqliteLimits = {
   aheadMs: 180_000,
 } as const;
 
-const schemaVersion = 1;
+const schemaVersion = 2;
 
 /**
  * `live`: the process that last had an agent of the name; "" one that has ended since; null: the agent left first.
@@ -28,9 +28,10 @@ const schemaVersion = 1;
 const schema = `
   CREATE TABLE names (
     name TEXT PRIMARY KEY, owner TEXT NOT NULL, kind TEXT NOT NULL,
-    live TEXT, left_at INTEGER, bye INTEGER NOT NULL, lapses_at INTEGER
+    live TEXT, left_at INTEGER, bye INTEGER NOT NULL, lapses_at INTEGER, port INTEGER
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX names_lapsing ON names (lapses_at) WHERE lapses_at IS NOT NULL;
+  CREATE UNIQUE INDEX names_ports ON names (kind, port) WHERE port IS NOT NULL;
   CREATE TABLE counts (owner TEXT PRIMARY KEY, names INTEGER NOT NULL) STRICT, WITHOUT ROWID;
   CREATE TRIGGER name_added AFTER INSERT ON names BEGIN
     INSERT INTO counts VALUES (new.owner, 1), ('', 1) ON CONFLICT DO UPDATE SET names = names + 1;
@@ -46,6 +47,14 @@ const schema = `
   END;
   PRAGMA user_version = ${schemaVersion};
 `;
+
+/** What an older file lacks, by its version. */
+const upgrades: readonly string[] = [
+  "",
+  `ALTER TABLE names ADD COLUMN port INTEGER;
+   CREATE UNIQUE INDEX names_ports ON names (kind, port) WHERE port IS NOT NULL;
+   PRAGMA user_version = 2;`,
+];
 
 /**
  * Names in a SQLite file, for Bun and Deno. WAL: an old relay process that drains and a new one share it, and what was
@@ -86,6 +95,10 @@ export class SqliteNames implements NameStore {
     return this.#try(() => this.#read(name), undefined);
   }
 
+  holder(kind: Kind, port: number): string | undefined {
+    return this.#try(() => text(this.#statements.holder.get(kind, port)?.["name"]), undefined);
+  }
+
   update(name: string, change: (row: NameRow | undefined) => NameRow | undefined): NameRow | undefined {
     const done = this.#try(() => ({ row: this.#transaction(() => this.#change(name, change)) }), undefined);
     return done === undefined ? this.get(name) : done.row;
@@ -119,7 +132,8 @@ export class SqliteNames implements NameStore {
     this.#transaction(() => {
       const version = whole(database.prepare("PRAGMA user_version").get()?.["user_version"]) ?? 0;
       if (version === 0) database.exec(schema);
-      else if (version > schemaVersion) throw new Error("It was made by a newer version of the relay.");
+      else for (const upgrade of upgrades.slice(version)) database.exec(upgrade);
+      if (version > schemaVersion) throw new Error("It was made by a newer version of the relay.");
     });
   }
 
@@ -127,7 +141,7 @@ export class SqliteNames implements NameStore {
     const before = this.#read(name);
     const row = change(before);
     if (row === before || row === undefined) return before;
-    const { owner, kind, place, leftAtMs, bye, lapsesAtMs } = row;
+    const { owner, kind, port, place, leftAtMs, bye, lapsesAtMs } = row;
     this.#statements.put.run({
       name,
       owner,
@@ -137,6 +151,7 @@ export class SqliteNames implements NameStore {
       bye: bye ? 1 : 0,
       lapses_at: Number.isFinite(lapsesAtMs) ? this.#date(lapsesAtMs) : null,
       // A process that has the name now goes on having it, whoever writes the row.
+      port: port ?? null,
       keeps: place === "elsewhere" && before?.place === "elsewhere" ? 1 : 0,
     });
     this.#failing = false;
@@ -147,12 +162,14 @@ export class SqliteNames implements NameStore {
     const found = this.#statements.get.get(name);
     if (found === undefined) return undefined;
     const { owner, kind, live, left_at: leftAt, bye, lapses_at: lapsesAt } = found;
+    const port = whole(found["port"]);
     const place = live === null ? "away" : live === this.#options.process ? "here" : "elsewhere";
     const wroteLeftAtMs = this.#time(whole(leftAt));
     const leftAtMs = place === "elsewhere" ? Math.max(this.#startedAtMs, wroteLeftAtMs ?? 0) : wroteLeftAtMs;
     return {
       owner: String(owner),
       kind: kinds.find((known) => known === kind) ?? "http",
+      ...(port !== undefined && { port }),
       place,
       ...(leftAtMs !== undefined && place !== "here" && { leftAtMs }),
       bye: bye === 1,
@@ -201,11 +218,12 @@ export class SqliteNames implements NameStore {
 }
 
 const sql = {
-  get: "SELECT owner, kind, live, left_at, bye, lapses_at FROM names WHERE name = ?",
-  put: `INSERT INTO names VALUES (:name, :owner, :kind, :live, :left_at, :bye, :lapses_at)
+  get: "SELECT owner, kind, live, left_at, bye, lapses_at, port FROM names WHERE name = ?",
+  holder: "SELECT name FROM names WHERE kind = ? AND port = ?",
+  put: `INSERT INTO names VALUES (:name, :owner, :kind, :live, :left_at, :bye, :lapses_at, :port)
     ON CONFLICT DO UPDATE SET owner = excluded.owner, kind = excluded.kind,
       live = iif(:keeps, live, excluded.live), left_at = iif(:keeps, left_at, excluded.left_at),
-      bye = excluded.bye, lapses_at = excluded.lapses_at`,
+      bye = excluded.bye, lapses_at = excluded.lapses_at, port = excluded.port`,
   count: "SELECT names FROM counts WHERE owner = ?",
   hold: "UPDATE names SET lapses_at = NULL WHERE live = ? AND lapses_at <= ?",
   sweep: "DELETE FROM names WHERE lapses_at <= ? AND live IS NOT ?",
@@ -216,6 +234,7 @@ function prepared(database: DatabaseSync): Record<keyof typeof sql, StatementSyn
   const statements: Partial<Record<keyof typeof sql, StatementSync>> = {};
   return Object.assign(statements, {
     get: database.prepare(sql.get),
+    holder: database.prepare(sql.holder),
     put: database.prepare(sql.put),
     count: database.prepare(sql.count),
     hold: database.prepare(sql.hold),
@@ -226,4 +245,8 @@ function prepared(database: DatabaseSync): Record<keyof typeof sql, StatementSyn
 
 function whole(value: unknown): number | undefined {
   return typeof value === "number" ? value : undefined;
+}
+
+function text(value: unknown): string | undefined {
+  return typeof value === "string" ? value : undefined;
 }

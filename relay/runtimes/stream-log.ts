@@ -62,6 +62,8 @@ function line(event: RelayEvent): string {
       return `request ${event.name} ${event.method} ${quoted(event.path)} ${event.status} ${event.ms.toFixed(1)}ms in=${event.bytesIn} out=${event.bytesOut}`;
     case "agent":
       return `agent ${event.name} ${event.state}${event.subject === undefined ? "" : ` sub=${quoted(event.subject)}`}${event.code === undefined ? "" : ` code=${event.code}`}`;
+    case "stream":
+      return `stream ${event.name} ${event.kind} ${event.ms.toFixed(1)}ms in=${event.bytesIn} out=${event.bytesOut}${event.code === undefined ? "" : ` code=${event.code}`}`;
     case "fault":
       return `fault ${quoted(event.message)}`;
     case "listening":

@@ -1,20 +1,25 @@
 import { DurableObject } from "cloudflare:workers";
 import { type Code, UnderpassError } from "../../shared/errors.ts";
+import { Hold } from "../../shared/hold.ts";
 import type { Kind } from "../../shared/kind.ts";
-import { MessageSocketLink } from "../../shared/links/message-socket.ts";
 import { Memory } from "../../shared/mux/memory.ts";
 import { Tokens } from "../auth/tokens.ts";
-import { readDial, subprotocol } from "../dial.ts";
-import { Hold } from "../hold.ts";
-import { answerResponse, arrive, FetchIngress } from "../ingress/fetch.ts";
-import type { FetchHead } from "../ingress/fetch-head.ts";
+import { Callers } from "../callers.ts";
+import { EgressGrants } from "../egress-grants.ts";
+import { EventLinks } from "../event-links.ts";
+import { Calls } from "../ingress/calls.ts";
+import { arrive, FetchIngress } from "../ingress/fetch.ts";
+import { FetchLinks } from "../ingress/fetch-links.ts";
+import { FetchPosts } from "../ingress/fetch-posts.ts";
 import { KeptNames, type NameRecord } from "../kept-names.ts";
 import { Metrics } from "../metrics.ts";
 import { Reception } from "../reception.ts";
 import { Router } from "../router.ts";
+import { Suspended } from "../suspended.ts";
 import { tunnelUrls } from "../tunnel-urls.ts";
 import { Tunnels } from "../tunnels.ts";
 import { type WorkersConfig, type WorkersEnv, workersConfig } from "./workers-config.ts";
+import { offersKind } from "./workers-kinds.ts";
 import { consoleLog } from "./workers-log.ts";
 import { workersPlatform as platform, workersClock } from "./workers-platform.ts";
 
@@ -26,15 +31,15 @@ const objectLimits = {
 } as const;
 
 const recordKey = "name";
-const problem = "application/problem+json";
 
-/** One tunnel: the links of its agents, its visitors, and who owns its name. The Worker finds it by that name. */
+/** One tunnel: the links of its agents, and of those that call it; its visitors; and who owns its name. The Worker finds it by that name. */
 export class TunnelObject extends DurableObject<WorkersEnv> {
   private readonly clock = workersClock();
   private readonly config: WorkersConfig;
   private readonly router: Router;
   private readonly names: KeptNames;
-  private readonly reception: Reception;
+  private readonly links: FetchLinks;
+  private readonly posts: FetchPosts;
   private readonly ingress: FetchIngress;
   /** How the last agent called the relay; addresses are made of it where there is no public URL. */
   private calledUrl = "";
@@ -53,48 +58,53 @@ export class TunnelObject extends DurableObject<WorkersEnv> {
     );
     const { clock, names, router } = this;
     const memory = new Memory(objectLimits.memoryBytes);
-    const tunnels = new Tunnels(names, { memory, resumeWindowMs: config.resumeWindowMs });
+    const { resumeWindowMs } = config;
+    const suspended = new Suspended(memory);
+    const tunnels = new Tunnels(names, { suspended, resumeWindowMs });
+    const callers = new Callers(suspended);
     const metrics = new Metrics();
     const hold = new Hold({ clock, metrics });
     tunnels.onReady = (name) => hold.tryAgain(name);
-    this.reception = new Reception({
-      clock,
+    const ways = { clock, tunnels, names, hold, metrics, log: consoleLog };
+    const grants = new EgressGrants();
+    const calls = new Calls({
+      ...ways,
+      mayReach: (claims, target) => grants.policyOf(claims).permitsTarget(target),
+    });
+    const reception = new Reception({
+      ...ways,
       tokens: new Tokens(config.secret),
-      names,
-      tunnels,
-      metrics,
+      callers,
+      calls: (agent, stream, fields) => calls.open(agent, stream, fields),
+      offers: offersKind,
       memory,
-      log: consoleLog,
       random,
-      urlsOf: (name) => tunnelUrls(name, this.calledUrl, config),
-      resumeWindowMs: config.resumeWindowMs,
+      urlsOf: (name, kind) => tunnelUrls(name, kind, this.calledUrl, config),
+      resumeWindowMs,
       // Nothing tells an object that it is about to be moved.
       draining: () => false,
     });
     const scheme = publicUrl === undefined ? undefined : publicUrl.startsWith("https:") ? "https" : "http";
-    this.ingress = new FetchIngress({
-      clock,
-      router,
-      tunnels,
-      names,
-      metrics,
-      hold,
-      log: consoleLog,
-      platform,
-      scheme,
-    });
+    const eventLinks = new EventLinks({ clock, random });
+    const admitted = ({ url }: Request) => {
+      this.calledUrl = new URL(url).origin;
+    };
+    this.links = new FetchLinks({ clock, log: consoleLog, platform, reception, eventLinks, admitted });
+    this.posts = new FetchPosts(eventLinks, (code) => reception.refused(code));
+    this.ingress = new FetchIngress({ ...ways, router, platform, scheme });
     void ctx.blockConcurrencyWhile(async () => {
       const record = await ctx.storage.get<NameRecord & { readonly name: string }>(recordKey);
       if (record !== undefined) names.restore(record.name, record, clock.now());
     });
   }
 
-  /** A visitor, or an agent that dials. */
+  /** A visitor, or an agent that dials or sends on what it has dialled. */
   async fetch(request: Request): Promise<Response> {
     const arrived = arrive(request, this.router);
     if (arrived.kind === "answered") return arrived.response;
     const { route, read } = arrived;
-    return route.kind === "tunnel" ? this.ingress.visit(request, read, route) : this.link(request, read);
+    if (route.kind === "tunnel") return this.ingress.visit(request, read, route);
+    return this.posts.take(request, read) ?? this.links.dial(request, read);
   }
 
   /** Called by the Worker for POST /_underpass/names: the code of a refusal, as errors lose theirs on the way. */
@@ -113,21 +123,6 @@ export class TunnelObject extends DurableObject<WorkersEnv> {
     this.names.sweep(this.clock.now());
     if (this.names.size === 0) await this.ctx.storage.deleteAll();
     else await this.ctx.storage.setAlarm(this.clock.now() + this.config.nameTtlMs);
-  }
-
-  private async link(request: Request, { head }: FetchHead): Promise<Response> {
-    try {
-      const { name, session, token } = readDial(head.fields, head.target);
-      const admission = await this.reception.admit(name, token, session);
-      this.calledUrl = new URL(request.url).origin;
-      const { socket, response } = platform.upgrade(new Headers({ "Sec-WebSocket-Protocol": subprotocol }));
-      this.reception.receive(new MessageSocketLink(socket, { clock: this.clock }), admission);
-      return response;
-    } catch (error) {
-      if (!(error instanceof UnderpassError)) consoleLog.write({ event: "fault", message: String(error) });
-      const known = error instanceof UnderpassError ? error : new UnderpassError("internal-error");
-      return answerResponse(known.code, { accept: problem, detail: known.message }, request.method);
-    }
   }
 
   /** Storage is told at once; what goes out waits for it by itself (output gates). */

@@ -5,12 +5,14 @@ import { isName } from "../../shared/name.ts";
 import { type ControlEnv, controlPlane } from "../app.ts";
 import { Tokens } from "../auth/tokens.ts";
 import { linkPath } from "../dial.ts";
+import { postPath } from "../ingress/event-posts.ts";
 import { answerResponse, arrive } from "../ingress/fetch.ts";
 import { Metrics } from "../metrics.ts";
 import { randomName } from "../random-name.ts";
 import { Router } from "../router.ts";
 import { TunnelObject } from "./tunnel-object.ts";
 import { type WorkersEnv, workersConfig } from "./workers-config.ts";
+import { offersKind } from "./workers-kinds.ts";
 import { consoleLog } from "./workers-log.ts";
 
 interface Env extends WorkersEnv {
@@ -56,8 +58,9 @@ class Front {
     if (arrived.kind === "answered") return arrived.response;
     const { route, read } = arrived;
     if (route.kind === "tunnel") return this.tunnel(route.name).fetch(request);
-    const name = request.headers.has("upgrade") ? linkPath(read.head.target)?.name : undefined;
-    if (name !== undefined) return this.tunnel(name).fetch(request);
+    const { head } = read;
+    const place = head.method === "GET" ? linkPath(head.target) : postPath(head, head.target);
+    if (place !== undefined) return this.tunnel(place.name).fetch(request);
     return this.app.fetch(request, { remote: read.remote });
   }
 
@@ -67,6 +70,7 @@ class Front {
   }
 
   private async claim(asked: string | undefined, owner: string, kind: Kind): Promise<string> {
+    if (!offersKind(kind)) throw new UnderpassError("kind-unavailable");
     // Not even looked for: each name that is makes an object.
     if (asked !== undefined && !isName(asked)) throw new UnderpassError("name-invalid");
     let refusal: Code | undefined;

@@ -1,8 +1,10 @@
+import type { Kind } from "../../shared/kind.ts";
 import type { NameRow, NameStore } from "../store.ts";
 
 /** Names of this process alone; they end with it. `changed` is told each change, for whoever keeps them elsewhere. */
 export class MemoryNames implements NameStore {
   readonly #rows = new Map<string, NameRow>();
+  readonly #holders = new Map<string, string>();
   readonly #countByOwner = new Map<string, number>();
   /** Names without an agent, in the order in which they lapse: so `sweep` looks at no more than it removes. */
   readonly #reserved = new Map<string, NameRow>();
@@ -22,6 +24,10 @@ export class MemoryNames implements NameStore {
     return this.#rows.get(name);
   }
 
+  holder(kind: Kind, port: number): string | undefined {
+    return this.#holders.get(`${kind} ${port}`);
+  }
+
   update(name: string, change: (row: NameRow | undefined) => NameRow | undefined): NameRow | undefined {
     const before = this.#rows.get(name);
     const row = change(before);
@@ -35,6 +41,7 @@ export class MemoryNames implements NameStore {
   put(name: string, row: NameRow): void {
     this.#remove(name);
     this.#rows.set(name, row);
+    if (row.port !== undefined) this.#holders.set(`${row.kind} ${row.port}`, name);
     this.#countByOwner.set(row.owner, this.countOf(row.owner) + 1);
     if (Number.isFinite(row.lapsesAtMs))
       (row.leftAtMs === undefined ? this.#reserved : this.#left).set(name, row);
@@ -59,6 +66,7 @@ export class MemoryNames implements NameStore {
     const row = this.#rows.get(name);
     if (row === undefined) return;
     this.#rows.delete(name);
+    if (row.port !== undefined) this.#holders.delete(`${row.kind} ${row.port}`);
     this.#reserved.delete(name);
     this.#left.delete(name);
     const rest = this.countOf(row.owner) - 1;

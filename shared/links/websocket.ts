@@ -31,6 +31,7 @@ const deaf: LinkHandler = { heard() {}, message() {}, text() {}, drained() {}, c
 
 /** A link over a WebSocket whose opening handshake is done. */
 export class WebSocketLink implements Link {
+  readonly transport = "ws";
   handler: LinkHandler = deaf;
   readonly #socket: Socket;
   readonly #clock: Clock;

@@ -1,4 +1,5 @@
 import { type Code, wireNumber } from "../errors.ts";
+import { DatagramQueue } from "./datagram-queue.ts";
 import { MessageWriter } from "./frame.ts";
 import type { Ledger } from "./ledger.ts";
 import { limits } from "./limits.ts";
@@ -16,15 +17,16 @@ export interface Goaway {
 }
 
 const encoder = new TextEncoder();
-const recordBytes = { ack: 12, resetFrame: 10, creditEntry: 12, goaway: 16, datagram: 8, doubt: 5 } as const;
+const recordBytes = { ack: 12, resetFrame: 10, creditEntry: 12, goaway: 16, doubt: 5 } as const;
 
 /** All that waits to be sent, and the making of messages out of it: control records first, then streams in turn. */
 export class Outbox {
   private readonly turns = new Queue<Stream>();
   private readonly credits = new Queue<Stream>();
   private readonly resets = new Queue<{ readonly id: number; readonly code: Code }>();
-  private readonly datagrams = new Queue<{ readonly id: number; readonly payload: Uint8Array }>();
-  private datagramBytes = 0;
+  readonly datagrams = new DatagramQueue();
+  /** Bytes of datagrams less bytes of frames that have left since frames had to wait. */
+  private datagramLead = 0;
   private goaway: Goaway | undefined;
   /** What the last stream that carried much has needed. */
   bulkWindow = 0;
@@ -50,12 +52,15 @@ export class Outbox {
   }
 
   get hasControl(): boolean {
-    return (
-      this.credits.length > 0 ||
-      this.goaway !== undefined ||
-      this.datagrams.length > 0 ||
-      this.doubts.size > 0
-    );
+    return this.credits.length > 0 || this.goaway !== undefined || this.doubts.size > 0;
+  }
+
+  /**
+   * Datagrams wait whose turn it is: where frames wait too, half of the bytes are theirs. Also while those wait for
+   * acknowledgement: else datagrams, which wait for none, would have the link for themselves.
+   */
+  datagramsMayGo(nowMs: number): boolean {
+    return this.datagrams.hasReady(nowMs) && (this.datagramLead <= 0 || !this.hasFrames);
   }
 
   /** The stream takes its turns until it has nothing sendable. */
@@ -73,14 +78,6 @@ export class Outbox {
     this.resets.push({ id, code });
   }
 
-  /** The oldest are dropped when too much waits. */
-  addDatagram(id: number, payload: Uint8Array): void {
-    this.datagrams.push({ id, payload });
-    this.datagramBytes += payload.length;
-    while (this.datagramBytes > limits.maxPendingDatagramBytes)
-      this.datagramBytes -= this.datagrams.shift()?.payload.length ?? 0;
-  }
-
   addDoubt(slot: number): void {
     this.doubts.add(slot);
   }
@@ -90,7 +87,6 @@ export class Outbox {
     for (let stream = this.credits.shift(); stream !== undefined; stream = this.credits.shift())
       stream.creditWaits = false;
     this.datagrams.clear();
-    this.datagramBytes = 0;
     this.doubts.clear();
   }
 
@@ -99,12 +95,17 @@ export class Outbox {
     this.goaway = goaway;
   }
 
-  /** The next message; `frames`: those may go too. undefined: there is nothing. */
+  /** The next message; `frames`, `datagrams`: those may go too. undefined: there is nothing. */
   compose(
     nowMs: number,
-    options: { readonly frames: boolean; readonly acks: boolean },
+    options: { readonly frames: boolean; readonly datagrams: boolean; readonly acks: boolean },
   ): Uint8Array | undefined {
-    const expected = this.expectedBytes(options.frames);
+    const { messageBytes } = this.ledger.flight;
+    const framesWait = this.hasFrames;
+    if (!framesWait) this.datagramLead = 0;
+    const datagramBytes = framesWait ? messageBytes / 2 : messageBytes;
+    const expected =
+      this.expectedBytes(options.frames) + (options.datagrams ? this.datagrams.bytesUpTo(datagramBytes) : 0);
     const writer = new MessageWriter(
       expected,
       expected < limits.maxMessageBytes ? undefined : this.ledger.spare(),
@@ -115,9 +116,10 @@ export class Outbox {
     this.writeGoaway(writer);
     for (const slot of this.doubts) if (writer.room >= recordBytes.doubt) writer.doubt(slot);
     this.doubts.clear();
-    this.writeDatagrams(writer);
+    if (options.datagrams) this.datagramLead += this.datagrams.write(writer, datagramBytes, nowMs);
     const controlBytes = writer.length;
     if (options.frames) this.writeFrames(writer);
+    this.datagramLead = Math.max(this.datagramLead - (writer.length - controlBytes), -limits.maxMessageBytes);
     if (writer.length === 0) return undefined;
     const message = writer.finish();
     if (writer.length > controlBytes) this.ledger.keep(message, controlBytes, nowMs);
@@ -126,7 +128,6 @@ export class Outbox {
 
   clear(): void {
     for (const queue of [this.turns, this.credits, this.resets, this.datagrams]) queue.clear();
-    this.datagramBytes = 0;
   }
 
   private expectedBytes(frames: boolean): number {
@@ -137,8 +138,6 @@ export class Outbox {
       this.resets.length * recordBytes.resetFrame +
       this.doubts.size * recordBytes.doubt;
     if (this.goaway !== undefined) bytes += limits.maxReasonBytes + recordBytes.goaway;
-    const datagram = this.datagrams.peek();
-    if (datagram !== undefined) bytes += datagram.payload.length + recordBytes.datagram;
     if (frames) {
       bytes += recordBytes.resetFrame;
       for (let i = 0; i < this.turns.length && bytes < limits.maxMessageBytes; i++)
@@ -172,16 +171,6 @@ export class Outbox {
     if (writer.room < reason.length + recordBytes.goaway) return;
     writer.goaway(goaway.kind, wireNumber(goaway.code), goaway.lastId, goaway.graceMs, reason);
     this.goaway = undefined;
-  }
-
-  private writeDatagrams(writer: MessageWriter): void {
-    let datagram = this.datagrams.peek();
-    while (datagram !== undefined && writer.room >= datagram.payload.length + recordBytes.datagram) {
-      writer.datagram(datagram.id, datagram.payload);
-      this.datagramBytes -= datagram.payload.length;
-      this.datagrams.shift();
-      datagram = this.datagrams.peek();
-    }
   }
 
   private writeFrames(writer: MessageWriter): void {

@@ -8,7 +8,7 @@ export type GoawayKind = "drain" | "bye" | "error";
 export interface SessionHandler {
   /** The peer opened a stream. Returns who handles it; undefined when the handler has reset it. */
   opened(stream: Stream, fields: Uint8Array): StreamHandler | undefined;
-  /** There may be something for `poll` to hand out. Called at most once until the next `poll`. */
+  /** There may be something for `poll` to hand out. Called at most once until the next `poll` (or `tick`). */
   wake(): void;
   /** A datagram of an open stream. */
   datagram(stream: Stream, payload: Uint8Array): void;

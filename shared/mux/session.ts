@@ -6,7 +6,8 @@ import { limits } from "./limits.ts";
 import { type MessageHandler, readMessage } from "./message.ts";
 import { type Goaway, Outbox } from "./outbox.ts";
 import type { GoawayKind, Resumption, SessionHandler, SessionOptions } from "./session-handler.ts";
-import { Stream, type StreamHandler, type StreamHost } from "./stream.ts";
+import { Stream } from "./stream.ts";
+import { type StreamHandler, type StreamHost, silentHandler } from "./stream-handler.ts";
 import { StreamTable } from "./stream-table.ts";
 
 const goawayKinds: readonly GoawayKind[] = ["drain", "bye", "error"];
@@ -128,26 +129,11 @@ export class Session implements StreamHost {
       this.goaway("drain", "going-away", limits.usedUpGraceMs, "");
     if (id === undefined || this.leaving) return undefined;
     if (!options.memory.admit(options.window)) return undefined;
-    const stream = new Stream(
-      this,
-      id,
-      kind,
-      handler,
-      options.peerWindow,
-      options.window,
-      this.nowMs,
-      fields,
-    );
+    const { peerWindow, window } = options;
+    const stream = new Stream(this, id, kind, handler, peerWindow, window, this.nowMs, fields);
     this.streams.add(stream);
     this.ready(stream);
     return stream;
-  }
-
-  /** Queues a datagram; the oldest are dropped when too much waits. */
-  sendDatagram(stream: Stream, payload: Uint8Array): void {
-    if (this.ended || this.suspended || stream.closed || payload.length > limits.maxDatagramBytes) return;
-    this.outbox.addDatagram(stream.id, payload);
-    this.wake();
   }
 
   /** Tells the agent that the link of this slot of its is suspect. */
@@ -186,23 +172,32 @@ export class Session implements StreamHost {
     if (this.ledger.ackDueMs !== undefined) this.wake();
   }
 
+  /** In place of `poll` while the link takes nothing: datagrams that wait grow old. */
+  tick(nowMs: number): void {
+    const { datagrams } = this.outbox;
+    datagrams.tick(nowMs);
+    if (datagrams.heldBytes > 0) this.awake = false;
+  }
+
   /** The next message for the link, or undefined when nothing may or need be sent now. */
   poll(nowMs: number): Uint8Array | undefined {
     this.nowMs = nowMs;
     this.awake = false;
     if (this.suspended) return undefined;
     const { ledger, outbox } = this;
+    outbox.datagrams.tick(nowMs);
     if (ledger.hasAgain && !this.ended) {
       // What is told for the moment goes ahead: a peer that waits for credit need not wait for the rest.
       const first =
         outbox.hasControl || ledger.ackIsDue(nowMs)
-          ? outbox.compose(nowMs, { frames: false, acks: true })
+          ? outbox.compose(nowMs, { frames: false, datagrams: false, acks: true })
           : undefined;
       return first ?? ledger.again(nowMs);
     }
     const frames = !this.ended && !ledger.flight.full && outbox.hasFrames;
-    if (!frames && !outbox.hasControl && !ledger.ackIsDue(nowMs)) return undefined;
-    return outbox.compose(nowMs, { frames, acks: !this.ended });
+    const datagrams = outbox.datagramsMayGo(nowMs);
+    if (!frames && !datagrams && !outbox.hasControl && !ledger.ackIsDue(nowMs)) return undefined;
+    return outbox.compose(nowMs, { frames, datagrams, acks: !this.ended });
   }
 
   // StreamHost
@@ -215,6 +210,13 @@ export class Session implements StreamHost {
 
   announced(stream: Stream): void {
     this.streams.highestOwnId = stream.id;
+    this.outbox.datagrams.announced(stream);
+  }
+
+  sendDatagram(stream: Stream, payload: Uint8Array): void {
+    if (this.ended || this.suspended || stream.closed || payload.length > limits.maxDatagramBytes) return;
+    this.outbox.datagrams.add(stream, payload);
+    this.wake();
   }
 
   credit(stream: Stream): void {
@@ -284,7 +286,8 @@ export class Session implements StreamHost {
 
   private acknowledge(count: number): Code | undefined {
     const fault = this.ledger.acknowledged(count, this.nowMs);
-    if (fault === undefined && (this.outbox.hasFrames || this.ledger.hasAgain)) this.wake();
+    const { hasFrames, datagrams } = this.outbox;
+    if (fault === undefined && (hasFrames || datagrams.heldBytes > 0 || this.ledger.hasAgain)) this.wake();
     return fault;
   }
 
@@ -299,7 +302,7 @@ export class Session implements StreamHost {
       this.wake();
       return this.blame();
     }
-    const stream = new Stream(this, id, kind, unhandled, options.peerWindow, options.window, this.nowMs);
+    const stream = new Stream(this, id, kind, silentHandler, options.peerWindow, options.window, this.nowMs);
     streams.add(stream);
     stream.charge(fields.length);
     const handler = this.handler?.opened(stream, fields);
@@ -365,6 +368,7 @@ export class Session implements StreamHost {
     if (!this.streams.remove(stream)) return;
     if (stream.isBulk) this.outbox.bulkWindow = stream.window;
     this.options.memory.release(this.options.window, stream.grownBytes);
+    this.outbox.datagrams.forget(stream);
     stream.drop();
     if (this.streams.size > 0 || this.ledger.ackDueMs === undefined) return;
     this.ledger.hurry(this.nowMs);
@@ -390,6 +394,3 @@ export class Session implements StreamHost {
     this.handler?.wake();
   }
 }
-
-/** Until the owner has said who handles a new stream. */
-const unhandled: StreamHandler = { head() {}, data() {}, end() {}, left() {}, reset() {}, writable() {} };

@@ -3,36 +3,9 @@ import { frameHeaderBytes, type MessageWriter, RecordType } from "./frame.ts";
 import { limits } from "./limits.ts";
 import type { Memory } from "./memory.ts";
 import { Queue } from "./queue.ts";
+import { type StreamHandler, type StreamHost, silentHandler as silent } from "./stream-handler.ts";
 
-/** Who receives what a stream brings. Nothing is called after `reset`, or after one's own `reset()`. */
-export interface StreamHandler {
-  /** A HEAD frame's head fields, still encoded (shared/head.ts). */
-  head(fields: Uint8Array): void;
-  /** DATA, a view into its message; `stream.held(n)` tells when it has left. Who keeps a small piece long copies it. */
-  data(bytes: Uint8Array): void;
-  /** The peer's direction is complete. */
-  end(): void;
-  /** After `end`: whoever opened the stream has closed his sending side too, and may be gone. At most once. */
-  left(): void;
-  /** Both directions are over. `no-error` after an `end`: the peer's answer stands, it wants no more of ours. */
-  reset(code: Code): void;
-  /** The queue has fallen below its low mark after `write` had returned false. */
-  writable(): void;
-  /** A datagram came, a view into its message. Only on streams of kind udp. */
-  datagram?(payload: Uint8Array): void;
-}
-
-/** What a stream needs of its session. */
-export interface StreamHost {
-  /** The stream has something to send. */
-  ready(stream: Stream): void;
-  /** The stream's OPEN has been written. */
-  announced(stream: Stream): void;
-  /** The stream wants to raise the peer's limit. */
-  credit(stream: Stream): void;
-  /** Frees the stream; with a code, a RESET is sent for it if its OPEN has left. */
-  close(stream: Stream, resetWith?: Code): void;
-}
+export type { StreamHandler, StreamHost };
 
 interface Item {
   readonly type: number;
@@ -159,6 +132,11 @@ export class Stream {
       return;
     }
     this.host.close(this, code);
+  }
+
+  /** Queues a datagram of at most 65,507 bytes, which must not change after. It is dropped rather than delayed. */
+  datagram(payload: Uint8Array): void {
+    if (!this.closed && !this.ending) this.host.sendDatagram(this, payload);
   }
 
   /** How many delivered DATA bytes are still in the handler's hands. What has left becomes credit for the peer. */
@@ -334,6 +312,11 @@ export class Stream {
     }
   }
 
+  /** END has been written. */
+  get ended(): boolean {
+    return this.endSent;
+  }
+
   get peerEnded(): boolean {
     return this.endReceived;
   }
@@ -392,6 +375,3 @@ export class Stream {
     this.handler = silent;
   }
 }
-
-/** Takes the place of a handler that is to hear nothing more. */
-const silent: StreamHandler = { head() {}, data() {}, end() {}, left() {}, reset() {}, writable() {} };

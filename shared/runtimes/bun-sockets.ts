@@ -1,6 +1,15 @@
-import type { Dial, DialFailure, DialHandler, DialTarget, Listen, Socket, SocketHandler } from "../socket.ts";
+import type {
+  Dial,
+  DialFailure,
+  DialHandler,
+  DialTarget,
+  Listen,
+  Socket,
+  SocketHandler,
+  StartTls,
+} from "../socket.ts";
 import { GatheredWrites } from "./gathered-writes.ts";
-import { dialFailure, listenFailure, remoteText } from "./socket-facts.ts";
+import { addressText, dialFailure, listenFailure } from "./socket-facts.ts";
 import { WriteQueue } from "./write-queue.ts";
 
 const keepAliveAfterMs = 60_000;
@@ -25,6 +34,7 @@ interface Birth {
 class BunSocket implements Socket {
   handler: SocketHandler = deaf;
   remote = "";
+  local = "";
   readonly #queue = new WriteQueue();
   /** Written in this turn. It counts as gone, so that not every small write brings a `drained`. */
   readonly #gathered = new GatheredWrites((bytes) => this.#toSystem(bytes));
@@ -96,15 +106,16 @@ class BunSocket implements Socket {
     this.#raw = raw;
     const birth = this.#birth;
     if (birth === undefined) {
-      // Given up while the socket was being opened.
-      this.destroy();
+      // Given up while the socket was being opened: `destroy` had nothing to end then.
+      raw.terminate();
       return;
     }
     raw.setNoDelay(true);
     // A far end that vanished without a word is noticed by the system in the end.
     raw.setKeepAlive(true, keepAliveAfterMs);
     if (!birth.tls) raw.timeout(0);
-    this.remote = remoteText(raw.remoteAddress, raw.remotePort);
+    this.remote = addressText(raw.remoteAddress, raw.remotePort);
+    this.local = addressText(raw.localAddress, raw.localPort);
     if (!birth.tls) this.#born(birth);
   }
 
@@ -185,6 +196,23 @@ class BunSocket implements Socket {
     if (this.#birth !== undefined) this.giveUp();
   }
 
+  /** Gives what lies beneath to `heir`, which speaks TLS on it; this one is over and silent. */
+  surrender(heir: BunSocket, tls: Tls): void {
+    this.#gathered.flush();
+    const raw = this.#raw;
+    if (raw === undefined || this.#ending || this.#queue.bytes > 0) {
+      this.destroy();
+      throw new Error("The socket is not open, or bytes are queued in it.");
+    }
+    this.resume();
+    this.#raw = undefined;
+    this.#destroyed = true;
+    this.#closed = true;
+    this.#ending = true;
+    const [below] = raw.upgradeTLS({ data: heir, tls: bunTls(tls), socket: handlers });
+    below.reload({ socket: deafRaw });
+  }
+
   /** Nobody waits for this socket any more: drop it as soon as there is one. */
   giveUp(): void {
     this.#birth = undefined;
@@ -243,8 +271,41 @@ const handlers: Bun.SocketHandler<BunSocket> = {
   connectError: (raw, error) => raw.data.onConnectError(error),
 };
 
+/** Hears nothing: beneath TLS, what the old handlers would be told is cipher text. */
+const deafRaw: Bun.SocketHandler<BunSocket> = { drain() {} };
+
 /** Opens sockets by `Bun.connect`. */
 export const dial: Dial = (target: DialTarget, timeoutMs: number, handler: DialHandler) => {
+  const tls = target.tls && bunTls(target.tls);
+  return opening(target.tls, timeoutMs, handler, (socket) => {
+    const shared = { socket: handlers, data: socket, allowHalfOpen: true, ...(tls && { tls }) };
+    const { host = "", port = 0, unix } = target;
+    const opened =
+      unix === undefined
+        ? Bun.connect<BunSocket>({ ...shared, hostname: host, port })
+        : Bun.connect<BunSocket>({ ...shared, unix });
+    opened.catch((error: Error) => socket.onConnectError(error));
+  });
+};
+
+/** TLS on a socket that `dial` has opened. */
+export const startTls: StartTls = (below, tls, timeoutMs, handler) =>
+  opening(tls, timeoutMs, handler, (socket) => {
+    if (!(below instanceof BunSocket)) throw new TypeError("startTls is for sockets of this file's dial");
+    below.surrender(socket, tls);
+  });
+
+type Tls = NonNullable<DialTarget["tls"]>;
+
+const bunTls = ({ serverName, insecure }: Tls) => ({ serverName, rejectUnauthorized: !insecure });
+
+/** Opens one socket by `begin`, within a time. Returns what gives it up. */
+function opening(
+  tls: Tls | undefined,
+  timeoutMs: number,
+  handler: DialHandler,
+  begin: (socket: BunSocket) => void,
+): () => void {
   let over = false;
   const settle = (): boolean => {
     if (over) return false;
@@ -262,8 +323,8 @@ export const dial: Dial = (target: DialTarget, timeoutMs: number, handler: DialH
   // Bun tells some failures (a name it remembers as unknown, a unix socket) from inside `connect`.
   let inside = true;
   const socket = new BunSocket({
-    tls: target.tls !== undefined,
-    verify: target.tls !== undefined && !target.tls.insecure,
+    tls: tls !== undefined,
+    verify: tls !== undefined && !tls.insecure,
     opened: (opened) => {
       if (inside) queueMicrotask(() => tellOpened(opened));
       else tellOpened(opened);
@@ -277,18 +338,8 @@ export const dial: Dial = (target: DialTarget, timeoutMs: number, handler: DialH
     socket.giveUp();
     tellFailed("timeout", `No answer within ${timeoutMs} ms.`);
   }, timeoutMs);
-  const shared = { socket: handlers, data: socket, allowHalfOpen: true };
-  const tls = target.tls && {
-    serverName: target.tls.serverName,
-    rejectUnauthorized: !target.tls.insecure,
-  };
-  const { host = "", port = 0, unix } = target;
   try {
-    const opening =
-      unix === undefined
-        ? Bun.connect<BunSocket>({ ...shared, hostname: host, port, ...(tls && { tls }) })
-        : Bun.connect<BunSocket>({ ...shared, unix, ...(tls && { tls }) });
-    opening.catch((error: Error) => socket.onConnectError(error));
+    begin(socket);
   } catch (error) {
     socket.onConnectError(error instanceof Error ? error : new Error(String(error)));
   }
@@ -296,7 +347,7 @@ export const dial: Dial = (target: DialTarget, timeoutMs: number, handler: DialH
   return () => {
     if (settle()) socket.giveUp();
   };
-};
+}
 
 /** Accepts sockets by `Bun.listen`. */
 export const listen: Listen = async (options, accept) => {

@@ -2,7 +2,7 @@ import net from "node:net";
 import tls from "node:tls";
 import type { Dial, Listen, Socket, SocketHandler } from "../socket.ts";
 import { GatheredWrites } from "./gathered-writes.ts";
-import { dialFailure, listenFailure, remoteText } from "./socket-facts.ts";
+import { addressText, dialFailure, listenFailure } from "./socket-facts.ts";
 
 const keepAliveAfterMs = 60_000;
 
@@ -21,6 +21,7 @@ const deaf: SocketHandler = { data() {}, drained() {}, ended() {}, closed() {} }
 class NodeSocket implements Socket {
   handler: SocketHandler = deaf;
   readonly remote: string;
+  readonly local: string;
   readonly #raw: net.Socket;
   /** Written in this turn. It counts as gone, so that not every small write brings a `drained`. */
   readonly #gathered = new GatheredWrites((bytes) => {
@@ -40,7 +41,8 @@ class NodeSocket implements Socket {
     raw.setNoDelay(true);
     // A far end that vanished without a word is noticed by the system in the end.
     raw.setKeepAlive(true, keepAliveAfterMs);
-    this.remote = remoteText(raw.remoteAddress, raw.remotePort);
+    this.remote = addressText(raw.remoteAddress, raw.remotePort);
+    this.local = addressText(raw.localAddress, raw.localPort);
     raw.on("data", (bytes: Uint8Array) => {
       if (!this.#destroyed) this.handler.data(bytes);
     });
@@ -90,9 +92,10 @@ class NodeSocket implements Socket {
     this.#destroyed = true;
     this.#ending = true;
     this.#gathered.drop();
-    // TLS has no RST of its own in Node's interface.
-    if (this.#raw instanceof tls.TLSSocket) this.#raw.destroy();
-    else this.#raw.resetAndDestroy();
+    const below = this.#raw instanceof tls.TLSSocket ? socketBelow(this.#raw) : this.#raw;
+    // Without one there is no RST: the far end misses TLS's own goodbye (RFC 8446 section 6.1).
+    if (below === undefined) this.#raw.destroy();
+    else below.resetAndDestroy();
   }
 
   pause(): void {
@@ -102,6 +105,12 @@ class NodeSocket implements Socket {
   resume(): void {
     this.#raw.resume();
   }
+}
+
+/** The TCP socket beneath an accepted TLS socket, where the runtime shows it. Node's types don't. */
+function socketBelow(secure: tls.TLSSocket): net.Socket | undefined {
+  const below: unknown = "_parent" in secure ? secure._parent : undefined;
+  return below instanceof net.Socket ? below : undefined;
 }
 
 /** `localhost` is loopback in both families (RFC 6761 section 6.3), whatever the hosts file says. */

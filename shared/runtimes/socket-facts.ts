@@ -23,7 +23,7 @@ export function dialFailure(error: unknown): DialFailure {
 }
 
 /** `address:port`, IPv6 in brackets, an IPv4 address that came over an IPv6 socket as plain IPv4; "" for unix sockets. */
-export function remoteText(address: string | undefined, port: number | undefined): string {
+export function addressText(address: string | undefined, port: number | undefined): string {
   if (address === undefined || address === "" || port === undefined) return "";
   if (!address.includes(":")) return `${address}:${port}`;
   return address.startsWith("::ffff:") && address.includes(".")

@@ -1,4 +1,11 @@
-import { Agent, type AgentSettings, type RelayDoor } from "../../agent/agent.ts";
+import {
+  Agent,
+  type AgentSettings,
+  type GivenName,
+  type LinkPlace,
+  type NameWish,
+  type RelayDoor,
+} from "../../agent/agent.ts";
 import type { AgentEvent } from "../../agent/events.ts";
 import type { Clock } from "../../shared/clock.ts";
 import { Driver } from "../../shared/driver.ts";
@@ -43,8 +50,7 @@ export class FakeRelay implements RelayDoor {
   }
 
   openLink(
-    name: string,
-    session: string | undefined,
+    { name, session }: LinkPlace,
     token: string | undefined,
     done: (result: Link | UnderpassError) => void,
   ): () => void {
@@ -81,10 +87,14 @@ export class FakeRelay implements RelayDoor {
     return () => {};
   }
 
-  requestName(_token: string | undefined, done: (result: string | UnderpassError) => void): () => void {
+  requestName(
+    _token: string | undefined,
+    _wish: NameWish,
+    done: (result: GivenName | UnderpassError) => void,
+  ): () => void {
     const code = this.refuse.shift();
     this.#clock.soon(() =>
-      done(code === undefined ? (this.names.shift() ?? "none") : new UnderpassError(code)),
+      done(code === undefined ? { name: this.names.shift() ?? "none" } : new UnderpassError(code)),
     );
     return () => {};
   }
@@ -189,6 +199,7 @@ export function setUp(more: Partial<AgentSettings> = {}): Bench {
   let asked = 0;
   let look = (): void => {};
   const agent = new Agent({
+    kind: "http",
     door: relay,
     clock,
     origin: {

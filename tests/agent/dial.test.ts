@@ -1,7 +1,9 @@
 import { describe, expect, test } from "bun:test";
+import type { GivenName, NameWish } from "../../agent/agent.ts";
 import { RelayDialer, type RelayDialerOptions } from "../../agent/dial.ts";
 import { RelayRefusal } from "../../agent/relay-refusal.ts";
 import { UnderpassError } from "../../shared/errors.ts";
+import type { SessionKind } from "../../shared/kind.ts";
 import type { Link } from "../../shared/link.ts";
 import { dial, listen } from "../../shared/runtimes/bun-sockets.ts";
 import { systemClock as clock } from "../../shared/runtimes/system-clock.ts";
@@ -45,19 +47,23 @@ type Options = Partial<RelayDialerOptions> & {
   readonly token?: string;
   readonly name?: string;
   readonly session?: string;
+  readonly kind?: SessionKind;
 };
 
 function openLink(
   relay: URL,
-  { token, session, name = "blue", ...options }: Options = {},
+  { token, session, name = "blue", kind = "http", ...options }: Options = {},
 ): Promise<Link | UnderpassError> {
   const dialer = new RelayDialer({ relay, dial, clock, insecure: false, ...options });
-  return new Promise((resolve) => void dialer.openLink(name, session, token, resolve));
+  return new Promise((resolve) => void dialer.openLink({ name, kind, session }, token, resolve));
 }
 
-function requestName(relay: URL, token?: string): Promise<string | UnderpassError> {
+function requestName(
+  relay: URL,
+  { token, wish = { kind: "http" } }: { readonly token?: string; readonly wish?: NameWish } = {},
+): Promise<GivenName | UnderpassError> {
   const dialer = new RelayDialer({ relay, dial, clock, insecure: false });
-  return new Promise((resolve) => void dialer.requestName(token, resolve));
+  return new Promise((resolve) => void dialer.requestName(token, wish, resolve));
 }
 
 const write = (socket: Socket, text: string): void => void socket.write(Buffer.from(text, "latin1"));
@@ -129,6 +135,27 @@ describe("opening a link", () => {
         link.destroy();
       },
     );
+  });
+
+  test("says in the query what the session is for, but for http", async () => {
+    for (const [session, path] of [
+      [undefined, "/_underpass/links/blue?kind=egress"],
+      ["S1", "/_underpass/links/blue/S1?kind=egress"],
+    ] as const) {
+      let asked = "";
+      await withRelay(
+        (request, socket) => {
+          asked = request;
+          write(socket, accept(request));
+        },
+        async (relay) => {
+          const link = await openLink(relay, { kind: "egress", ...(session && { session }) });
+          if (link instanceof UnderpassError) throw link;
+          expect(asked).toStartWith(`GET ${path} HTTP/1.1\r\n`);
+          link.destroy();
+        },
+      );
+    }
   });
 
   test("works after 1xx heads", async () => {
@@ -246,7 +273,7 @@ describe("a refusal", () => {
     const result = await new Promise<Link | UnderpassError>((resolve) => {
       let inside = true;
       const dialer = new RelayDialer({ relay, dial, clock, insecure: false });
-      dialer.openLink("blue", undefined, undefined, (result) => {
+      dialer.openLink({ name: "blue", kind: "http" }, undefined, (result) => {
         expect(inside).toBe(false);
         resolve(result);
       });
@@ -264,7 +291,7 @@ describe("a refusal", () => {
       },
       async (relay) => {
         const dialer = new RelayDialer({ relay, dial, clock, insecure: false });
-        giveUp = dialer.openLink("blue", undefined, undefined, () => expect.unreachable());
+        giveUp = dialer.openLink({ name: "blue", kind: "http" }, undefined, () => expect.unreachable());
         await gone;
       },
     );
@@ -333,9 +360,11 @@ describe("a token", () => {
 });
 
 describe("asking for a name", () => {
+  const ask = (relay: URL) => requestName(relay);
+
   test("posts the kind and takes the name of a 201", async () => {
     let asked = "";
-    const name = await withRelay(
+    const given = await withRelay(
       (request, socket) => {
         asked = request;
         write(
@@ -343,26 +372,43 @@ describe("asking for a name", () => {
           'HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n{"name":\r\n7\r\n"blue"}\r\n0\r\n\r\n',
         );
       },
-      (relay) => requestName(relay, "aaa"),
+      (relay) => requestName(relay, { token: "aaa" }),
     );
-    expect(name).toBe("blue");
+    expect(given).toEqual({ name: "blue" });
     expect(asked).toStartWith("POST /_underpass/names HTTP/1.1\r\n");
     expect(asked).toContain("\r\nAuthorization: Bearer aaa\r\n");
     expect(asked).toEndWith('\r\n\r\n{"kind":"http"}');
   });
 
+  test("of tcp and udp says which name and port are wished for, and takes the port too", async () => {
+    const wish = { kind: "tcp", name: "blue", port: 5432 } as const;
+    let asked = "";
+    const reply = (body: string) => (request: string, socket: Socket) => {
+      asked = request;
+      write(socket, `HTTP/1.1 201 Created\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+    };
+    const given = await withRelay(reply('{"name":"blue","port":5432}'), (relay) =>
+      requestName(relay, { wish }),
+    );
+    expect(given).toEqual({ name: "blue", port: 5432 });
+    expect(asked).toEndWith('\r\n\r\n{"kind":"tcp","name":"blue","port":5432}');
+    for (const port of ["", ',"port":0', ',"port":65536', ',"port":"80"', ',"port":1.5']) {
+      const result = await withRelay(reply(`{"name":"blue"${port}}`), (relay) =>
+        requestName(relay, { wish }),
+      );
+      expect(result instanceof UnderpassError && result.code).toBe("not-a-relay");
+    }
+  });
+
   test("an answer without a valid name is no relay's, and a refusal keeps its code", async () => {
     for (const body of ["", "{}", '{"name":7}', '{"name":"../x"}', '{"name":"A"}']) {
       const answer = `HTTP/1.1 201 Created\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
-      const result = await withRelay((_request, socket) => write(socket, answer), requestName);
+      const result = await withRelay((_request, socket) => write(socket, answer), ask);
       expect(result instanceof UnderpassError && result.code).toBe("not-a-relay");
     }
-    const refused = await withRelay(
-      (_request, socket) => write(socket, refuse(401, "unauthorized")),
-      requestName,
-    );
+    const refused = await withRelay((_request, socket) => write(socket, refuse(401, "unauthorized")), ask);
     expect(refused instanceof UnderpassError && refused.code).toBe("unauthorized");
-    const upgraded = await withRelay((request, socket) => write(socket, accept(request)), requestName);
+    const upgraded = await withRelay((request, socket) => write(socket, accept(request)), ask);
     expect(upgraded instanceof UnderpassError && upgraded.code).toBe("not-a-relay");
   });
 });

@@ -97,7 +97,7 @@ export class SlotBench implements SlotOwner {
   constructor(options: Partial<SlotOptions> = {}) {
     this.slot = new Slot(
       {
-        ...{ index: 0, instance, join: false, version: "0.0.0" },
+        ...{ index: 0, kind: "http", features: [], instance, join: false, version: "0.0.0" },
         clock: this.clock,
         memory: new Memory(2 ** 28),
         backoff: {

@@ -38,6 +38,28 @@ export const dialCases: readonly SocketCase[] = [
     },
   },
   {
+    name: "a dial that is given up leaves no socket at the far end",
+    run: async (context) => {
+      for (const tls of [undefined, { serverName: "tunnel.test", insecure: true }]) {
+        // Plain bytes for both: TLS never gets its answer here.
+        const accepted = Promise.withResolvers<Ear>();
+        const listener = await context.listen({ host: "127.0.0.1", port: 0 }, (socket) => {
+          accepted.resolve(new Ear(socket));
+        });
+        const target = { host: "127.0.0.1", port: listener.port, ...(tls && { tls }) };
+        const giveUp = context.dial(target, 5_000, { opened: assert.fail, failed: assert.fail });
+        // Some systems drop what was never used before it is accepted: then another dial shows the order.
+        giveUp();
+        const other = await open(context, { host: "127.0.0.1", port: listener.port });
+        const ear = await accepted.promise;
+        if (ear.socket.remote !== other.local) await ear.until(() => ear.closes.length + ear.ends > 0);
+        ear.socket.destroy();
+        other.destroy();
+        listener.close();
+      }
+    },
+  },
+  {
     name: "TLS without insecure refuses a certificate that nobody vouches for",
     run: async (context) => {
       const { cert, key } = context;

@@ -80,4 +80,6 @@ export interface SocketCase {
   readonly run: Run;
   /** Why the case can't hold there. */
   readonly skipOnDeno?: string;
+  /** Why it can't hold over `node:net` and `node:tls`, on whatever runtime. */
+  readonly skipOnNode?: string;
 }

@@ -4,6 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as bunSockets from "../../shared/runtimes/bun-sockets.ts";
 import * as nodeSockets from "../../shared/runtimes/node-sockets.ts";
+import type { Dial } from "../../shared/socket.ts";
+import type { SocketCase } from "./socket-case.ts";
 import { socketCases } from "./socket-cases.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "underpass-socket-"));
@@ -27,14 +29,33 @@ afterAll(() => {
   rmSync(folder, { recursive: true });
 });
 
-for (const [name, sockets] of [
-  ["bun-sockets on Bun", bunSockets],
-  ["node-sockets on Bun", nodeSockets],
+const titled = ({ name }: SocketCase, skip: string | undefined): string =>
+  skip === undefined ? name : `${name} (${skip})`;
+
+/** TLS on a socket that was opened without, as behind a proxy. */
+const tlsAfter: Dial = ({ tls, ...target }, timeoutMs, handler) => {
+  let giveUp = bunSockets.dial(target, timeoutMs, {
+    opened: (socket) => {
+      if (tls === undefined) handler.opened(socket);
+      else giveUp = bunSockets.startTls(socket, tls, timeoutMs, handler);
+    },
+    failed: (reason, detail) => handler.failed(reason, detail),
+  });
+  return () => giveUp();
+};
+const tlsCases = socketCases.filter(({ name }) => name.includes("TLS"));
+
+for (const [name, sockets, cases] of [
+  ["bun-sockets on Bun", bunSockets, socketCases],
+  ["bun-sockets on Bun, with TLS begun later", { ...bunSockets, dial: tlsAfter }, tlsCases],
+  ["node-sockets on Bun", nodeSockets, socketCases],
 ] as const) {
   describe(name, () => {
-    for (const { name, run } of socketCases) {
-      test(
-        name,
+    for (const socketCase of cases) {
+      const { run, skipOnNode } = socketCase;
+      const skip = sockets === nodeSockets ? skipOnNode : undefined;
+      test.skipIf(skip !== undefined)(
+        titled(socketCase, skip),
         () =>
           run({
             dial: sockets.dial,
@@ -63,9 +84,10 @@ describe("node-sockets on Deno", () => {
     expect(await run.exited, err).toBe(0);
     results = JSON.parse(out);
   }, 60_000);
-  for (const { name, skipOnDeno } of socketCases) {
-    test.skipIf(skipOnDeno !== undefined)(skipOnDeno ? `${name} (${skipOnDeno})` : name, () =>
-      expect(results[name]).toBe(""),
+  for (const socketCase of socketCases) {
+    const skip = socketCase.skipOnDeno ?? socketCase.skipOnNode;
+    test.skipIf(skip !== undefined)(titled(socketCase, skip), () =>
+      expect(results[socketCase.name]).toBe(""),
     );
   }
 });

@@ -79,7 +79,7 @@ function run(pair: Pair, step: Step): void {
     default: {
       const talk = choose(end, step.pick);
       if (talk === undefined) return;
-      if (step.do === "datagram") end.session.sendDatagram(talk.stream, new Uint8Array(step.size));
+      if (step.do === "datagram") talk.stream.datagram(new Uint8Array(step.size));
       else act(talk, step);
     }
   }

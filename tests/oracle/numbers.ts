@@ -1,6 +1,6 @@
 /** Counted messages: how they are numbered, acknowledged, kept, and sent again. Sections 2, 3.1 and 5 of PROTOCOL.md. */
-import { toHex } from "./bytes.ts";
-import { framesOf, isFrame, type OracleMessage, type OracleRecord } from "./codec.ts";
+import { fromHex, toHex } from "./bytes.ts";
+import { decodeMessage, framesOf, isFrame, type OracleMessage, type OracleRecord } from "./codec.ts";
 import type { GoawayCode } from "./codes.ts";
 
 /** What HELLO and WELCOME of a resume said, as one side knows it. */
@@ -85,6 +85,16 @@ export class OracleNumbers {
       throw new Error(`message ${this.handed} is sent again with control records`);
     if (toHex(bytes) !== this.kept.get(this.handed))
       throw new Error(`message ${this.handed} is not sent again as it was`);
+  }
+
+  /** Whether the OPEN of this stream is in a message that must be sent again. */
+  opensAgain(stream: number): boolean {
+    for (const [number, frames] of this.kept) {
+      if (number <= this.handed) continue;
+      const { records } = decodeMessage(fromHex(frames));
+      if (records.some((record) => record.record === "OPEN" && record.stream === stream)) return true;
+    }
+    return false;
   }
 
   clear(): void {

@@ -285,6 +285,13 @@ export class OracleSession {
         this.owesGoaway = false;
         this.lastAccepted = Math.min(this.lastAccepted, record.lastStream);
         break;
+      case "DATAGRAM":
+        // "A sender lets no datagram go before the message with the flow's OPEN": on this link.
+        if (this.neverOpened(record.stream) || this.numbers.opensAgain(record.stream))
+          throw new Error(`a datagram of stream ${record.stream} leaves before its OPEN`);
+        if (this.streams.get(record.stream)?.ended !== false)
+          throw new Error(`a datagram leaves after the end of stream ${record.stream}`);
+        break;
       case "OPEN":
         this.highestOfMine = record.stream;
         this.streams.set(record.stream, {

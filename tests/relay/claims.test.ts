@@ -21,6 +21,17 @@ describe("claims", () => {
     expect(allowsName(claims(), "anything")).toBe(true);
   });
 
+  test("egress may be of any port", () => {
+    const egress = [
+      "*:*",
+      "*.example.com:80,8000-8100",
+      "10.0.0.0/8:22",
+      "[2001:db8::]/32:443",
+      "localhost:8080",
+    ];
+    expect(claims({ egress }).egress).toEqual(egress);
+  });
+
   test("empty lists grant nothing", () => {
     expect(allowsName(claims({ names: [] }), "blue")).toBe(false);
     expect(allowsKind(claims({ kinds: [] }), "http")).toBe(false);
@@ -55,6 +66,9 @@ describe("claims", () => {
     ["kinds that are an object", { ...least, kinds: { http: true } }],
     ["a connect that is a glob", { ...least, connect: ["db-*"] }],
     ["an egress without ports", { ...least, egress: ["10.0.0.0/8"] }],
+    ["an egress with bits beyond its length", { ...least, egress: ["10.0.0.1/8:443"] }],
+    ["an egress with a wildcard in an address", { ...least, egress: ["*:443", "10.0.0.*:443"] }],
+    ["an egress that is a number", { ...least, egress: [443] }],
     ["an admin that is a text", { ...least, admin: "yes" }],
   ])("%s is refused as unauthorized", (_what, payload) => {
     try {

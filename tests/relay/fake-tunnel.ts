@@ -1,5 +1,7 @@
-import { Hold, type HoldLimits, holdLimits } from "../../relay/hold.ts";
-import type { PassageDeps } from "../../relay/ingress/passage.ts";
+import { streamKinds } from "../../shared/kind.ts";
+import { Hold, type HoldLimits, holdLimits } from "../../shared/hold.ts";
+import type { PassageDeps } from "../../shared/passage.ts";
+import { TunnelWay, type WayDeps } from "../../relay/tunnel-way.ts";
 import { Metrics } from "../../relay/metrics.ts";
 import type { Tunnel } from "../../relay/tunnels.ts";
 import type { Code } from "../../shared/errors.ts";
@@ -103,7 +105,14 @@ export class FakeTunnel implements Tunnel {
   /** A full session. */
   reachable = false;
 
-  open(_kind: number, fields: Uint8Array, handler: StreamHandler): Stream | undefined {
+  reaches(): boolean {
+    return this.reachable;
+  }
+  serves(): boolean {
+    return true;
+  }
+
+  open(_service: string, _kind: number, fields: Uint8Array, handler: StreamHandler): Stream | undefined {
     if (this.openStreams >= this.room) return undefined;
     this.openStreams++;
     const opening = decodeLatin1(decodeHead(fields)?.http ?? fields);
@@ -126,7 +135,7 @@ export class HoldSetUp {
   readonly tunnel = new FakeTunnel();
   readonly metrics = new Metrics();
   readonly hold: Hold;
-  readonly deps: PassageDeps;
+  readonly deps: PassageDeps & WayDeps & { readonly metrics: Metrics };
 
   constructor(limits: Partial<HoldLimits> = {}) {
     const { clock, metrics, tunnel } = this;
@@ -141,6 +150,11 @@ export class HoldSetUp {
       },
       names: { lookup: () => undefined },
     };
+  }
+
+  /** To a tunnel of that name. */
+  way(name = "blue"): TunnelWay {
+    return new TunnelWay(this.deps, name, "http", streamKinds.http);
   }
 
   /** An agent with room for so many streams. */

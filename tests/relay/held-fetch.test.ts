@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { holdLimits } from "../../relay/hold.ts";
+import { holdLimits } from "../../shared/hold.ts";
 import { FetchIngress } from "../../relay/ingress/fetch.ts";
 import { readFetchHead } from "../../relay/ingress/fetch-head.ts";
 import type { FetchPlatform } from "../../relay/ingress/fetch-platform.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { holdLimits } from "../../relay/hold.ts";
+import { holdLimits } from "../../shared/hold.ts";
 import type { HttpIngressDeps } from "../../relay/ingress/ingress-deps.ts";
 import { HttpVisitor } from "../../relay/ingress/visitor.ts";
 import { Router } from "../../relay/router.ts";
@@ -18,6 +18,7 @@ class FakeSocket implements Socket {
   finished = false;
   readonly queued = 0;
   readonly remote = "203.0.113.7:4711";
+  readonly local = "";
 
   write(bytes: Uint8Array): number {
     if (!this.over && !this.finished) this.got += decodeLatin1(bytes);

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { type HeldPlace, type HeldRequest, Hold, type HoldLimits, holdLimits } from "../../relay/hold.ts";
+import { type HeldPlace, type HeldRequest, Hold, type HoldLimits, holdLimits } from "../../shared/hold.ts";
 import { Metrics } from "../../relay/metrics.ts";
 import { VirtualClock } from "../agent/virtual-clock.ts";
 

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { Hono } from "hono";
 import type { ControlEnv } from "../../relay/app.ts";
+import { EventLinks } from "../../relay/event-links.ts";
 import { OwnHost } from "../../relay/ingress/own-host.ts";
 import type { Reception } from "../../relay/reception.ts";
 import type { RequestHead } from "../../shared/http1/head.ts";
@@ -29,7 +30,8 @@ test("an agent that leaves while its token is checked leaves nothing behind at t
     admit: async (name: string) => ({ name }),
     receive: () => received.push("a link"),
   } as unknown as Reception;
-  const ownHost = new OwnHost(new Hono<ControlEnv>(), reception, systemClock, () => false);
+  const eventLinks = new EventLinks({ clock: systemClock, random: (bytes) => crypto.getRandomValues(bytes) });
+  const ownHost = new OwnHost(new Hono<ControlEnv>(), reception, systemClock, eventLinks, () => false);
   ownHost.link(dial, dial.target, {
     refused: () => received.push("a refusal"),
     opened: () => {

@@ -1,8 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { holdLimits } from "../../relay/hold.ts";
-import { ingressLimits } from "../../relay/ingress/limits.ts";
-import { Passage } from "../../relay/ingress/passage.ts";
+import { holdLimits } from "../../shared/hold.ts";
+import { Passage, passageLimits } from "../../shared/passage.ts";
 import type { Code } from "../../shared/errors.ts";
 import { encodeHead } from "../../shared/head.ts";
 import { encodeLatin1 } from "../../shared/http1/latin1.ts";
@@ -35,7 +34,7 @@ const bytes = (text: string) => encodeLatin1(text);
 
 function passageOf(all: HoldSetUp) {
   const ear = new Ear();
-  return { ear, passage: new Passage(all.deps, "blue", ear) };
+  return { ear, passage: new Passage(all.deps, all.way(), ear) };
 }
 
 /** Nothing is kept, held or counted. */
@@ -66,7 +65,7 @@ describe("a request without an agent", () => {
 
   test("is refused at once where none is expected, or the session is full", () => {
     const all = new HoldSetUp();
-    expect(new Passage(all.deps, "red", new Ear()).start(opening)).toBe("unknown-tunnel");
+    expect(new Passage(all.deps, all.way("red"), new Ear()).start(opening)).toBe("unknown-tunnel");
     all.tunnel.reachable = true;
     expect(passageOf(all).passage.start(opening)).toBe("too-many-streams");
     all.tunnel.reachable = false;
@@ -173,8 +172,8 @@ describe("a request that no agent has looked at", () => {
     all.agentComes();
     const { ear, passage } = passageOf(all);
     passage.start(opening);
-    for (let i = 0; i <= ingressLimits.maxRetries; i++) all.tunnel.last.fails("unprocessed");
-    expect(all.tunnel.streams.length).toBe(1 + ingressLimits.maxRetries);
+    for (let i = 0; i <= passageLimits.maxRetries; i++) all.tunnel.last.fails("unprocessed");
+    expect(all.tunnel.streams.length).toBe(1 + passageLimits.maxRetries);
     expect(ear.heard.at(-1)).toBe("agent-offline");
     expectNothingLeft(all);
   });
@@ -186,7 +185,7 @@ describe("a request that no agent has looked at", () => {
       const { ear, passage } = passageOf(all);
       passage.start(opening);
       const piece = new Uint8Array(400);
-      const pieces = "maxUnderWayBytes" in limits ? 2 : Math.ceil(ingressLimits.maxKeptBytes / 400);
+      const pieces = "maxUnderWayBytes" in limits ? 2 : Math.ceil(passageLimits.maxKeptBytes / 400);
       for (let i = 0; i < pieces; i++) expect(passage.write(piece)).toBe(true);
       expect(all.hold.heldBytes).toBe(0);
       all.tunnel.last.fails("unprocessed");
@@ -276,7 +275,7 @@ class Request {
     readonly id: number,
     all: HoldSetUp,
   ) {
-    this.passage = new Passage(all.deps, "blue", this.ear);
+    this.passage = new Passage(all.deps, all.way(), this.ear);
   }
   get over(): boolean {
     return this.gone || this.ear.heard.some((what) => what !== "writable");
@@ -296,7 +295,7 @@ test("whatever happens, a request is looked at once at most, whole and in order,
       const checkStreams = () => {
         for (const request of requests) {
           const streams = streamsOf(request);
-          expect(streams.length).toBeLessThanOrEqual(1 + ingressLimits.maxRetries);
+          expect(streams.length).toBeLessThanOrEqual(1 + passageLimits.maxRetries);
           for (const stream of streams.slice(0, -1)) expect(fates.get(stream) === "unprocessed").toBe(true);
           const last = streams.at(-1);
           if (last === undefined || request.over) continue;

@@ -1,6 +1,10 @@
+import type { Admission } from "../../relay/admission.ts";
+import type { Claims } from "../../relay/auth/claims.ts";
+import { Callers } from "../../relay/callers.ts";
 import { Metrics } from "../../relay/metrics.ts";
 import { Names } from "../../relay/names.ts";
-import { type Admission, Reception, type ReceptionDeps } from "../../relay/reception.ts";
+import { Reception, type ReceptionDeps } from "../../relay/reception.ts";
+import { Suspended } from "../../relay/suspended.ts";
 import { Tunnels } from "../../relay/tunnels.ts";
 import { pingText } from "../../shared/driver.ts";
 import { UnderpassError } from "../../shared/errors.ts";
@@ -47,6 +51,8 @@ export type HelloFacts = Partial<Hello> & {
   readonly path?: string | undefined;
   readonly name?: string;
   readonly token?: string;
+  /** The kind that the dial names; absent: that of the HELLO. */
+  readonly dialled?: Hello["kind"];
 };
 
 export const instance = (letter: string): string => letter.repeat(32);
@@ -57,6 +63,12 @@ export class Desk {
   readonly metrics = new Metrics();
   readonly names: Names;
   readonly tunnels: Tunnels;
+  readonly callers: Callers;
+  /** What the next token allows beside what all do. */
+  granted: Partial<Claims> = {};
+  /** Who takes streams that agents open. */
+  opened: ReceptionDeps["calls"] = (_agent, stream) => stream.handler;
+  offered: ReceptionDeps["offers"] = () => true;
   readonly reception: Reception;
   readonly log: string[] = [];
   draining = false;
@@ -70,15 +82,21 @@ export class Desk {
     const memory = new Memory(2 ** 28);
     this.names = new Names({ ttlMs: 3_600_000, maxNames: 100, random });
     const resumeWindowMs = 60_000;
-    this.tunnels = new Tunnels(this.names, { memory, resumeWindowMs });
+    const suspended = new Suspended(memory);
+    this.tunnels = new Tunnels(this.names, { suspended, resumeWindowMs });
+    this.callers = new Callers(suspended);
     const tokens: Pick<ReceptionDeps["tokens"], "verify"> = {
       verify: async (subject, nowMs) => ({
-        ...{ issuer: "underpass", subject, kinds: ["http"], connect: [], egress: [] },
+        ...{ issuer: "underpass", subject, kinds: ["http", "private"], connect: [], egress: [] },
+        ...this.granted,
         expiresAtMs: nowMs + this.tokenMs,
       }),
     };
     this.reception = new Reception({
       ...{ clock, metrics, names: this.names, tunnels: this.tunnels, memory, random, resumeWindowMs },
+      callers: this.callers,
+      calls: (agent, stream, fields) => this.opened(agent, stream, fields),
+      offers: (kind) => this.offered(kind),
       tokens: tokens as ReceptionDeps["tokens"],
       log: { write: (event) => void this.log.push(`${event.event} ${"state" in event ? event.state : ""}`) },
       urlsOf: (name) => [`http://${name}.localhost`],
@@ -87,17 +105,19 @@ export class Desk {
   }
 
   /** A dial that is let in, and its link. */
-  async dial({ name = "blue", token = "me", path }: HelloFacts = {}): Promise<[Caller, Admission]> {
-    const admission = await this.reception.admit(name, token, path);
+  async dial({ name = "blue", token = "me", path, kind = "http" }: HelloFacts = {}): Promise<[Caller, Admission]> {
+    const admission = await this.reception.admit({ name, kind, session: path }, token);
     const caller = new Caller();
     this.reception.receive(caller.link, admission);
     return [caller, admission];
   }
 
   /** A dial and its HELLO. */
-  async call({ path, name, token, ...hello }: HelloFacts = {}): Promise<Caller> {
+  async call({ path, name, token, dialled, ...hello }: HelloFacts = {}): Promise<Caller> {
     const session = path ?? hello.resume?.session;
-    const [caller] = await this.dial({ path: session, ...(name && { name }), ...(token && { token }) });
+    const kind = dialled ?? hello.kind;
+    const facts = { ...(name && { name }), ...(token && { token }), ...(kind && { kind }) };
+    const [caller] = await this.dial({ path: session, ...facts });
     caller.link.comes(writeHello(helloOf(hello)));
     // An agent's first word on a fresh session, and the relay's answer.
     if (caller.link.ended === undefined && caller.refusal === undefined && !caller.welcome.resumed) {
@@ -147,7 +167,7 @@ export async function visit(desk: Desk, heard: string[] = []): Promise<Stream> {
     ...{ head() {}, data: () => void heard.push("data"), end() {}, left() {}, writable() {} },
     reset: (code) => void heard.push(`reset ${code}`),
   };
-  const stream = desk.tunnels.find("blue")?.open(1, new Uint8Array(1), handler);
+  const stream = desk.tunnels.find("blue")?.open("http", 1, new Uint8Array(1), handler);
   if (stream === undefined) throw new Error("no session takes a stream");
   await turn();
   return stream;

@@ -21,7 +21,7 @@ describe("a resume", () => {
     expect(second.welcome).toEqual({ ...same, resumed: true, first: 2, received: 1 });
     await turn();
     expect(second.told()).toMatchObject([{ record: "DATA", stream: stream.id, bytes: "000000" }]);
-    expect([heard, stream.closed, desk.tunnels.find("blue")?.reachable]).toEqual([["data"], false, true]);
+    expect([heard, stream.closed, desk.tunnels.find("blue")?.reaches("http")]).toEqual([["data"], false, true]);
     expect(desk.log).toEqual(["agent here", "agent resumed"]);
     expect([desk.metrics.links, desk.metrics.sessions]).toEqual([1, 1]);
   });
@@ -37,7 +37,7 @@ describe("a resume", () => {
     first.says({ record: "DATA", stream: stream.id, bytes: "00" });
     expect([heard, second.welcome.received]).toEqual([[], 0]);
     first.link.breaks();
-    expect([desk.metrics.links, desk.metrics.sessions, desk.tunnels.find("blue")?.reachable]).toEqual([
+    expect([desk.metrics.links, desk.metrics.sessions, desk.tunnels.find("blue")?.reaches("http")]).toEqual([
       1,
       1,
       true,
@@ -212,7 +212,7 @@ describe("a session that is not held", () => {
     desk.clock.advance(1_000);
     first.link.says(pingText);
     first.link.breaks();
-    expect([desk.tunnels.find("blue")?.reachable, desk.tunnels.expects("blue", desk.clock.now())]).toEqual([
+    expect([desk.tunnels.find("blue")?.reaches("http"), desk.tunnels.expects("blue", "http", desk.clock.now())]).toEqual([
       false,
       true,
     ]);
@@ -247,11 +247,11 @@ describe("a fresh HELLO", () => {
     const [caller] = await desk.dial();
     caller.link.comes(writeHello(helloOf({})));
     const tunnel = desk.tunnels.find("blue");
-    expect([caller.welcome.resumed, tunnel?.reachable]).toEqual([false, false]);
+    expect([caller.welcome.resumed, tunnel?.reaches("http")]).toEqual([false, false]);
     let ready = 0;
     desk.tunnels.onReady = () => void ready++;
     caller.link.says(pingText);
-    expect([tunnel?.reachable, ready]).toEqual([true, 1]);
+    expect([tunnel?.reaches("http"), ready]).toEqual([true, 1]);
   });
 
   test("that is late is superseded, and the session in its place stays", async () => {

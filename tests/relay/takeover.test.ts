@@ -92,11 +92,11 @@ describe("a link that the relay suspects", () => {
     const first = await desk.call();
     await visit(desk);
     desk.clock.advance(40_000);
-    expect([first.link.ended, desk.tunnels.find("blue")?.reachable]).toEqual(["destroy", false]);
-    expect(desk.tunnels.expects("blue", desk.clock.now())).toBe(true);
+    expect([first.link.ended, desk.tunnels.find("blue")?.reaches("http")]).toEqual(["destroy", false]);
+    expect(desk.tunnels.expects("blue", "http", desk.clock.now())).toBe(true);
     ready.length = 0;
     await desk.resume(first.welcome);
-    expect([ready.length > 0, desk.tunnels.find("blue")?.reachable]).toEqual([true, true]);
+    expect([ready.length > 0, desk.tunnels.find("blue")?.reaches("http")]).toEqual([true, true]);
   });
 });
 
@@ -107,7 +107,7 @@ describe("a goodbye", () => {
     first.says({
       ...{ record: "GOAWAY", kind: "bye", code: "goodbye", lastStream: 0, graceMs: 0, reason: "" },
     });
-    expect(desk.tunnels.expects("blue", desk.clock.now())).toBe(false);
+    expect(desk.tunnels.expects("blue", "http", desk.clock.now())).toBe(false);
     first.link.breaks();
     expect([desk.metrics.sessions, desk.names.lookup("blue")?.bye]).toEqual([0, true]);
   });

@@ -151,6 +151,12 @@ describe("tokens", () => {
     }
   });
 
+  test("nothing is minted with a pattern of egress that is wrong, and it is told why", async () => {
+    const grant = { subject: "a", egress: ["*:443", "10.0.0.1/8:443"], ttlMs: 1000 };
+    const error = await tokens.mint(grant, nowMs).catch((caught: unknown) => caught);
+    expect(error).toMatchObject({ code: "usage", message: expect.stringContaining("10.0.0.1/8:443") });
+  });
+
   test("a secret is the bytes less one newline, and has at least 32", () => {
     const text = "0123456789abcdef0123456789abcde";
     expect(() => secretFromText(text)).toThrow(UnderpassError);

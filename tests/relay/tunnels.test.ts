@@ -1,6 +1,8 @@
+import type { Claims } from "../../relay/auth/claims.ts";
 import { expect, test } from "bun:test";
 import type { AgentSession } from "../../relay/agent-session.ts";
 import { Names } from "../../relay/names.ts";
+import { Suspended } from "../../relay/suspended.ts";
 import { Tunnels } from "../../relay/tunnels.ts";
 import type { Driver } from "../../shared/driver.ts";
 import { Memory } from "../../shared/mux/memory.ts";
@@ -8,10 +10,15 @@ import { Memory } from "../../shared/mux/memory.ts";
 function setUp(): Tunnels {
   const names = new Names({ ttlMs: 1_000, maxNames: 10, random: (bytes) => bytes });
   names.claim("blue", "me", "http", 0);
-  return new Tunnels(names, { memory: new Memory(1_048_576), resumeWindowMs: 60_000 });
+  return new Tunnels(names, { suspended: new Suspended(new Memory(1_048_576)), resumeWindowMs: 60_000 });
 }
 
 let made = 0;
+
+const claims = {
+  ...{ issuer: "underpass", subject: "me", kinds: ["http"], connect: [], egress: [] },
+  expiresAtMs: Number.POSITIVE_INFINITY,
+} satisfies Claims;
 
 function session(instance: string, slot: number): AgentSession {
   const facts = { openStreams: 0, leaving: false, over: false, heldBytes: 0 };
@@ -24,7 +31,8 @@ function session(instance: string, slot: number): AgentSession {
   } as unknown as Driver;
   const id = `session-${++made}`;
   return {
-    ...{ id, secret: "", name: "blue", owner: "me", driver, instance, slot, attempt: 1 },
+    ...{ id, secret: "", name: "blue", kind: "http", offersEgress: false, owner: "me", driver, claims },
+    ...{ instance, slot, attempt: 1 },
     ...{ generation: 0, leaving: false, saidBye: false, graceUntilMs: Number.POSITIVE_INFINITY },
   };
 }
@@ -89,9 +97,9 @@ test("a tunnel whose agents are all leaving can't be reached, and is gone with t
   const tunnels = setUp();
   const only = session("a", 0);
   tunnels.add(only, alone);
-  expect(tunnels.find("blue")?.reachable).toBe(true);
+  expect(tunnels.find("blue")?.reaches("http")).toBe(true);
   only.leaving = true;
-  expect(tunnels.find("blue")?.reachable).toBe(false);
+  expect(tunnels.find("blue")?.reaches("http")).toBe(false);
   tunnels.remove(only, 1);
   expect(tunnels.find("blue")).toBeUndefined();
 });

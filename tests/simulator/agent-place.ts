@@ -55,6 +55,8 @@ export class AgentPlace implements Place {
       return new Slot(
         {
           index,
+          kind: "http",
+          features: [],
           instance,
           join: options.joins,
           version: "0",

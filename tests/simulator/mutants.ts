@@ -85,8 +85,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: "resets that wait are lost with the link",
     file: outbox,
-    search: "    this.datagramBytes = 0;\n    this.doubts.clear();\n",
-    replace: "    this.datagramBytes = 0;\n    this.doubts.clear();\n    this.resets.clear();\n",
+    search: "    this.datagrams.clear();\n    this.doubts.clear();\n",
+    replace: "    this.datagrams.clear();\n    this.doubts.clear();\n    this.resets.clear();\n",
   },
   {
     name: "credit is not restated",

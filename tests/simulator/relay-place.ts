@@ -1,7 +1,10 @@
+import { Callers } from "../../relay/callers.ts";
 import { Tokens } from "../../relay/auth/tokens.ts";
 import { Metrics } from "../../relay/metrics.ts";
 import { Names } from "../../relay/names.ts";
-import { type Admission, Reception } from "../../relay/reception.ts";
+import type { Admission } from "../../relay/admission.ts";
+import { Reception } from "../../relay/reception.ts";
+import { Suspended } from "../../relay/suspended.ts";
 import { Tunnels } from "../../relay/tunnels.ts";
 import { streamKinds } from "../../shared/kind.ts";
 import type { Link } from "../../shared/link.ts";
@@ -14,6 +17,7 @@ import type { SeededRandom } from "./random.ts";
 const tunnelName = "blue";
 const admission: Admission = {
   name: tunnelName,
+  kind: "http",
   claims: {
     issuer: "underpass",
     subject: "me",
@@ -49,13 +53,20 @@ export class RelayPlace implements Place {
     const random = (bytes: Uint8Array<ArrayBuffer>) => options.random.fill(bytes);
     this.memory = new Memory(options.memoryBytes);
     const names = new Names({ ttlMs: 86_400_000, maxNames: 10, random });
-    this.tunnels = new Tunnels(names, { memory: this.memory, resumeWindowMs: options.resumeWindowMs });
+    const suspended = new Suspended(this.memory);
+    this.tunnels = new Tunnels(names, {
+      suspended,
+      resumeWindowMs: options.resumeWindowMs,
+    });
     this.tunnels.onReady = options.ready;
     this.#reception = new Reception({
       clock: machine,
       tokens,
       names,
       tunnels: this.tunnels,
+      callers: new Callers(suspended),
+      calls: (_agent, stream) => stream.handler,
+      offers: () => true,
       metrics: new Metrics(),
       memory: this.memory,
       log: { write() {} },
@@ -75,7 +86,7 @@ export class RelayPlace implements Place {
   open(exchange: Exchange): boolean {
     const tunnel = this.tunnels.find(tunnelName);
     if (tunnel === undefined) return false;
-    return exchange.openAt(this, (fields, party) => tunnel.open(streamKinds.http, fields, party));
+    return exchange.openAt(this, (fields, party) => tunnel.open("http", streamKinds.http, fields, party));
   }
 
   /** Asks the agents to go elsewhere. */

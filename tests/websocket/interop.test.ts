@@ -49,7 +49,7 @@ describe("our agent's end against Bun's own listener", () => {
     const relay = new URL(`http://127.0.0.1:${listener.port}`);
     const dialer = new RelayDialer({ relay, dial, clock, insecure: false });
     const link = await new Promise<Link | UnderpassError>((done) => {
-      dialer.openLink("blue", undefined, undefined, done);
+      dialer.openLink({ name: "blue", kind: "http" }, undefined, done);
     });
     if (link instanceof UnderpassError) throw link;
     return new LinkEar(link);

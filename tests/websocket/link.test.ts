@@ -9,6 +9,7 @@ import { FrameReader } from "../../shared/websocket/frame-reader.ts";
 class FakeSocket implements Socket {
   handler: SocketHandler = { data() {}, drained() {}, ended() {}, closed() {} };
   readonly remote = "";
+  readonly local = "";
   queued = 0;
   ended = false;
   destroyed = false;

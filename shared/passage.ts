@@ -1,26 +1,36 @@
-import type { Clock } from "../../shared/clock.ts";
-import type { Code } from "../../shared/errors.ts";
-import { streamKinds } from "../../shared/kind.ts";
-import { limits } from "../../shared/mux/limits.ts";
-import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
-import type { HeldPlace, HeldRequest, Hold } from "../hold.ts";
-import type { Metrics } from "../metrics.ts";
-import type { Names } from "../names.ts";
-import type { Tunnel } from "../tunnels.ts";
-import { ingressLimits } from "./limits.ts";
+import type { Clock } from "./clock.ts";
+import type { Code } from "./errors.ts";
+import type { HeldPlace, HeldRequest, Hold } from "./hold.ts";
+import { limits } from "./mux/limits.ts";
+import type { Stream, StreamHandler } from "./mux/stream.ts";
 
-/** What a request needs of the relay to get to an agent. */
+/** How a request gets to the other side: by which sessions. */
+export interface Way {
+  /** Requests of one name wait in one queue. */
+  readonly name: string;
+  /** Opens a stream on the session that will answer soonest. undefined: none takes one now. */
+  open(fields: Uint8Array, handler: StreamHandler): Stream | undefined;
+  /** Somebody is there and stays: where `open` gives nothing, a limit is reached. */
+  readonly reachable: boolean;
+  /** Somebody was there lately and did not say bye. */
+  readonly expected: boolean;
+  /** Why there is no use in waiting, where nobody is there nor expected. */
+  readonly refusal: Code;
+}
+
+/** What a request needs of the side that it is on. */
 export interface PassageDeps {
   readonly clock: Clock;
-  readonly tunnels: {
-    find(name: string): Tunnel | undefined;
-    /** An agent was here within the resume window and did not say bye. */
-    expects(name: string, nowMs: number): boolean;
-  };
-  readonly names: Pick<Names, "lookup">;
-  readonly metrics: Metrics;
   readonly hold: Hold;
+  readonly metrics: { streams: number; streamsOpen: number };
 }
+
+export const passageLimits = {
+  /** A request that no agent has looked at goes on another stream so often. */
+  maxRetries: 3,
+  /** Of one request, kept until its agent has answered, so that it can be sent again. */
+  maxKeptBytes: 65_536,
+} as const;
 
 /** What was sent of a request after its OPEN. */
 type Said =
@@ -48,7 +58,7 @@ export class Passage implements StreamHandler, HeldRequest {
 
   constructor(
     private readonly deps: PassageDeps,
-    private readonly name: string,
+    private readonly way: Way,
     private readonly handler: StreamHandler,
   ) {}
 
@@ -149,7 +159,7 @@ export class Passage implements StreamHandler, HeldRequest {
     }
     this.current = undefined;
     this.uncount();
-    if (this.said === undefined || ++this.tries > ingressLimits.maxRetries) {
+    if (this.said === undefined || ++this.tries > passageLimits.maxRetries) {
       this.giveUp();
       return;
     }
@@ -178,23 +188,20 @@ export class Passage implements StreamHandler, HeldRequest {
   }
 
   private get reachable(): boolean {
-    return this.deps.tunnels.find(this.name)?.reachable === true;
+    return this.way.reachable;
   }
   private get expected(): boolean {
-    return this.deps.tunnels.expects(this.name, this.deps.clock.now());
+    return this.way.expected;
   }
 
   private go(): Code | undefined {
-    const { name } = this;
-    const { hold, tunnels, names } = this.deps;
+    const { name } = this.way;
+    const { hold } = this.deps;
     if (hold.holds(name)) hold.tryAgain(name);
     if (!hold.holds(name) && this.open()) return undefined;
     // Full: no reason to wait, as it may stay so.
     if (this.reachable) return "too-many-streams";
-    if (!this.expected)
-      return tunnels.find(name) === undefined && names.lookup(name) === undefined
-        ? "unknown-tunnel"
-        : "agent-offline";
+    if (!this.expected) return this.way.refusal;
     this.place = hold.enter(name, this, this.keptBytes);
     return this.place === undefined ? "agent-offline" : undefined;
   }
@@ -202,7 +209,7 @@ export class Passage implements StreamHandler, HeldRequest {
   private open(): boolean {
     const { opening, said, deps } = this;
     if (opening === undefined || said === undefined) return false;
-    const stream = deps.tunnels.find(this.name)?.open(streamKinds.http, opening, this);
+    const stream = this.way.open(opening, this);
     if (stream === undefined) return false;
     this.current = stream;
     // The hold frees the place itself.
@@ -210,7 +217,7 @@ export class Passage implements StreamHandler, HeldRequest {
     deps.metrics.streams++;
     deps.metrics.streamsOpen++;
     this.counted = true;
-    if (this.keptBytes > ingressLimits.maxKeptBytes || !deps.hold.borrow(this.keptBytes)) {
+    if (this.keptBytes > passageLimits.maxKeptBytes || !deps.hold.borrow(this.keptBytes)) {
       this.keptBytes = 0;
       this.forget();
     }
@@ -235,7 +242,7 @@ export class Passage implements StreamHandler, HeldRequest {
     const cost = bytes + limits.frameCost;
     if (place !== undefined) {
       if (!place.grow(cost)) return this.giveUp();
-    } else if (this.keptBytes + cost > ingressLimits.maxKeptBytes || !this.deps.hold.borrow(cost))
+    } else if (this.keptBytes + cost > passageLimits.maxKeptBytes || !this.deps.hold.borrow(cost))
       return this.forget();
     this.keptBytes += cost;
     said.push(one);

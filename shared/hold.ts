@@ -1,5 +1,4 @@
-import type { Clock } from "../shared/clock.ts";
-import type { Metrics } from "./metrics.ts";
+import type { Clock } from "./clock.ts";
 
 /** Bounds of what waits for agents that are away. */
 export const holdLimits = {
@@ -15,6 +14,13 @@ export const holdLimits = {
   /** A session that was full tells nobody that it has room again: so often it is asked. */
   askAgainMs: 100,
 } as const;
+
+/** What the hold counts: who wait, who ever waited, who did so in vain. */
+export interface HoldMeter {
+  held: number;
+  holds: number;
+  holdsExpired: number;
+}
 
 export type HoldLimits = { readonly [limit in keyof typeof holdLimits]: number };
 
@@ -65,7 +71,7 @@ export class Hold {
   private cancelTimer: (() => void) | undefined;
 
   constructor(
-    private readonly deps: { readonly clock: Clock; readonly metrics: Metrics },
+    private readonly deps: { readonly clock: Clock; readonly metrics: HoldMeter },
     private readonly limits: HoldLimits = holdLimits,
   ) {}
 

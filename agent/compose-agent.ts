@@ -1,0 +1,56 @@
+import { Agent, type AgentSettings } from "./agent.ts";
+import { Backoff } from "./backoff.ts";
+import { RelayDialer } from "./dial.ts";
+import type { AgentEvent } from "./events.ts";
+import type { Platform } from "./platform.ts";
+import type { RelayLink } from "./relay-link.ts";
+import type { RelayPlace } from "./relay-place.ts";
+import { Transport } from "./transport.ts";
+
+/** What all that one process runs has in common. */
+export interface Surroundings {
+  readonly platform: Platform;
+  readonly version: string;
+  readonly onEvent: (event: AgentEvent) => void;
+  /** An answer looked like a dev server's that refuses the Host. */
+  readonly onBlockedHost?: (() => void) | undefined;
+}
+
+/** What differs between agents of one process. */
+export type AgentPurpose = Pick<
+  AgentSettings,
+  "kind" | "name" | "origin" | "offersEgress" | "remotePort" | "join" | "onEvent" | "onReady"
+>;
+
+/** An agent as `link` has it, for `purpose`. */
+export function makeAgent(
+  given: Pick<Surroundings, "platform" | "version"> & {
+    readonly link: RelayLink;
+    readonly place: RelayPlace;
+  },
+  purpose: AgentPurpose,
+): Agent {
+  const { platform, version, link, place } = given;
+  const { dial, clock, random } = platform;
+  return new Agent({
+    ...purpose,
+    door: new Transport({
+      ...{ choice: link.transport, websocketRetryMs: link.websocketRetryMs, clock, random: Math.random },
+      dialer: new RelayDialer({ relay: place.url, dial, clock, insecure: link.insecure }),
+    }),
+    clock,
+    token: place.token,
+    links: link.links,
+    reconnect: link.reconnect,
+    backoff: () => new Backoff({ maxDelayMs: link.maxReconnectDelayMs, random: Math.random }),
+    instance: randomText(random),
+    version,
+  });
+}
+
+/** 24 bytes as base64url: what HELLO calls `instance`. */
+function randomText(random: Platform["random"]): string {
+  return btoa(String.fromCharCode(...random(new Uint8Array(24))))
+    .replaceAll("+", "-")
+    .replaceAll("/", "_");
+}

@@ -1,0 +1,76 @@
+import type { ListenAddress } from "../shared/listen-address.ts";
+import { compose } from "./compose.ts";
+import { composeTunnel, type Surroundings } from "./compose-tunnel.ts";
+import { tunnelName } from "./config-changes.ts";
+import type { ComposeEntry } from "./fleet-run.ts";
+import type { ExposeCommand } from "./options.ts";
+import { openRelayPlace, type RelayPlace } from "./relay-place.ts";
+import type { Running } from "./running.ts";
+
+export interface FleetSurroundings extends Omit<Surroundings, "onBlockedHost"> {
+  /** An answer looked like a dev server's that refuses the Host. */
+  readonly onBlockedHost: (tunnel: string | undefined) => void;
+}
+
+/** A relay in this process, as long as a tunnel is at it. */
+interface SharedPlace {
+  readonly place: Promise<RelayPlace>;
+  users: number;
+}
+
+/** Puts entries of a file together. Tunnels without a relay share one that runs in this process. */
+export class FleetCompose {
+  readonly #given: FleetSurroundings;
+  /** By where they listen: while that is being changed, there are two. */
+  readonly #shared = new Map<string, SharedPlace>();
+
+  constructor(given: FleetSurroundings) {
+    this.#given = given;
+  }
+
+  readonly compose: ComposeEntry = async (command, onEvent) => {
+    const { platform, version } = this.#given;
+    const onBlockedHost = (): void => this.#given.onBlockedHost(tunnelName(command));
+    const surroundings = { platform, version, onEvent, onBlockedHost };
+    if (command.command !== "expose") return await compose({ ...surroundings, command });
+    if (command.link.relay === undefined) return await this.#composeShared(command, surroundings);
+    const { tunnel, link } = command;
+    const place = await openRelayPlace({ link, platform, onEvent });
+    return composeTunnel({ ...surroundings, tunnel, link, place });
+  };
+
+  async #composeShared({ tunnel, link, listen }: ExposeCommand, surroundings: Surroundings): Promise<Running> {
+    const shared = this.#sharedAt(listen, link);
+    shared.users++;
+    const release = async (): Promise<void> => {
+      if (--shared.users > 0) return;
+      this.#shared.delete(keyOf(listen));
+      await (await shared.place).embedded?.stop(0);
+    };
+    let place: RelayPlace;
+    try {
+      place = await shared.place;
+    } catch (error) {
+      shared.users--;
+      this.#shared.delete(keyOf(listen));
+      throw error;
+    }
+    const running = composeTunnel({ ...surroundings, tunnel, link, place });
+    void running.ended.then(release);
+    return running;
+  }
+
+  #sharedAt(listen: ListenAddress | undefined, link: ExposeCommand["link"]): SharedPlace {
+    const { platform, onEvent } = this.#given;
+    const there = this.#shared.get(keyOf(listen));
+    if (there !== undefined) return there;
+    const place = openRelayPlace({ link, listen, platform, onEvent });
+    const shared = { place, users: 0 };
+    this.#shared.set(keyOf(listen), shared);
+    return shared;
+  }
+}
+
+function keyOf(listen: ListenAddress | undefined): string {
+  return JSON.stringify(listen ?? null);
+}

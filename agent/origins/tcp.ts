@@ -1,0 +1,77 @@
+import type { Code } from "../../shared/errors.ts";
+import { decodeHead, encodeHead, type HeadFields } from "../../shared/head.ts";
+import { type Kind, streamKinds } from "../../shared/kind.ts";
+import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
+import { DialEnd } from "../../shared/pipe-ends/dial-end.ts";
+import { writeProxyHeader } from "../../shared/proxy-protocol.ts";
+import type { Dial, DialTarget } from "../../shared/socket.ts";
+import { type Splice, StreamEnd, splice } from "../../shared/splice.ts";
+import type { Origin } from "../agent.ts";
+import type { StreamEvent } from "../events.ts";
+import { dialFailureCode } from "./dial-failure.ts";
+import { dialLoopback } from "./loopback.ts";
+
+export interface TcpOriginOptions {
+  readonly dial: Dial;
+  /** With neither host nor path of a unix socket: the port on 127.0.0.1 or ::1, whichever answers. */
+  readonly target: DialTarget;
+  readonly dialTimeoutMs: number;
+  /** What the tunnel is, for the events. */
+  readonly kind: Exclude<Kind, "http">;
+  /** The origin is told who called, by a header before the first byte. */
+  readonly proxyProtocol?: "v1" | "v2";
+  readonly onStream: (event: StreamEvent) => void;
+}
+
+const accepted = encodeHead({});
+
+/** A service of bytes behind the agent: a socket of its own for each stream of a tcp, tls or private tunnel. */
+export class TcpOrigin implements Origin {
+  readonly #options: TcpOriginOptions;
+  readonly #dial: Dial;
+  readonly #open = new Set<Splice>();
+
+  constructor(options: TcpOriginOptions) {
+    this.#options = options;
+    this.#dial = dialLoopback(options.dial);
+  }
+
+  open(stream: Stream, fields: Uint8Array): StreamHandler {
+    const head = decodeHead(fields);
+    const refusal = refusalOf(stream, head);
+    if (refusal !== undefined) {
+      stream.reset(refusal);
+      return stream.handler;
+    }
+    const { target, dialTimeoutMs: timeoutMs, proxyProtocol, kind, onStream } = this.#options;
+    const near = new StreamEnd(stream);
+    const far = new DialEnd({
+      ...{ dial: this.#dial, target, timeoutMs, code: dialFailureCode },
+      opened: (socket) => {
+        if (proxyProtocol !== undefined) socket.write(writeProxyHeader(proxyProtocol, head ?? {}));
+        stream.head(accepted);
+      },
+    });
+    const pipe = splice(near, far, ({ forth, back, code }) => {
+      this.#open.delete(pipe);
+      onStream({
+        ...{ event: "stream", kind, bytesIn: forth, bytesOut: back },
+        ...(code === undefined ? { end: "closed" } : { end: "reset", code }),
+      });
+    });
+    this.#open.add(pipe);
+    return near.receiver;
+  }
+
+  /** Breaks off what is open. */
+  close(): void {
+    for (const pipe of this.#open) pipe.abort("origin-closed");
+  }
+}
+
+/** A target is for agents that offer egress, which this origin is not asked for. */
+function refusalOf({ kind }: Stream, head: HeadFields | undefined): Code | undefined {
+  if (kind !== streamKinds.tcp) return "kind-unknown";
+  if (head === undefined) return "head-invalid";
+  return head.target === undefined ? undefined : "egress-denied";
+}

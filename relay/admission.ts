@@ -1,0 +1,56 @@
+import { UnderpassError } from "../shared/errors.ts";
+import type { Kind, SessionKind } from "../shared/kind.ts";
+import type { Claims } from "./auth/claims.ts";
+import { ownerOf } from "./auth/claims.ts";
+import { grantName } from "./grant.ts";
+import type { Names } from "./names.ts";
+import { isCalling } from "./session-home.ts";
+import type { Tunnels } from "./tunnels.ts";
+
+/** An agent that may have a link, before the link is there. */
+export interface Admission {
+  readonly name: string;
+  readonly kind: SessionKind;
+  readonly claims: Claims;
+  /** The id of the session to resume, from the dial's path. */
+  readonly session?: string | undefined;
+}
+
+/** Public ports of tunnels: tcp and udp. */
+export interface PortKeeper {
+  /** Sees to it that the name's public port is open. Rejects with `port-taken`, `port-forbidden` or `kind-unavailable`. */
+  open(name: string, owner: string, kind: Kind): Promise<void>;
+}
+
+export interface AdmissionDeps {
+  readonly names: Names;
+  readonly tunnels: Tunnels;
+  /** What this relay was started with. */
+  readonly offers: (kind: SessionKind) => boolean;
+  readonly ports?: PortKeeper | undefined;
+}
+
+/** The one place where a token's claims meet what a session is for. Throws the refusal. */
+export function checkRight(
+  { names, tunnels, offers }: AdmissionDeps,
+  claims: Claims,
+  { name, kind }: Pick<Admission, "name" | "kind">,
+  nowMs: number,
+): void {
+  if (!offers(kind)) throw new UnderpassError("kind-unavailable");
+  if (kind === "connect") {
+    if (!claims.connect.includes(name))
+      throw new UnderpassError("connect-denied", `The token does not allow the private tunnel ${name}.`);
+    return;
+  }
+  if (isCalling(kind)) {
+    if (claims.egress.length === 0)
+      throw new UnderpassError("egress-denied", "The token grants no egress.");
+    const tunnel = kind === "via" ? tunnels.find(name) : undefined;
+    if (tunnel !== undefined && !tunnel.serves("egress"))
+      throw new UnderpassError("egress-denied", `The agent of ${name} was not started with --allow-egress.`);
+    return;
+  }
+  if (tunnels.hasOther(name, ownerOf(claims))) throw new UnderpassError("name-taken");
+  grantName(names, claims, { kind, name }, nowMs);
+}

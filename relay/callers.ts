@@ -1,0 +1,69 @@
+import type { AgentSession } from "./agent-session.ts";
+import type { SessionHome, SessionPlace } from "./session-home.ts";
+import type { Suspended } from "./suspended.ts";
+
+/** The sessions of agents that call: each stands for itself, and only its own agent replaces it. */
+export class Callers implements SessionHome {
+  private readonly byId = new Map<string, AgentSession>();
+  /** By owner, kind, name and instance. */
+  private readonly byInstance = new Map<string, Set<AgentSession>>();
+  private lastGeneration = 0;
+
+  constructor(private readonly suspended: Suspended) {}
+
+  session(id: string): AgentSession | undefined {
+    return this.byId.get(id);
+  }
+
+  sessions(): Iterable<AgentSession> {
+    return this.byId.values();
+  }
+
+  siblings(of: Omit<SessionPlace, "slot">): AgentSession[] {
+    return [...(this.byInstance.get(keyOf(of)) ?? [])];
+  }
+
+  lastAttempt(place: SessionPlace): number {
+    let latest = 0;
+    for (const { slot, attempt, leaving } of this.siblings(place))
+      if (slot === place.slot && !leaving) latest = Math.max(latest, attempt);
+    return latest;
+  }
+
+  isSuperseded(): boolean {
+    return false;
+  }
+
+  add(session: AgentSession): { superseded: AgentSession[]; replaced: AgentSession[] } {
+    const siblings = this.siblings(session);
+    const replaced = siblings.filter((other) => other.slot === session.slot && !other.leaving);
+    for (const other of replaced) other.leaving = true;
+    session.generation = siblings[0]?.generation ?? ++this.lastGeneration;
+    this.byId.set(session.id, session);
+    const key = keyOf(session);
+    this.byInstance.set(key, (this.byInstance.get(key) ?? new Set()).add(session));
+    return { superseded: [], replaced };
+  }
+
+  saidBye(session: AgentSession): void {
+    session.saidBye = true;
+  }
+
+  changed(session: AgentSession): void {
+    this.suspended.changed(session);
+  }
+
+  remove(session: AgentSession): void {
+    if (!this.byId.delete(session.id)) return;
+    this.suspended.forget(session);
+    const key = keyOf(session);
+    const siblings = this.byInstance.get(key);
+    siblings?.delete(session);
+    if (siblings?.size === 0) this.byInstance.delete(key);
+  }
+}
+
+/** No part has a space but the owner, which is JSON and comes last. */
+function keyOf({ owner, kind, name, instance }: Omit<SessionPlace, "slot">): string {
+  return `${kind} ${name} ${instance} ${owner}`;
+}

@@ -1,0 +1,124 @@
+import type { SessionKind } from "../../shared/kind.ts";
+import { streamKinds } from "../../shared/kind.ts";
+import type { Listener } from "../../shared/socket.ts";
+import { type BoundPort, Endpoints } from "../endpoints.ts";
+import type { Names } from "../names.ts";
+import type { RelayConfig } from "../relay.ts";
+import type { Router } from "../router.ts";
+import { TunnelWay } from "../tunnel-way.ts";
+import type { Tunnels } from "../tunnels.ts";
+import { TcpIngress, type TcpIngressDeps } from "./tcp.ts";
+import { TlsIngress } from "./tls.ts";
+import { UdpIngress } from "./udp.ts";
+
+export interface BytesIngressDeps extends TcpIngressDeps {
+  readonly names: Names;
+  readonly tunnels: Tunnels;
+}
+
+/** All that visitors of tcp, tls and udp tunnels meet: public ports, and the one port of all tls tunnels. */
+export class BytesIngress {
+  readonly endpoints: Endpoints;
+  readonly #config: RelayConfig;
+  readonly #deps: BytesIngressDeps;
+  readonly #tcp: TcpIngress;
+  /** By name. */
+  readonly #flows = new Map<string, UdpIngress>();
+  #tls: { readonly listener: Listener; readonly ingress: TlsIngress } | undefined;
+
+  constructor(config: RelayConfig, deps: BytesIngressDeps) {
+    this.#config = config;
+    this.#deps = deps;
+    this.#tcp = new TcpIngress(deps);
+    this.endpoints = new Endpoints({
+      ...{ clock: deps.clock, names: deps.names, tunnels: deps.tunnels, random: config.random },
+      ranges: { tcp: config.tcpPorts, udp: config.udpPorts },
+      bind: (kind, port, name) => (kind === "tcp" ? this.#bindTcp(port, name) : this.#bindUdp(port, name)),
+    });
+  }
+
+  get tlsPort(): number | undefined {
+    return this.#tls?.listener.port;
+  }
+
+  /** Whether this relay has what sessions of that kind need. */
+  offers(kind: SessionKind): boolean {
+    if (kind === "tcp") return this.#config.tcpPorts !== undefined;
+    if (kind === "udp") return this.#config.udpPorts !== undefined;
+    return kind !== "tls" || this.#tls !== undefined;
+  }
+
+  /** Opens the port of tls tunnels, if there is to be one. Rejects with `port-in-use`. */
+  async listen(router: Router): Promise<void> {
+    const { tlsListen, accept, reusePort = false } = this.#config;
+    if (tlsListen === undefined) return;
+    const { clock, metrics } = this.#deps;
+    const ingress = new TlsIngress({
+      clock,
+      metrics,
+      router,
+      carry: (name, socket, first) => this.#tcp.carry({ name, kind: "tls", socket, first }),
+    });
+    this.#tls = {
+      ingress,
+      listener: await accept({ ...tlsListen, reusePort }, (socket) => ingress.accept(socket)),
+    };
+  }
+
+  /** An agent is back: what waited for it goes on. */
+  tryAgain(name: string): void {
+    this.#flows.get(name)?.tryAgain();
+  }
+
+  /** No new visitors; those who are here have so long. */
+  async drain(graceMs: number): Promise<void> {
+    this.#tls?.listener.close();
+    this.endpoints.close();
+    await this.#tcp.drain(graceMs);
+  }
+
+  close(): void {
+    this.#tls?.ingress.close();
+    for (const flows of this.#flows.values()) flows.close();
+  }
+
+  #bindTcp(port: number, name: string): Promise<BoundPort> {
+    const { listen, accept, reusePort = false } = this.#config;
+    return accept({ host: listen.host, port, reusePort }, (socket) => {
+      const refusal = this.#tcp.carry({ name, kind: "tcp", socket });
+      if (refusal !== undefined) socket.destroy();
+    });
+  }
+
+  async #bindUdp(port: number, name: string): Promise<BoundPort> {
+    const { listen, openDatagrams } = this.#config;
+    const { clock, log, metrics } = this.#deps;
+    const way = new TunnelWay(this.#deps, name, "udp", streamKinds.udp);
+    const flows = await UdpIngress.open({
+      clock,
+      openDatagrams,
+      address: { host: listen.host, port },
+      open: (fields, handler) => way.open(fields, handler),
+      onFlow: ({ bytesIn, bytesOut, ms, code }) => {
+        metrics.bytesIn += bytesIn;
+        metrics.bytesOut += bytesOut;
+        log.write({
+          event: "stream",
+          name,
+          kind: "udp",
+          ms,
+          bytesIn,
+          bytesOut,
+          ...(code !== undefined && { code }),
+        });
+      },
+    });
+    this.#flows.set(name, flows);
+    return {
+      close: () => {
+        if (this.#flows.get(name) === flows) this.#flows.delete(name);
+        flows.close();
+      },
+    };
+  }
+}

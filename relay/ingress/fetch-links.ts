@@ -1,0 +1,75 @@
+import type { Clock } from "../../shared/clock.ts";
+import { UnderpassError } from "../../shared/errors.ts";
+import { MessageSocketLink } from "../../shared/links/message-socket.ts";
+import { checkUpgradeRequest } from "../../shared/websocket/upgrade.ts";
+import { isEventDial, readDial, readEventDial, subprotocol } from "../dial.ts";
+import type { EventLinks } from "../event-links.ts";
+import type { RelayLog } from "../log.ts";
+import type { Reception } from "../reception.ts";
+import { answerResponse } from "./fetch.ts";
+import type { FetchHead } from "./fetch-head.ts";
+import type { FetchPlatform } from "./fetch-platform.ts";
+import { FetchSink } from "./fetch-sink.ts";
+
+export interface FetchLinksDeps {
+  readonly clock: Clock;
+  readonly log: RelayLog;
+  readonly platform: FetchPlatform;
+  readonly reception: Reception;
+  readonly eventLinks: EventLinks;
+  /** An agent may have its link; this is how it called. */
+  readonly admitted: (request: Request) => void;
+}
+
+/** Nothing on the way is to keep events back, or to change them. */
+const eventFields = {
+  "Content-Type": "text/event-stream",
+  "Cache-Control": "no-store, no-transform",
+  "X-Accel-Buffering": "no",
+} as const;
+
+/** Agents that dial, where the platform speaks Request and Response: a WebSocket, or events and POSTs. */
+export class FetchLinks {
+  constructor(private readonly deps: FetchLinksDeps) {}
+
+  /** Answers a dial. Never rejects. */
+  async dial(request: Request, read: FetchHead): Promise<Response> {
+    const { log, reception } = this.deps;
+    try {
+      return isEventDial(read.head.fields)
+        ? await this.openEvents(request, read)
+        : await this.openWebSocket(request, read);
+    } catch (error) {
+      if (!(error instanceof UnderpassError)) log.write({ event: "fault", message: String(error) });
+      const { code, message } =
+        error instanceof UnderpassError ? error : new UnderpassError("internal-error");
+      reception.refused(code);
+      const context = { accept: "application/problem+json", detail: message };
+      return answerResponse(code, context, request.method);
+    }
+  }
+
+  private async openWebSocket(request: Request, { head }: FetchHead): Promise<Response> {
+    const { clock, platform, reception, admitted } = this.deps;
+    const upgrade = checkUpgradeRequest(head.fields);
+    // A proxy that knows nothing of WebSockets takes some of it away, or all.
+    if (typeof upgrade === "string") throw new UnderpassError("upgrade-required", upgrade);
+    const { place, token } = readDial(head.fields, head.target);
+    const admission = await reception.admit(place, token);
+    admitted(request);
+    const { socket, response } = platform.upgrade(new Headers({ "Sec-WebSocket-Protocol": subprotocol }));
+    reception.receive(new MessageSocketLink(socket, { clock }), admission);
+    return response;
+  }
+
+  private async openEvents(request: Request, { head }: FetchHead): Promise<Response> {
+    const { platform, reception, eventLinks, admitted } = this.deps;
+    const { place, token } = readEventDial(head.fields, head.target);
+    const admission = await reception.admit(place, token);
+    admitted(request);
+    const { readable, writable } = platform.bodyPipe(undefined);
+    const response = platform.respond(readable, 200, "", new Headers(eventFields));
+    reception.receive(eventLinks.open(place.name, new FetchSink(writable, request.signal)), admission);
+    return response;
+  }
+}

@@ -1,0 +1,46 @@
+import type { Clock } from "../shared/clock.ts";
+import type { Code } from "../shared/errors.ts";
+import type { Stream, StreamHandler } from "../shared/mux/stream.ts";
+import type { Way } from "../shared/passage.ts";
+import type { Names } from "./names.ts";
+import type { Service, Tunnel } from "./tunnels.ts";
+
+/** What a way to a tunnel needs of the relay. */
+export interface WayDeps {
+  readonly clock: Clock;
+  readonly tunnels: {
+    find(name: string): Tunnel | undefined;
+    /** An agent with this service was here within the resume window and did not say bye. */
+    expects(name: string, service: Service, nowMs: number): boolean;
+  };
+  readonly names: Pick<Names, "lookup">;
+}
+
+/** A visitor's way to the agents of a tunnel, as far as they offer the service that he came for. */
+export class TunnelWay implements Way {
+  constructor(
+    private readonly deps: WayDeps,
+    readonly name: string,
+    private readonly service: Service,
+    /** Of the stream: `streamKinds`. Where a service has only one, it is that. */
+    private readonly kind: number,
+  ) {}
+
+  open(fields: Uint8Array, handler: StreamHandler): Stream | undefined {
+    return this.deps.tunnels.find(this.name)?.open(this.service, this.kind, fields, handler);
+  }
+  get reachable(): boolean {
+    return this.deps.tunnels.find(this.name)?.reaches(this.service) === true;
+  }
+  get expected(): boolean {
+    return this.deps.tunnels.expects(this.name, this.service, this.deps.clock.now());
+  }
+  /** A tunnel of another kind does not exist for this visitor. */
+  get refusal(): Code {
+    const kind = this.deps.names.lookup(this.name)?.kind;
+    const isKnown = kind !== undefined && (kind === this.service || this.service === "egress");
+    return isKnown || this.deps.tunnels.find(this.name)?.serves(this.service) === true
+      ? "agent-offline"
+      : "unknown-tunnel";
+  }
+}

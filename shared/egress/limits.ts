@@ -1,0 +1,19 @@
+export const egressLimits = {
+  /** For a place, the look-up and all dials of one target together. */
+  openTimeoutMs: 10_000,
+  /** Of a name with more, the first that are permitted are tried. */
+  maxAddresses: 8,
+  /** Targets that are looked up or dialled at once; more wait for a place. Each may hold a descriptor. */
+  maxDials: 512,
+  /** Of one policy, which is one token: targets that never answer must not take the places of all others. */
+  maxDialsOfOne: 256,
+  /** Flows of datagrams at once, each with a socket of its own. */
+  maxFlows: 1_024,
+  /** Of one policy. */
+  maxFlowsOfOne: 256,
+  /** A flow over which nothing went for so long is over (PROTOCOL.md section 7). */
+  flowIdleMs: 60_000,
+  /** Of a flow whose socket is not open yet; the oldest are dropped. A datagram of the largest size and some small ones fit. */
+  maxEarlyBytes: 131_072,
+  maxEarlyDatagrams: 64,
+} as const;

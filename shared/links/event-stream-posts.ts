@@ -1,0 +1,344 @@
+import type { Clock } from "../clock.ts";
+import { fieldValue } from "../http1/head.ts";
+import { encodeLatin1 } from "../http1/latin1.ts";
+import { HttpReader } from "../http1/reader.ts";
+import type { Dial, DialTarget, Socket } from "../socket.ts";
+import { eventStreamLimits } from "./event-stream-limits.ts";
+import { encodePost, type Part, partHeaderBytes } from "./event-stream-post.ts";
+
+/** How large a POST may be on the way to this relay: learnt by one link, kept for the next. */
+export interface PostCap {
+  bytes: number;
+}
+
+export interface PostSenderOptions {
+  readonly clock: Clock;
+  readonly dial: Dial;
+  readonly target: DialTarget;
+  /** Request line and fields, each with CRLF, but for the number and the length. */
+  readonly head: string;
+  readonly cap: PostCap;
+}
+
+export interface PostSenderHandler {
+  /** Some of what was queued has left. */
+  drained(): void;
+  /** A POST can't be brought to the relay, or is not wanted there: the link is over. */
+  failed(): void;
+}
+
+const limits = {
+  /** Of a body at first: small ones answer soon, and show what the way carries. */
+  firstBodyBytes: 65_536,
+  /** Where the way is slow, or a proxy allows no more. */
+  minBodyBytes: 16_384,
+  /** A POST that is answered within this may be twice as large; one that took longer than that, half. */
+  quickMs: 250,
+  slowMs: 1_000,
+  /** A socket on which nothing moves for so long while its POST is not answered. */
+  stallMs: 30_000,
+  /** The first try of a POST is so long ago: the way up is lost. */
+  giveUpMs: 60_000,
+  /** What is between forgets a socket that is idle for long; the one that carries the pings is not. */
+  idleMs: 30_000,
+  /** No other socket is tried after one could not be had, as long as there is one at all. */
+  dialPauseMs: 1_000,
+  maxTries: 8,
+  /** Before another try, doubled with each. Where an idle socket was closed on us there is no need to wait. */
+  againMs: 100,
+  maxAgainMs: 3_000,
+  dialTimeoutMs: 10_000,
+  maxAnswerHeadBytes: 16_384,
+  /** Only the status counts; what comes with it is dropped up to this. */
+  maxAnswerBodyBytes: 65_536,
+} as const;
+
+/** A POST on its way. */
+interface Post {
+  readonly number: number;
+  readonly request: Uint8Array;
+  readonly firstMs: number;
+  triedMs: number;
+  tries: number;
+  /** Waits before the next try. */
+  cancelWait: (() => void) | undefined;
+  socket: PostSocket | undefined;
+}
+
+/** A socket for POSTs, one after the other. */
+interface PostSocket {
+  post: Post | undefined;
+  /** Absent while it is dialled. */
+  socket: Socket | undefined;
+  reader: HttpReader<"response">;
+  /** It has answered before: that it is closed between POSTs is no news. */
+  served: boolean;
+  idleSinceMs: number;
+  close(): void;
+  cancelStall: () => void;
+}
+
+/** The way up of a link without WebSocket: messages go in numbered POSTs, each again until it was answered. */
+export class PostSender {
+  readonly #options: PostSenderOptions;
+  readonly #handler: PostSenderHandler;
+  #waiting: Part[] = [];
+  #waitingBytes = 0;
+  #sent = 0;
+  readonly #posts = new Map<number, Post>();
+  /** The last one that was used at the end: the others may be left to die. */
+  #sockets: PostSocket[] = [];
+  #bodyBytes: number;
+  #scheduled = false;
+  #dialAfterMs = 0;
+  #stopped = false;
+
+  constructor(options: PostSenderOptions, handler: PostSenderHandler) {
+    this.#options = options;
+    this.#handler = handler;
+    this.#bodyBytes = Math.min(limits.firstBodyBytes, options.cap.bytes);
+  }
+
+  /** Bytes that have not left for the network. */
+  get queued(): number {
+    let queued = this.#waitingBytes;
+    for (const { socket, request } of this.#posts.values())
+      queued += socket?.socket === undefined ? request.length : socket.socket.queued;
+    return queued;
+  }
+
+  /** Takes a part, whose bytes must not change after. What comes in one turn of the loop goes together. */
+  send(part: Part): void {
+    if (this.#stopped) return;
+    this.#waiting.push(part);
+    this.#waitingBytes += part.bytes.length + partHeaderBytes;
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    queueMicrotask(() => {
+      this.#scheduled = false;
+      if (this.#pump()) this.#handler.drained();
+    });
+  }
+
+  /** Drops everything, without a word to the handler. */
+  stop(): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.#waiting = [];
+    this.#waitingBytes = 0;
+    for (const post of this.#posts.values()) post.cancelWait?.();
+    this.#posts.clear();
+    for (const socket of this.#sockets) socket.close();
+    this.#sockets = [];
+  }
+
+  /** Fills the places for POSTs that are free. Returns whether something went. */
+  #pump(): boolean {
+    let went = false;
+    while (!this.#stopped && this.#posts.size < eventStreamLimits.maxPosts && this.#waiting.length > 0) {
+      const nowMs = this.#options.clock.now();
+      const number = ++this.#sent;
+      const request = this.#nextRequest(number);
+      const post: Post = {
+        ...{ number, request, firstMs: nowMs, triedMs: nowMs, tries: 0 },
+        ...{ cancelWait: undefined, socket: undefined },
+      };
+      this.#posts.set(number, post);
+      this.#try(post);
+      went = true;
+    }
+    return went;
+  }
+
+  /** As much of what waits as may go in one POST, but one message at least. */
+  #nextRequest(number: number): Uint8Array {
+    const most = Math.min(this.#bodyBytes, this.#options.cap.bytes);
+    let count = 0;
+    let size = 0;
+    for (const { bytes } of this.#waiting) {
+      if (count > 0 && size + bytes.length + partHeaderBytes > most) break;
+      size += bytes.length + partHeaderBytes;
+      count++;
+    }
+    this.#waitingBytes -= size;
+    const fields = `Underpass-Sequence: ${number}\r\nContent-Length: ${size}\r\n\r\n`;
+    return encodePost(encodeLatin1(this.#options.head + fields), this.#waiting.splice(0, count));
+  }
+
+  /** Gives a POST to a socket: an idle one, else a new one, else the first that is free again. */
+  #try(post: Post): void {
+    const nowMs = this.#options.clock.now();
+    for (const socket of this.#sockets)
+      if (socket.post === undefined && nowMs - socket.idleSinceMs > limits.idleMs) this.#forget(socket);
+    const idle = this.#sockets.findLast((socket) => socket.post === undefined);
+    if (idle === undefined && (this.#sockets.length >= eventStreamLimits.maxPosts || this.#dialsLater(nowMs)))
+      return;
+    const chosen = idle ?? this.#dial();
+    this.#sockets = [...this.#sockets.filter((socket) => socket !== chosen), chosen];
+    chosen.post = post;
+    post.socket = chosen;
+    post.tries++;
+    post.triedMs = nowMs;
+    this.#watch(chosen);
+    if (chosen.socket !== undefined) this.#write(chosen);
+  }
+
+  #dialsLater(nowMs: number): boolean {
+    return nowMs < this.#dialAfterMs && this.#sockets.some(({ served }) => served);
+  }
+
+  #write(on: PostSocket): void {
+    if (on.post === undefined) return;
+    on.reader.expect("POST");
+    on.socket?.write(on.post.request);
+  }
+
+  #dial(): PostSocket {
+    const { dial, target } = this.#options;
+    let status = 0;
+    let staysOpen = false;
+    let bodyBytes = 0;
+    const broken = (): void => this.#broken(made);
+    const made: PostSocket = {
+      ...{ post: undefined, socket: undefined, served: false, idleSinceMs: 0, cancelStall: () => {} },
+      reader: new HttpReader(
+        "response",
+        {
+          head(head) {
+            status = head.status;
+            const connection = fieldValue(head.fields, "connection")?.toLowerCase();
+            staysOpen = head.minor === 1 && connection?.includes("close") !== true;
+            bodyBytes = 0;
+          },
+          body: (bytes) => {
+            bodyBytes += bytes.length;
+            if (bodyBytes > limits.maxAnswerBodyBytes) broken();
+          },
+          trailers() {},
+          end: () => this.#answered(made, status, { staysOpen }),
+          fault: broken,
+        },
+        { maxHeadBytes: limits.maxAnswerHeadBytes },
+      ),
+      close: () => {
+        made.cancelStall();
+        giveUp();
+        made.socket?.destroy();
+      },
+    };
+    const giveUp = dial(target, limits.dialTimeoutMs, {
+      opened: (socket) => {
+        made.socket = socket;
+        socket.handler = {
+          data: (bytes) => made.reader.push(bytes),
+          drained: () => {
+            this.#watch(made);
+            this.#handler.drained();
+          },
+          ended: () => {
+            made.reader.finish();
+            broken();
+          },
+          closed: broken,
+        };
+        this.#write(made);
+        this.#handler.drained();
+      },
+      failed: () => {
+        // A relay that drains takes no new sockets, and goes on with those that it has.
+        this.#dialAfterMs = this.#options.clock.now() + limits.dialPauseMs;
+        if (this.#sockets.some(({ served }) => served) && made.post !== undefined) made.post.tries--;
+        broken();
+      },
+    });
+    return made;
+  }
+
+  #watch(socket: PostSocket): void {
+    const { clock } = this.#options;
+    socket.cancelStall();
+    if (socket.post === undefined) return;
+    socket.cancelStall = clock.at(clock.now() + limits.stallMs, () => this.#broken(socket));
+  }
+
+  #answered(by: PostSocket, status: number, { staysOpen }: { readonly staysOpen: boolean }): void {
+    const { post } = by;
+    if (post === undefined || this.#stopped) return;
+    by.post = undefined;
+    post.socket = undefined;
+    by.cancelStall();
+    const keeps = staysOpen && !by.reader.surplus;
+    by.served = true;
+    by.idleSinceMs = this.#options.clock.now();
+    if (!keeps) this.#forget(by);
+    if (status === 204) {
+      this.#posts.delete(post.number);
+      this.#learn(post);
+      this.#next();
+      return;
+    }
+    // What stands before the relay may be in trouble for a moment. Whatever else is said counts for every try.
+    if (status >= 500 || status === 429 || status === 408) {
+      this.#again(post, { waits: true });
+      this.#next();
+      return;
+    }
+    const { cap } = this.#options;
+    if (status === 413) cap.bytes = Math.max(limits.minBodyBytes, post.request.length >> 1);
+    this.#fail();
+  }
+
+  /** A socket is gone, or of no use any more. */
+  #broken(socket: PostSocket): void {
+    if (this.#stopped || !this.#sockets.includes(socket)) return;
+    this.#forget(socket);
+    const { post } = socket;
+    socket.post = undefined;
+    if (post !== undefined) this.#again(post, { waits: !socket.served });
+    this.#next();
+  }
+
+  #forget(socket: PostSocket): void {
+    this.#sockets = this.#sockets.filter((other) => other !== socket);
+    socket.close();
+  }
+
+  #again(post: Post, { waits }: { readonly waits: boolean }): void {
+    const { clock } = this.#options;
+    post.socket = undefined;
+    if (post.tries >= limits.maxTries || clock.now() - post.firstMs >= limits.giveUpMs) {
+      this.#fail();
+      return;
+    }
+    if (!waits) return;
+    const waitMs = Math.min(limits.maxAgainMs, limits.againMs * 2 ** post.tries);
+    post.cancelWait = clock.at(clock.now() + waitMs, () => {
+      post.cancelWait = undefined;
+      if (!this.#stopped) this.#try(post);
+    });
+  }
+
+  /** A socket or a place is free: what waits for one goes, the lowest number first. */
+  #next(): void {
+    for (const post of this.#posts.values()) {
+      if (this.#stopped) return;
+      if (post.socket === undefined && post.cancelWait === undefined) this.#try(post);
+    }
+    this.#pump();
+    if (!this.#stopped) this.#handler.drained();
+  }
+
+  /** The last answer tells how much a POST had better carry. */
+  #learn(post: Post): void {
+    const tookMs = this.#options.clock.now() - post.triedMs;
+    if (tookMs > limits.slowMs) this.#bodyBytes = Math.max(limits.minBodyBytes, this.#bodyBytes >> 1);
+    else if (tookMs < limits.quickMs && post.request.length * 2 > this.#bodyBytes)
+      this.#bodyBytes = Math.min(eventStreamLimits.maxPostBytes, this.#bodyBytes * 2);
+  }
+
+  #fail(): void {
+    if (this.#stopped) return;
+    this.stop();
+    this.#handler.failed();
+  }
+}

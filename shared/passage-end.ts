@@ -1,0 +1,100 @@
+import type { Code } from "./errors.ts";
+import type { StreamHandler } from "./mux/stream.ts";
+import { Passage, type PassageDeps, type Way } from "./passage.ts";
+import type { PipeEnd, PipeHandler } from "./pipe.ts";
+import { deafPipeHandler } from "./pipe-ends/deaf.ts";
+import { pauseAboveBytes } from "./pipe-ends/socket-end.ts";
+
+/** A stream of bytes that is yet to find its session, as the end of a pipe: it may wait for one, and be opened again. */
+export class PassageEnd implements PipeEnd {
+  handler: PipeHandler = deafPipeHandler;
+  readonly #passage: Passage;
+  readonly #deps: PassageDeps;
+  #full = false;
+  #ended = false;
+  #over = false;
+
+  /** `opened`: the far end has accepted. */
+  constructor(deps: PassageDeps, way: Way, opened: () => void = () => {}) {
+    this.#deps = deps;
+    this.#passage = new Passage(deps, way, new Ear(this, opened));
+  }
+
+  /** Sends it on its way, or lets it wait. Returns the code of a refusal: then `handler` hears nothing. */
+  start(opening: Uint8Array): Code | undefined {
+    return this.#passage.start(opening);
+  }
+
+  /** It is over in both directions, and no longer among what is open. For whoever joined it to another end. Idempotent. */
+  settle(): void {
+    if (this.#over) return;
+    this.#over = true;
+    if (this.#passage.opened) this.#deps.metrics.streamsOpen--;
+  }
+
+  write(bytes: Uint8Array): number {
+    if (this.#ended) return 0;
+    this.#full = !this.#passage.write(bytes);
+    return this.#full ? pauseAboveBytes + 1 : 0;
+  }
+
+  end(): void {
+    this.#ended = true;
+    this.#passage.sendEnd();
+  }
+
+  abort(code: Code): void {
+    this.#passage.cancel(code);
+  }
+
+  held(bytes: number): void {
+    this.#passage.held(bytes);
+  }
+
+  /** It takes more again. */
+  writable(): void {
+    if (!this.#full) return;
+    this.#full = false;
+    this.handler.drained(0);
+  }
+}
+
+class Ear implements StreamHandler {
+  #isOpen = false;
+
+  constructor(
+    private readonly pipeEnd: PassageEnd,
+    private readonly opened: () => void,
+  ) {}
+
+  head(): void {
+    if (this.#isOpen) return this.#fail();
+    this.#isOpen = true;
+    this.opened();
+  }
+
+  data(bytes: Uint8Array): void {
+    if (this.#isOpen) this.pipeEnd.handler.data(bytes);
+    else this.#fail();
+  }
+
+  end(): void {
+    if (this.#isOpen) this.pipeEnd.handler.ended();
+    else this.#fail();
+  }
+
+  left(): void {}
+
+  reset(code: Code): void {
+    this.pipeEnd.handler.aborted(code);
+  }
+
+  writable(): void {
+    this.pipeEnd.writable();
+  }
+
+  #fail(): void {
+    this.pipeEnd.abort("stream-state");
+    this.pipeEnd.handler.aborted("stream-state");
+  }
+}

@@ -1,0 +1,81 @@
+/** A row of IANA's registries of special-purpose addresses, and whether it is globally reachable (RFC 8190). */
+export type RegistryRow = readonly [block: string, isReachable: boolean];
+
+/** As of October 2025; N/A and empty cells are false. */
+export const specialPurposeV4: readonly RegistryRow[] = [
+  ["0.0.0.0/8", false],
+  ["0.0.0.0/32", false],
+  ["10.0.0.0/8", false],
+  ["100.64.0.0/10", false],
+  ["127.0.0.0/8", false],
+  ["169.254.0.0/16", false],
+  ["172.16.0.0/12", false],
+  ["192.0.0.0/24", false],
+  ["192.0.0.0/29", false],
+  ["192.0.0.8/32", false],
+  ["192.0.0.9/32", true],
+  ["192.0.0.10/32", true],
+  ["192.0.0.170/32", false],
+  ["192.0.0.171/32", false],
+  ["192.0.2.0/24", false],
+  ["192.31.196.0/24", true],
+  ["192.52.193.0/24", true],
+  ["192.88.99.0/24", false],
+  ["192.88.99.2/32", false],
+  ["192.168.0.0/16", false],
+  ["192.175.48.0/24", true],
+  ["198.18.0.0/15", false],
+  ["198.51.100.0/24", false],
+  ["203.0.113.0/24", false],
+  ["240.0.0.0/4", false],
+  ["255.255.255.255/32", false],
+  // From the registry of multicast addresses.
+  ["224.0.0.0/4", false],
+];
+
+export const specialPurposeV6: readonly RegistryRow[] = [
+  ["::1/128", false],
+  ["::/128", false],
+  ["64:ff9b::/96", true],
+  ["64:ff9b:1::/48", false],
+  ["100::/64", false],
+  ["100:0:0:1::/64", false],
+  ["2001::/23", false],
+  ["2001::/32", false],
+  ["2001:1::1/128", true],
+  ["2001:1::2/128", true],
+  ["2001:1::3/128", true],
+  ["2001:2::/48", false],
+  ["2001:3::/32", true],
+  ["2001:4:112::/48", true],
+  ["2001:10::/28", false],
+  ["2001:20::/28", true],
+  ["2001:30::/28", true],
+  ["2001:db8::/32", false],
+  ["2002::/16", false],
+  ["2620:4f:8000::/48", true],
+  ["3fff::/20", false],
+  ["5f00::/16", false],
+  ["fc00::/7", false],
+  ["fe80::/10", false],
+  // From the registries of multicast addresses and of the IPv6 address space.
+  ["ff00::/8", false],
+  ["fec0::/10", false],
+  ["::/3", false],
+  ["4000::/2", false],
+  ["8000::/1", false],
+  ["2000::/3", true],
+];
+
+/** Reachable by the registry, and closed here: no host is there. */
+export const closedAllTheSame: ReadonlySet<string> = new Set([
+  "192.0.0.9/32",
+  "192.0.0.10/32",
+  "2001:1::1/128",
+  "2001:1::2/128",
+  "2001:1::3/128",
+  "2001:3::/32",
+  "2001:4:112::/48",
+  "2001:20::/28",
+  "2001:30::/28",
+]);
