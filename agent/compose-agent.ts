@@ -1,8 +1,10 @@
 import { Agent, type AgentSettings } from "./agent.ts";
 import { Backoff } from "./backoff.ts";
 import { RelayDialer } from "./dial.ts";
+import { dialThroughProxy } from "./dial-through-proxy.ts";
 import type { AgentEvent } from "./events.ts";
 import type { Platform } from "./platform.ts";
+import { chooseProxy, type ProxiedTarget } from "./proxy-environment.ts";
 import type { RelayLink } from "./relay-link.ts";
 import type { RelayPlace } from "./relay-place.ts";
 import { Transport } from "./transport.ts";
@@ -22,7 +24,7 @@ export type AgentPurpose = Pick<
   "kind" | "name" | "origin" | "offersEgress" | "remotePort" | "join" | "onEvent" | "onReady"
 >;
 
-/** An agent as `link` has it, for `purpose`. */
+/** An agent as `link` has it, for `purpose`. Throws UnderpassError `usage` where the environment names a proxy that is none. */
 export function makeAgent(
   given: Pick<Surroundings, "platform" | "version"> & {
     readonly link: RelayLink;
@@ -31,12 +33,16 @@ export function makeAgent(
   purpose: AgentPurpose,
 ): Agent {
   const { platform, version, link, place } = given;
-  const { dial, clock, random } = platform;
+  const { clock, random, environment } = platform;
+  const relay = place.url;
+  // A variable that names no proxy is told now, rather than at each dial.
+  chooseProxy(proxiedTarget(relay), environment);
+  const dial = dialThroughProxy(platform, environment);
   return new Agent({
     ...purpose,
     door: new Transport({
       ...{ choice: link.transport, websocketRetryMs: link.websocketRetryMs, clock, random: Math.random },
-      dialer: new RelayDialer({ relay: place.url, dial, clock, insecure: link.insecure }),
+      dialer: new RelayDialer({ relay, dial, clock, insecure: link.insecure }),
     }),
     clock,
     token: place.token,
@@ -46,6 +52,12 @@ export function makeAgent(
     instance: randomText(random),
     version,
   });
+}
+
+/** The relay as a proxy would be asked for it. */
+export function proxiedTarget({ protocol, hostname, port }: URL): ProxiedTarget {
+  const secure = protocol === "https:";
+  return { host: hostname.replace(/^\[|\]$/g, ""), port: Number(port) || (secure ? 443 : 80), secure };
 }
 
 /** 24 bytes as base64url: what HELLO calls `instance`. */

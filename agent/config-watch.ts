@@ -40,6 +40,7 @@ export class ConfigWatch {
   /** When it is looked at however busy the folder is; undefined: nothing happened. */
   #latestMs: number | undefined;
   #looking: Promise<void> = Promise.resolve();
+  #blind = false;
   #closed = false;
 
   /** `text`: what was read last. */
@@ -109,8 +110,11 @@ export class ConfigWatch {
         if (this.#closed) break;
         unwatch.push(files.watch(folder, () => this.#changed()));
       }
+      this.#blind = false;
     } catch (error) {
-      if (!this.#closed) onBlind(error);
+      // Told once for as long as it lasts.
+      if (!this.#closed && !this.#blind) onBlind(error);
+      this.#blind = true;
     }
     this.#unwatch();
     this.#unwatch = () => {

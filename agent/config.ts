@@ -38,11 +38,16 @@ export const maxConfigBytes = 256 * 1_024;
 /** Whoever has more to mend does it in turns. */
 const maxProblems = 10;
 
+/** The text of a file, of which at most `maxConfigBytes` and one more were read. Throws ConfigError where it has more. */
+export function configText(bytes: Uint8Array, path: string): string {
+  if (bytes.length > maxConfigBytes)
+    throw new ConfigError([`${path}: has more than ${maxConfigBytes / 1_024} KiB.`]);
+  return new TextDecoder().decode(bytes);
+}
+
 /** Throws ConfigError with all that is wrong, and UnderpassError for what the command line asks of it. */
 export function readConfig(source: ConfigSource): Config {
   const { text, path } = source;
-  if (text.length > maxConfigBytes)
-    throw new ConfigError([`${path}: has more than ${maxConfigBytes / 1_024} KiB.`]);
   const yaml = readYaml(text);
   if (!("lineOf" in yaml)) throw fault(path, yaml);
   const problemAt = (keys: KeyPath, message: string): Problem => ({

@@ -1,6 +1,7 @@
 import type { Code } from "../shared/errors.ts";
 import type { Kind } from "../shared/kind.ts";
 import type { TransportName } from "../shared/link.ts";
+import type { FleetEvent } from "./fleet-event.ts";
 
 /** An embedded relay accepts visitors. */
 export interface ListeningEvent {
@@ -83,6 +84,6 @@ export interface ErrorEvent {
 export type AgentEvent = ListeningEvent | ReadyEvent | LinkEvent | RequestEvent | StreamEvent | ErrorEvent;
 
 /** One line of `--json`, with its newline. Newlines and controls inside are escaped by JSON. */
-export function eventLine(event: AgentEvent | ReloadEvent): string {
+export function eventLine(event: FleetEvent): string {
   return `${JSON.stringify(event)}\n`;
 }

@@ -44,8 +44,7 @@ export function checkRight(
     return;
   }
   if (isCalling(kind)) {
-    if (claims.egress.length === 0)
-      throw new UnderpassError("egress-denied", "The token grants no egress.");
+    if (claims.egress.length === 0) throw new UnderpassError("egress-denied", "The token grants no egress.");
     const tunnel = kind === "via" ? tunnels.find(name) : undefined;
     if (tunnel !== undefined && !tunnel.serves("egress"))
       throw new UnderpassError("egress-denied", `The agent of ${name} was not started with --allow-egress.`);

@@ -99,11 +99,13 @@ export class Endpoints implements PortKeeper {
   async #reserve(name: string, owner: string, kind: Kind, asked: number | undefined): Promise<number> {
     const { names, clock, ranges } = this.#deps;
     const range = kind === "tcp" ? ranges.tcp : kind === "udp" ? ranges.udp : undefined;
-    if (range === undefined || (kind !== "tcp" && kind !== "udp")) throw new UnderpassError("kind-unavailable");
+    if (range === undefined || (kind !== "tcp" && kind !== "udp"))
+      throw new UnderpassError("kind-unavailable");
     if (asked !== undefined && (asked < range.low || asked > range.high))
       throw new UnderpassError("port-forbidden", `The relay gives away ports ${range.low} to ${range.high}.`);
     const kept = names.portOf(name, kind);
-    const wanted = asked ?? (kept !== undefined && kept >= range.low && kept <= range.high ? kept : undefined);
+    const wanted =
+      asked ?? (kept !== undefined && kept >= range.low && kept <= range.high ? kept : undefined);
     const open = this.#open.get(name);
     if (open !== undefined) {
       if (open.kind === kind && open.port === wanted) return open.port;
@@ -135,8 +137,9 @@ export class Endpoints implements PortKeeper {
     try {
       bound = await bind(kind, port, name);
     } catch (error) {
-      if (error instanceof UnderpassError) return false;
-      throw error;
+      if (!(error instanceof UnderpassError)) throw error;
+      names.dropPort(name, port);
+      return false;
     }
     if (this.#closed) {
       bound.close();

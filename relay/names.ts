@@ -136,11 +136,17 @@ export class Names {
     if (holder !== undefined) {
       const row = this.#store.get(holder);
       const owner = this.#store.get(name)?.owner;
-      if (row !== undefined && !hasLapsed(row, nowMs) && (row.owner !== owner || row.place !== "away")) return false;
-      this.#store.update(holder, (found) => (found?.port === port ? withoutPort(found) : found));
+      if (row !== undefined && !hasLapsed(row, nowMs) && (row.owner !== owner || row.place !== "away"))
+        return false;
+      this.dropPort(holder, port);
     }
     const kept = this.#store.update(name, (row) => (row?.kind === kind ? { ...row, port } : row));
     return kept?.port === port && kept.kind === kind;
+  }
+
+  /** The name has this public port no more. */
+  dropPort(name: string, port: number): void {
+    this.#store.update(name, (row) => (row?.port === port ? withoutPort(row) : row));
   }
 
   /** Undefined for a name that nobody claimed, or that was recycled. */

@@ -76,7 +76,12 @@ class LocalTunnel implements Tunnel {
   open(service: Service, kind: number, fields: Uint8Array, handler: StreamHandler): Stream | undefined {
     let best: AgentSession | undefined;
     for (const session of this.sessions)
-      if (offers(session, service) && takesStreams(session) && (best === undefined || isQuicker(session.driver, best.driver))) best = session;
+      if (
+        offers(session, service) &&
+        takesStreams(session) &&
+        (best === undefined || isQuicker(session.driver, best.driver))
+      )
+        best = session;
     if (best === undefined) return undefined;
     const stream = best.driver.session.open(kind, fields, handler);
     if (stream !== undefined) return stream;

@@ -28,6 +28,11 @@ export class IdleWatch<T> {
     return first;
   }
 
+  /** All that are watched, the one that is idle longest first. */
+  all(): T[] {
+    return [...this.#touchedMs.keys()];
+  }
+
   /** Begins to watch over it, or it has shown life. */
   touch(one: T): void {
     const { clock } = this.#options;

@@ -26,9 +26,10 @@ export interface ProxyOptions {
 export interface RunningProxy {
   readonly host: string;
   readonly port: number;
-  /** Sockets of programs that are open. */
+  /** Sockets of programs that are open, and those of them for which something is called or carried. */
   readonly sockets: number;
-  /** Accepts no more; what is under way may finish until the grace has passed. Resolves when nothing is left. */
+  readonly openStreams: number;
+  /** Accepts no more; what is under way may finish until the grace has passed. Resolves when nothing is left. Idempotent. */
   close(graceMs: number): Promise<void>;
 }
 
@@ -52,8 +53,8 @@ class ProxyFront implements RunningProxy, ProxyPlace {
   readonly #talks = new Map<Socket, ProxyTalk>();
   closing = false;
   #cancelSweep: (() => void) | undefined;
-  /** Called when the last socket is gone. */
-  #empty = (): void => {};
+  readonly #closed = Promise.withResolvers<void>();
+  #cancelGrace: (() => void) | undefined;
 
   constructor(options: ProxyOptions) {
     this.caller = options.caller;
@@ -73,6 +74,12 @@ class ProxyFront implements RunningProxy, ProxyPlace {
     return this.#talks.size;
   }
 
+  get openStreams(): number {
+    let count = 0;
+    for (const talk of this.#talks.values()) if (talk.busy) count++;
+    return count;
+  }
+
   accept(socket: Socket): void {
     if (this.#talks.size >= proxyLimits.maxSockets) {
       socket.handler = deaf;
@@ -88,23 +95,25 @@ class ProxyFront implements RunningProxy, ProxyPlace {
     if (this.#talks.size > 0) return;
     this.#cancelSweep?.();
     this.#cancelSweep = undefined;
-    this.#empty();
+    this.#finish();
   }
 
   close(graceMs: number): Promise<void> {
     this.closing = true;
     this.listener?.close();
     for (const talk of [...this.#talks.values()]) if (!talk.busy) talk.destroy();
-    if (this.#talks.size === 0) return Promise.resolve();
-    return new Promise((resolve) => {
-      const cancel = this.clock.at(this.clock.now() + graceMs, () => {
-        for (const talk of [...this.#talks.values()]) talk.destroy();
-      });
-      this.#empty = () => {
-        cancel();
-        resolve();
-      };
+    this.#cancelGrace?.();
+    this.#cancelGrace = this.clock.at(this.clock.now() + graceMs, () => {
+      for (const talk of [...this.#talks.values()]) talk.destroy();
     });
+    this.#finish();
+    return this.#closed.promise;
+  }
+
+  #finish(): void {
+    if (!this.closing || this.#talks.size > 0) return;
+    this.#cancelGrace?.();
+    this.#closed.resolve();
   }
 
   #sweepLater(): () => void {

@@ -1,10 +1,12 @@
 import manifest from "../../package.json" with { type: "json" };
-import { type Code, codes, UnderpassError } from "../../shared/errors.ts";
+import { codes, UnderpassError } from "../../shared/errors.ts";
 import { CommandLine } from "../command-line.ts";
 import { type Composed, compose } from "../compose.ts";
+import { proxiedTarget } from "../compose-agent.ts";
 import { eventLine } from "../events.ts";
 import type { FleetEvent } from "../fleet-event.ts";
 import { type AgentCommand, type AgentOptions, checkOptions } from "../options.ts";
+import { chooseProxy } from "../proxy-environment.ts";
 import { visible } from "../screen-text.ts";
 import { bunPlatform } from "./bun.ts";
 import { checkConfig, composeStart } from "./bun-start.ts";
@@ -111,24 +113,19 @@ function takesStdout(command: AgentCommand): boolean {
   return command.command === "connect" && command.from === "stdio";
 }
 
+/** For people. */
 function relayOf(command: AgentCommand): string | undefined {
   if (!("link" in command) || command.link.relay === undefined) return undefined;
-  return new URL(command.link.relay).origin;
+  const relay = new URL(command.link.relay);
+  const proxy = chooseProxy(proxiedTarget(relay), process.env);
+  return proxy === undefined ? relay.origin : `${relay.origin}, by way of the proxy in ${proxy.variable}`;
 }
-
-/** Codes that end what is not fatal elsewhere: there was no way to the relay, and it was not to be waited for. */
-const lostCodes: readonly Code[] = ["relay-unreachable", "link-lost", "peer-silent", "going-away"];
 
 function exitCode({ code, fatal }: UnderpassError): number {
-  const isLost = lostCodes.includes(code) || codes[code].exit === undefined;
-  if (!fatal && isLost && !isOfStream(code)) return codes["relay-unreachable"].exit ?? 5;
-  return codes[code].exit ?? 1;
-}
-
-/** It is about what is at the far end, as `connect --stdio` learns it; the link may be well. */
-function isOfStream(code: Code): boolean {
-  const { wire } = codes[code];
-  return wire !== undefined && wire < 32 && code !== "link-lost";
+  const { exit, wire } = codes[code];
+  // What is at the far end of `connect --stdio`, while the link may be well.
+  const isOfStream = wire !== undefined && wire < 32 && code !== "link-lost";
+  return fatal || isOfStream ? (exit ?? 1) : (codes["relay-unreachable"].exit ?? 5);
 }
 
 function refuse(error: unknown): number {

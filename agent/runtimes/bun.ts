@@ -1,7 +1,7 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
-import { dial, listen } from "../../shared/runtimes/bun-sockets.ts";
+import { dial, listen, startTls } from "../../shared/runtimes/bun-sockets.ts";
 import { openDatagrams } from "../../shared/runtimes/node-datagrams.ts";
 import { nodeResolve } from "../../shared/runtimes/node-resolve.ts";
 import { systemClock } from "../../shared/runtimes/system-clock.ts";
@@ -12,10 +12,12 @@ import { StandardEnd } from "./standard-end.ts";
 export const bunPlatform: Platform = {
   dial,
   listen,
+  startTls,
   openDatagrams,
   resolve: nodeResolve(),
   clock: systemClock,
   random: (bytes) => crypto.getRandomValues(bytes),
+  environment: process.env,
   readText: (path) => readFile(path, "utf8"),
   standardPipe: () => new StandardEnd(),
   async keepSecret(text) {

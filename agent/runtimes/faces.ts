@@ -50,7 +50,11 @@ function loudFace(options: FaceOptions, place: FacePlace): Face {
   return process.stdout.isTTY ? screenFace(options, place) : plainFace(options);
 }
 
-function jsonFace({ verbose }: FaceOptions, stream: WriteStream & { readonly fd: number }, { readerGone }: FacePlace): Face {
+function jsonFace(
+  { verbose }: FaceOptions,
+  stream: WriteStream & { readonly fd: number },
+  { readerGone }: FacePlace,
+): Face {
   const out = new LineWriter(stream, readerGone);
   const log = logFace({ verbose });
   const hasLog = stream.fd !== process.stderr.fd;

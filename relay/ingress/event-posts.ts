@@ -63,14 +63,15 @@ export class EventPosts {
   }
 }
 
-function postPath(head: RequestHead, target: string): Pick<PostFields, "name" | "link"> | undefined {
+/** The name and the link in the path of a POST; undefined: it is none of a link. */
+export function postPath(head: RequestHead, target: string): Pick<PostFields, "name" | "link"> | undefined {
   if (head.method !== "POST") return undefined;
   const [, name, link] = /^\/_underpass\/posts\/([a-z0-9-]{1,63})\/([A-Za-z0-9_-]{22})$/.exec(target) ?? [];
   return name === undefined || link === undefined ? undefined : { name, link };
 }
 
 /** A number that is none is further ahead than any may be. */
-function postFields(fields: readonly string[], place: Pick<PostFields, "name" | "link">): PostFields {
+export function postFields(fields: readonly string[], place: Pick<PostFields, "name" | "link">): PostFields {
   const secret = fieldValue(fields, "underpass-link-secret") ?? "";
   const text = fieldValue(fields, "underpass-sequence") ?? "";
   return { ...place, secret, number: /^[1-9]\d{0,14}$/.test(text) ? Number(text) : Number.POSITIVE_INFINITY };

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { ConfigError, type ConfigSource, readConfig } from "../../agent/config.ts";
+import { ConfigError, type ConfigSource, configText, readConfig } from "../../agent/config.ts";
 import type { EntryCommand } from "../../agent/config-entries.ts";
 import { UnderpassError } from "../../shared/errors.ts";
 
@@ -236,7 +236,11 @@ links: "2"
   });
 
   test("a file of more than 256 KiB is not looked at", () => {
-    expect(problems("#".repeat(256 * 1024 + 1))).toEqual(["underpass.yaml: has more than 256 KiB."]);
+    const kib = 256;
+    expect(configText(new Uint8Array(kib * 1024), "u.yaml")).toHaveLength(kib * 1024);
+    expect(() => configText(new Uint8Array(kib * 1024 + 1), "u.yaml")).toThrow(
+      new ConfigError(["u.yaml: has more than 256 KiB."]),
+    );
   });
 
   test("a switch is refused as a switch, not as a key", () => {

@@ -1,4 +1,4 @@
-import type { Flow } from "../../agent/caller.ts";
+import type { Flow, FlowHandler } from "../../agent/caller.ts";
 import type { StreamEvent } from "../../agent/events.ts";
 import { type ProxyOptions, type RunningProxy, startProxy } from "../../agent/local/proxy.ts";
 import type { Code } from "../../shared/errors.ts";
@@ -84,6 +84,7 @@ export class FakeProxy {
   readonly ends: FakePipeEnd[] = [];
   readonly called: string[] = [];
   fate: Fate = "silence";
+  udpFlow: (target: string, handler: FlowHandler) => Flow = () => ({ send() {}, close() {} });
   running!: RunningProxy;
   #accept: (socket: Socket) => void = () => {};
 
@@ -99,7 +100,7 @@ export class FakeProxy {
       onStream: (event) => proxy.events.push(event),
       caller: {
         tcp: (target, opened) => proxy.#call(target ?? "", opened),
-        udp: (): Flow => ({ send() {}, close() {} }),
+        udp: (target, handler) => proxy.udpFlow(target, handler),
       },
       ...options,
     });

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import type { ReadyEvent, RequestEvent } from "../../agent/events.ts";
-import { Screen, type ScreenOptions, visible } from "../../agent/screen.ts";
+import { Screen, type ScreenOptions } from "../../agent/screen.ts";
+import { visible } from "../../agent/screen-text.ts";
 import { VirtualClock } from "./virtual-clock.ts";
 
 function setUp(
@@ -16,7 +17,6 @@ function setUp(
     colors: false,
     qr: false,
     version: "0.1.0",
-    origin: "http://localhost:1",
     ...options,
   });
   // What a terminal shows after the erasures.
@@ -34,6 +34,7 @@ const ready: ReadyEvent = {
   kind: "http",
   url: "http://blue.localhost:8787",
   urls: ["http://blue.localhost:8787", "http://127.0.0.1:8787/~blue"],
+  to: "http://localhost:1",
   resumed: false,
 };
 
@@ -159,6 +160,7 @@ test("the hint for dev servers comes once", () => {
 
 test("an origin that does not listen is explained once", () => {
   const { screen, text } = setUp();
+  screen.show(ready);
   for (let i = 0; i < 2; i++) screen.show(request({ status: 502, code: "origin-refused" }));
   expect(text().match(/Nothing listens at http:..localhost:1/g)).toHaveLength(1);
 });

@@ -13,6 +13,12 @@ const resetCodes = [
   "frame-unknown",
   "link-lost",
   "stream-failed",
+  "origin-unreachable",
+  "origin-not-found",
+  "egress-denied",
+  "agent-offline",
+  "unknown-tunnel",
+  "connect-denied",
 ] as const;
 
 const goawayCodes = [
@@ -31,6 +37,7 @@ const goawayCodes = [
   "peer-silent",
   "proof-invalid",
   "session-gone",
+  "kind-forbidden",
 ] as const;
 
 export type ResetCode = (typeof resetCodes)[number];

@@ -1,0 +1,110 @@
+import type { Code } from "../../shared/errors.ts";
+import { limits } from "../../shared/mux/limits.ts";
+import { Queue } from "../../shared/mux/queue.ts";
+import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
+import { silentHandler } from "../../shared/mux/stream-handler.ts";
+
+/** What a flow needs of its port. */
+export interface UdpFlowHost {
+  /** A datagram went, either way. */
+  alive(flow: UdpFlow): void;
+  /** A datagram for the visitor. */
+  answer(flow: UdpFlow, payload: Uint8Array): void;
+  /** Over; with a code: not in order. Exactly once. */
+  over(flow: UdpFlow, code: Code | undefined): void;
+}
+
+/** What comes from one visitor's address and port, and the answers: one stream, once an agent takes it. */
+export class UdpFlow implements StreamHandler {
+  bytesIn = 0;
+  bytesOut = 0;
+  /** What waits for an agent weighs. */
+  keptBytes = 0;
+  readonly #host: UdpFlowHost;
+  readonly #kept = new Queue<Uint8Array>();
+  #stream: Stream | undefined;
+  #over = false;
+
+  constructor(
+    host: UdpFlowHost,
+    readonly visitor: string,
+    readonly startedMs: number,
+  ) {
+    this.#host = host;
+  }
+
+  /** An agent has taken it. */
+  get isOpen(): boolean {
+    return this.#stream !== undefined;
+  }
+  /** Datagrams that wait for an agent. */
+  get kept(): number {
+    return this.#kept.length;
+  }
+
+  /** Keeps a datagram until there is an agent. */
+  keep(payload: Uint8Array): void {
+    this.#kept.push(payload);
+    this.keptBytes += costOf(payload);
+  }
+
+  /** Drops the oldest that waits. */
+  dropOldest(): void {
+    const dropped = this.#kept.shift();
+    if (dropped !== undefined) this.keptBytes -= costOf(dropped);
+  }
+
+  /** An agent takes it on `stream`, with what waited. */
+  start(stream: Stream): void {
+    this.#stream = stream;
+    for (let one = this.#kept.shift(); one !== undefined; one = this.#kept.shift()) this.pass(one);
+    this.keptBytes = 0;
+  }
+
+  /** On to the agent. */
+  pass(payload: Uint8Array): void {
+    this.bytesIn += payload.length;
+    this.#stream?.datagram(payload);
+  }
+
+  /** Ends it from this side. In order: RESETs of so many as come and go would count as the agent's fault. */
+  end(code?: Code): void {
+    this.#stream?.end();
+    this.#finish(code);
+  }
+
+  // StreamHandler: what comes from the agent.
+
+  /** The origin's socket is open, which says nothing of the origin. */
+  head(): void {}
+
+  datagram(payload: Uint8Array): void {
+    this.bytesOut += payload.length;
+    this.#host.alive(this);
+    this.#host.answer(this, payload);
+  }
+
+  data(): void {
+    this.#stream?.reset("stream-state");
+    this.#finish("stream-state");
+  }
+
+  left(): void {}
+  writable(): void {}
+
+  reset(code: Code): void {
+    this.#finish(code);
+  }
+
+  #finish(code: Code | undefined): void {
+    if (this.#over) return;
+    this.#over = true;
+    if (this.#stream !== undefined) this.#stream.handler = silentHandler;
+    this.#host.over(this, code);
+  }
+}
+
+/** Empty ones are not free either. */
+function costOf(payload: Uint8Array): number {
+  return payload.length + limits.frameCost;
+}

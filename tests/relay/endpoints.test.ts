@@ -1,0 +1,174 @@
+import { describe, expect, test } from "bun:test";
+import { Endpoints, type PortRange } from "../../relay/endpoints.ts";
+import { Names } from "../../relay/names.ts";
+import { Suspended } from "../../relay/suspended.ts";
+import { Tunnels } from "../../relay/tunnels.ts";
+import { UnderpassError } from "../../shared/errors.ts";
+import { Memory } from "../../shared/mux/memory.ts";
+import { VirtualClock } from "../agent/virtual-clock.ts";
+
+const windowMs = 60_000;
+
+class SetUp {
+  readonly clock = new VirtualClock();
+  readonly names: Names;
+  readonly endpoints: Endpoints;
+  /** `kind port name` of what is open. */
+  readonly open = new Set<string>();
+  /** Ports that another program has. */
+  readonly foreign = new Set<number>();
+  draws = 0;
+
+  constructor(tcp: PortRange | undefined = { low: 7_000, high: 7_004 }, udp?: PortRange) {
+    const { clock } = this;
+    const random = (bytes: Uint8Array<ArrayBuffer>) => bytes.fill(0, 0, 3).fill(this.draws++ % 256, 3);
+    this.names = new Names({ ttlMs: 3_600_000, maxNames: 100, random });
+    const tunnels = new Tunnels(this.names, {
+      suspended: new Suspended(new Memory(2 ** 24)),
+      resumeWindowMs: windowMs,
+    });
+    this.endpoints = new Endpoints({
+      ...{ clock, random, names: this.names, tunnels, ranges: { tcp, udp } },
+      bind: async (kind, port, name) => {
+        if (this.foreign.has(port)) throw new UnderpassError("port-in-use");
+        const key = `${kind} ${port} ${name}`;
+        for (const other of this.open)
+          if (other.startsWith(`${kind} ${port} `)) throw new UnderpassError("port-in-use");
+        this.open.add(key);
+        return { close: () => void this.open.delete(key) };
+      },
+    });
+  }
+
+  async reserve(
+    name: string,
+    options: { owner?: string; kind?: "tcp" | "udp"; port?: number } = {},
+  ): Promise<number> {
+    const { owner = "me", kind = "tcp", port } = options;
+    this.names.claim(name, owner, kind, this.clock.now());
+    return await this.endpoints.reserve(name, owner, kind, port);
+  }
+
+  async refusal(attempt: Promise<unknown>): Promise<string> {
+    try {
+      await attempt;
+    } catch (error) {
+      if (error instanceof UnderpassError) return error.code;
+    }
+    return "none";
+  }
+}
+
+describe("a public port", () => {
+  test("that is asked for is given, opened, and given again to the same name", async () => {
+    const all = new SetUp();
+    expect(await all.reserve("blue", { port: 7_003 })).toBe(7_003);
+    expect([...all.open]).toEqual(["tcp 7003 blue"]);
+    expect(await all.reserve("blue")).toBe(7_003);
+    expect(all.open.size).toBe(1);
+  });
+
+  test("that nobody asked for is a random free one, never one that somebody or another program has", async () => {
+    const all = new SetUp();
+    all.foreign.add(7_001);
+    const given = new Set<number>();
+    for (const name of ["a", "b", "c", "d"]) given.add(await all.reserve(name));
+    expect([...given].sort()).toEqual([7_000, 7_002, 7_003, 7_004]);
+    expect(await all.refusal(all.reserve("e"))).toBe("port-taken");
+  });
+
+  test("outside the relay's range, or of a kind that it has none for, is refused", async () => {
+    const all = new SetUp();
+    expect(await all.refusal(all.reserve("blue", { port: 6_999 }))).toBe("port-forbidden");
+    expect(await all.refusal(all.reserve("blue", { port: 7_005 }))).toBe("port-forbidden");
+    expect(await all.refusal(all.reserve("blue", { kind: "udp" }))).toBe("kind-unavailable");
+  });
+
+  test("of somebody else, or of another program, is taken", async () => {
+    const all = new SetUp();
+    await all.reserve("blue", { port: 7_000 });
+    expect(await all.refusal(all.reserve("red", { owner: "you", port: 7_000 }))).toBe("port-taken");
+    expect(() => all.endpoints.nameAt("tcp", 7_000, "you")).toThrow();
+    all.foreign.add(7_001);
+    expect(await all.refusal(all.reserve("green", { port: 7_001 }))).toBe("port-taken");
+    expect(all.names.portOf("green", "tcp")).toBeUndefined();
+  });
+
+  test("means its tunnel to its owner: an agent that lost its name finds it again", async () => {
+    const all = new SetUp();
+    await all.reserve("blue", { port: 7_000 });
+    expect(all.endpoints.nameAt("tcp", 7_000, "me")).toBe("blue");
+    expect(all.endpoints.nameAt("tcp", 7_001, "me")).toBeUndefined();
+    expect(all.endpoints.nameAt("udp", 7_000, "me")).toBeUndefined();
+  });
+
+  test("moves to another name of its owner where no agent is under the first, and not while one is", async () => {
+    const all = new SetUp();
+    await all.reserve("blue", { port: 7_000 });
+    all.names.touch("blue", 0);
+    expect(await all.refusal(all.reserve("red", { port: 7_000 }))).toBe("port-taken");
+    all.names.leave("blue", 0);
+    expect(await all.reserve("red", { port: 7_000 })).toBe(7_000);
+    expect([...all.open]).toEqual(["tcp 7000 red"]);
+    expect(all.names.portOf("blue", "tcp")).toBeUndefined();
+  });
+
+  test("is the same number for tcp and for udp, for two names", async () => {
+    const range = { low: 7_000, high: 7_000 };
+    const all = new SetUp(range, range);
+    await all.reserve("blue");
+    await all.reserve("red", { kind: "udp" });
+    expect([...all.open].sort()).toEqual(["tcp 7000 blue", "udp 7000 red"]);
+  });
+
+  test("goes with the kind: a name that carries something else has lost it", async () => {
+    const all = new SetUp();
+    await all.reserve("blue");
+    all.names.claim("blue", "me", "http", 0);
+    expect(all.names.portOf("blue", "tcp")).toBeUndefined();
+    expect(all.endpoints.nameAt("tcp", 7_000, "me")).toBeUndefined();
+  });
+
+  test("is closed a minute after the reservation where no agent came, and opened again with its agent", async () => {
+    const all = new SetUp();
+    const port = await all.reserve("blue");
+    all.clock.advance(50_000);
+    expect(all.open.size).toBe(1);
+    all.clock.advance(20_000);
+    expect([all.open.size, all.clock.timers]).toEqual([0, 0]);
+    await all.endpoints.open("blue", "me", "tcp");
+    expect([...all.open]).toEqual([`tcp ${port} blue`]);
+  });
+
+  test("stays open while an agent that was lost is expected back", async () => {
+    const all = new SetUp();
+    await all.reserve("blue");
+    all.names.touch("blue", 0);
+    all.clock.advance(100_000);
+    all.names.leave("blue", all.clock.now());
+    await all.endpoints.open("blue", "me", "tcp");
+    all.clock.advance(windowMs - 5_000);
+    expect(all.open.size).toBe(1);
+    all.clock.advance(70_000);
+    expect(all.open.size).toBe(0);
+  });
+
+  test("is opened once, however many links ask for it at once", async () => {
+    const all = new SetUp();
+    all.names.claim("blue", "me", "tcp", 0);
+    const ports = await Promise.all(
+      [1, 2, 3, 4].map(() => all.endpoints.reserve("blue", "me", "tcp", undefined)),
+    );
+    expect(new Set(ports).size).toBe(1);
+    expect(all.open.size).toBe(1);
+  });
+
+  test("is not opened any more once the relay has closed them all", async () => {
+    const all = new SetUp();
+    await all.reserve("blue");
+    all.endpoints.close();
+    expect([all.open.size, all.clock.timers]).toEqual([0, 0]);
+    expect(await all.refusal(all.reserve("red"))).toBe("going-away");
+    expect(all.open.size).toBe(0);
+  });
+});
