@@ -29,8 +29,8 @@ export class IdleWatch<T> {
   }
 
   /** All that are watched, the one that is idle longest first. */
-  all(): T[] {
-    return [...this.#touchedMs.keys()];
+  [Symbol.iterator](): IterableIterator<T> {
+    return this.#touchedMs.keys();
   }
 
   /** Begins to watch over it, or it has shown life. */

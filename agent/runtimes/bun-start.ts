@@ -2,7 +2,7 @@ import { isatty } from "node:tty";
 import { UnderpassError } from "../../shared/errors.ts";
 import type { Composed } from "../compose.ts";
 import { ConfigError, readConfig } from "../config.ts";
-import { describeEntry } from "../config-check.ts";
+import { describeEntries } from "../config-check.ts";
 import { ConfigWatch } from "../config-watch.ts";
 import { Fleet } from "../fleet.ts";
 import { FleetCompose, type FleetSurroundings } from "../fleet-compose.ts";
@@ -78,7 +78,7 @@ export async function checkConfig(command: ConfigCheckCommand, { json }: FaceOpt
   const { config: path = defaultPath } = command;
   try {
     const { entries } = readConfig({ text: await readFile(path), path, names: [], link: {} });
-    const lines = [...entries].map(([key, entry]) => describeEntry(key, entry, { json }));
+    const lines = describeEntries(entries, { json });
     process.stdout.write(lines.map((line) => `${visible(line)}\n`).join(""));
     return 0;
   } catch (error) {
@@ -98,7 +98,7 @@ async function readFile(path: string): Promise<string> {
 
 function readable(error: unknown, path: string): UnderpassError {
   if (error instanceof UnderpassError) return error;
-  return new UnderpassError("usage", `${path} can't be read.`, { cause: error });
+  return new UnderpassError("usage", `${path} can't be read${path === defaultPath ? "; give --config FILE" : ""}.`, { cause: error });
 }
 
 function openTerminals(): readonly number[] {

@@ -8,6 +8,7 @@ import { SocketEnd, splice } from "../../shared/splice.ts";
 import type { RelayLog } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
 import { TunnelWay, type WayDeps } from "../tunnel-way.ts";
+import { TlsEnd } from "./tls-end.ts";
 
 export interface TcpIngressDeps extends PassageDeps, WayDeps {
   readonly metrics: Metrics;
@@ -48,7 +49,10 @@ export class TcpIngress {
       return refusal;
     }
     this.#open.add(socket);
-    const near = new SocketEnd(socket, { broken: "cancelled", ...(first && { first }) });
+    const near =
+      kind === "tls" && first !== undefined
+        ? new TlsEnd(socket, { clock: deps.clock, first })
+        : new SocketEnd(socket, { broken: "cancelled", ...(first && { first }) });
     splice(near, far, ({ forth, back, code }) => {
       this.#open.delete(socket);
       far.settle();

@@ -15,7 +15,7 @@ export const udpLimits = {
   keepMs: 10_000,
   /** So much of one visitor, and of all of a port. */
   maxKept: 16,
-  maxKeptBytes: 65_536,
+  maxKeptBytes: 131_072,
   maxKeptBytesOfAll: 1_048_576,
 } as const;
 
@@ -81,7 +81,7 @@ export class UdpIngress {
 
   /** An agent may be there: what waited for one goes on, in the order in which it came. */
   tryAgain(): void {
-    for (const flow of this.#waiting.all()) if (!this.#start(flow)) return;
+    for (const flow of this.#waiting) if (!this.#start(flow)) return;
   }
 
   /** Closes the port and ends all flows. Idempotent. */

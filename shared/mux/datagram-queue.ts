@@ -1,5 +1,6 @@
 import { frameHeaderBytes, type MessageWriter } from "./frame.ts";
 import { limits } from "./limits.ts";
+import { ownBytes } from "./own-bytes.ts";
 import { Queue } from "./queue.ts";
 import type { Stream } from "./stream.ts";
 
@@ -139,9 +140,4 @@ function notYet(): Moment {
 
 function isWanted({ stream, moment }: Waiting, nowMs: number): boolean {
   return !stream.closed && !stream.ended && nowMs - moment.atMs <= limits.maxDatagramAgeMs;
-}
-
-/** A small view would keep the whole of what was read with it. (`slice` of a Buffer would be a view again.) */
-function ownBytes(payload: Uint8Array): Uint8Array {
-  return payload.buffer.byteLength > 4 * payload.length + 1_024 ? new Uint8Array(payload) : payload;
 }

@@ -3,6 +3,7 @@ import { lookup } from "node:dns";
 import { isIP } from "node:net";
 import type { DatagramFailure, DatagramHandler, DatagramSocket, OpenDatagrams } from "../datagrams.ts";
 import { UnderpassError } from "../errors.ts";
+import { ownBytes } from "../mux/own-bytes.ts";
 import { Queue } from "../mux/queue.ts";
 import { addressText, dialFailure, listenFailure } from "./socket-facts.ts";
 
@@ -191,13 +192,6 @@ function addressOf(host: string): Promise<string> {
       else reject(new UnderpassError("origin-not-found", `${host} has no address.`, { cause }));
     });
   });
-}
-
-/** A plain view, or a copy where the platform's buffer is much larger. */
-function ownBytes(bytes: Uint8Array): Uint8Array {
-  return bytes.buffer.byteLength > 4 * bytes.length + 1_024
-    ? new Uint8Array(bytes)
-    : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
 function costOf({ bytes }: Waiting): number {

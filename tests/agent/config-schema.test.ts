@@ -1,16 +1,16 @@
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import Ajv from "ajv";
+import Ajv, { type AnySchemaObject } from "ajv";
 import { parse } from "yaml";
 import { ConfigError, readConfig } from "../../agent/config.ts";
 import { configJsonSchema } from "../../scripts/config-json-schema.ts";
 
 const published = join(import.meta.dir, "../../docs/underpass.schema.json");
-const validate = new Ajv({ allErrors: true }).compile(configJsonSchema());
+const validate = new Ajv({ allErrors: true }).compile({ ...configJsonSchema() } as AnySchemaObject);
 
 /** What each of the two says of a file. */
 function verdicts(text: string): { agent: boolean; schema: boolean } {
-  const schema = validate(parse(text, { merge: true }));
+  const schema = validate(parse(text, { merge: true })) === true;
   try {
     readConfig({ text, path: "underpass.yaml", link: {}, names: [] });
     return { agent: true, schema };

@@ -76,8 +76,6 @@ async function opened(environment: Environment, target: DialTarget): Promise<Soc
   return new SocketEar(socket);
 }
 
-const bytes = (text: string) => new TextEncoder().encode(text);
-
 async function echoes(ear: SocketEar): Promise<void> {
   const sent = new Uint8Array(1_048_576).map((_, at) => at * 31);
   ear.call((socket) => {
@@ -277,7 +275,7 @@ test("behind a proxy the name in the certificate is checked as well", async () =
     env: { ...process.env, NODE_EXTRA_CA_CERTS: certificate.cert },
     stdout: "pipe",
   });
-  const [right, wrong] = (await run.stdout.text()).trim().split("\n");
+  const [right, wrong] = (await new Response(run.stdout).text()).trim().split("\n");
   expect(right).toBe("opened");
   expect(wrong).toStartWith("tls: ");
 });

@@ -7,7 +7,9 @@ export type ProxyWay =
   | { readonly kind: "open"; readonly login?: string; readonly extra?: string; readonly split?: boolean }
   /** Says this, and nothing more. */
   | { readonly kind: "says"; readonly bytes: string }
-  | { readonly kind: "hangs" | "ends" | "resets" };
+  | { readonly kind: "hangs" }
+  | { readonly kind: "ends" }
+  | { readonly kind: "resets" };
 
 /** A little HTTP proxy that knows CONNECT only, and takes every host for 127.0.0.1. */
 export class ConnectProxy implements AsyncDisposable {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import dgram from "node:dgram";
 import { once } from "node:events";
+import fc from "fast-check";
 import type { Flow, FlowHandler } from "../../agent/caller.ts";
 import { proxyLimits } from "../../agent/local/proxy-limits.ts";
 import type { DatagramHandler, DatagramOptions, OpenDatagrams } from "../../shared/datagrams.ts";
@@ -321,6 +322,30 @@ describe("UDP ASSOCIATE", () => {
     expect(udp.sent.map(({ bytes, remote }) => [bytes.length, remote])).toEqual([
       [proxyLimits.maxDatagramBytes, "127.0.0.1:41000"],
     ]);
+  });
+
+  test("whatever comes, it never throws, and flows stay bounded", async () => {
+    const { proxy, udp, socket } = await start();
+    const bytes = fc.oneof(
+      fc.uint8Array({ maxLength: 30 }),
+      fc.uint8Array({ maxLength: 30 }).map((rest) => Uint8Array.of(0, 0, 0, ...rest)),
+      fc
+        .tuple(fc.string({ maxLength: 5 }), fc.nat(65_535))
+        .map(([name, port]) => wrapped(name, port, Buffer.from("x"))),
+    );
+    fc.assert(
+      fc.property(bytes, fc.nat(3), fc.nat(5_000), (datagram, port, ms) => {
+        udp.says(datagram, `127.0.0.1:${41_000 + port}`);
+        proxy.clock.advance(ms);
+      }),
+      { numRuns: 3_000 },
+    );
+    const open = udp.flows.filter(({ closed }) => !closed).length;
+    expect(open).toBeLessThanOrEqual(proxyLimits.maxFlows);
+    expect(udp.flows.length).toBeGreaterThan(open);
+    socket.breaks();
+    expect(udp.flows.every(({ closed }) => closed)).toBe(true);
+    expect(proxy.events).toHaveLength(udp.flows.length);
   });
 
   test("what comes on the TCP socket meanwhile is dropped", async () => {

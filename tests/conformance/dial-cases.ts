@@ -47,7 +47,8 @@ export const dialCases: readonly SocketCase[] = [
           accepted.resolve(new Ear(socket));
         });
         const target = { host: "127.0.0.1", port: listener.port, ...(tls && { tls }) };
-        const giveUp = context.dial(target, 5_000, { opened: assert.fail, failed: assert.fail });
+        const told = (): void => assert.fail("it was told");
+        const giveUp = context.dial(target, 5_000, { opened: told, failed: told });
         // Some systems drop what was never used before it is accepted: then another dial shows the order.
         giveUp();
         const other = await open(context, { host: "127.0.0.1", port: listener.port });
@@ -69,6 +70,23 @@ export const dialCases: readonly SocketCase[] = [
       const target = { host: "127.0.0.1", port: listener.port };
       const tls = { serverName: "tunnel.test", insecure: false };
       assert.equal(await failure(context, { ...target, tls }), "tls");
+      listener.close();
+    },
+  },
+  {
+    name: "TLS with insecure takes any certificate, be it for another name",
+    run: async (context) => {
+      const { cert, key } = context;
+      const listener = await context.listen({ host: "127.0.0.1", port: 0, tls: { cert, key } }, (socket) => {
+        const ear: Ear = new Ear(socket, { data: (bytes) => ear.call(() => socket.write(bytes)) });
+      });
+      for (const serverName of ["other.test", "127.0.0.1"]) {
+        const tls = { serverName, insecure: true };
+        const ear = new Ear(await open(context, { host: "127.0.0.1", port: listener.port, tls }));
+        ear.call((socket) => socket.write(bytesOf("hello")));
+        await ear.until(() => ear.bytes === 5);
+        ear.socket.destroy();
+      }
       listener.close();
     },
   },

@@ -38,13 +38,15 @@ export async function startWorkerdRelay(options: RelayOptions): Promise<Relay> {
     port,
     data,
     hostFor: (name) => `${name}.${domain}:${port}`,
-    token: ({ sub = "tester", names, kinds: wanted, ttl = defaultTtl } = {}) =>
+    token: ({ sub = "tester", names, kinds: wanted, connect, egress, ttl = defaultTtl } = {}) =>
       tokens.mint(
         {
           subject: sub,
           ttlMs: parseDuration(ttl),
           ...(names && { names }),
           ...(wanted && { kinds: kinds.filter((kind) => wanted.includes(kind)) }),
+          ...(connect && { connect }),
+          ...(egress && { egress }),
         },
         Date.now(),
       ),

@@ -27,7 +27,8 @@ const window = integerIn(65_536, 16_777_216);
 
 const helloMembers: Record<string, Check> = {
   features: texts,
-  kind: (value) => value === "http",
+  kind: (value) =>
+    ["http", "tcp", "tls", "udp", "private", "connect", "via", "egress"].some((kind) => kind === value),
   instance: matching(/^[A-Za-z0-9_-]{16,64}$/),
   slot: integerIn(0, 63),
   window,

@@ -6,12 +6,15 @@ export interface OracleHead {
   http?: string;
   /** Hex. */
   trailers?: string;
+  target?: string;
   visitor?: string;
+  local?: string;
 }
 
-const tags = { http: 0x01, trailers: 0x02, visitor: 0x81 } as const;
+const tags = { http: 0x01, trailers: 0x02, target: 0x03, visitor: 0x81, local: 0x82 } as const;
 const optionalBit = 0x80;
 const maxHttpBytes = 32_768;
+const maxTargetBytes = 300;
 const maxFieldsBytes = 40_960;
 
 export function encodeRawField(tag: number, value: Uint8Array): Uint8Array {
@@ -22,7 +25,9 @@ export function encodeHead(head: OracleHead): Uint8Array {
   const parts: Uint8Array[] = [];
   if (head.http !== undefined) parts.push(encodeRawField(tags.http, fromHex(head.http)));
   if (head.trailers !== undefined) parts.push(encodeRawField(tags.trailers, fromHex(head.trailers)));
+  if (head.target !== undefined) parts.push(encodeRawField(tags.target, fromText(head.target)));
   if (head.visitor !== undefined) parts.push(encodeRawField(tags.visitor, fromText(head.visitor)));
+  if (head.local !== undefined) parts.push(encodeRawField(tags.local, fromText(head.local)));
   return join(...parts);
 }
 
@@ -44,7 +49,11 @@ export function decodeHead(fields: Uint8Array): OracleHead | "head-invalid" {
       if (value.length > maxHttpBytes) return "head-invalid";
       head.http = toHex(value);
     } else if (tag === tags.trailers) head.trailers = toHex(value);
-    else if (tag === tags.visitor) head.visitor = toText(value);
+    else if (tag === tags.target) {
+      if (value.length > maxTargetBytes) return "head-invalid";
+      head.target = toText(value);
+    } else if (tag === tags.visitor) head.visitor = toText(value);
+    else if (tag === tags.local) head.local = toText(value);
     else if ((tag & optionalBit) === 0) return "head-invalid";
   }
   return head;

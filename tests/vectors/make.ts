@@ -98,6 +98,13 @@ const good: Record<string, OracleRecord[]> = {
     { record: "DATAGRAM", stream: 1, bytes: "78".repeat(maxDatagramBytes) },
   ],
   OPEN: [{ record: "OPEN", stream: 2, kind: 1, head: request }],
+  "OPEN of kind tcp with a target": [
+    { record: "OPEN", stream: 3, kind: 2, head: toHex(encodeHead({ target: "db.example:5432" })) },
+  ],
+  "HEAD without fields": [{ record: "HEAD", stream: 3, head: "" }],
+  "OPEN of kind udp": [
+    { record: "OPEN", stream: 4, kind: 3, head: toHex(encodeHead({ visitor: "192.0.2.7:50123" })) },
+  ],
   "OPEN with the highest id and no fields": [{ record: "OPEN", stream: 0xffff_ffff, kind: 255, head: "" }],
   HEAD: [{ record: "HEAD", stream: 2, head: answer }],
   "HEAD with trailers": [{ record: "HEAD", stream: 2, head: trailers }],
@@ -146,7 +153,7 @@ const byHand: Record<string, Uint8Array> = {
   "DOUBT without its optional bit": encodeRaw(0x07, integer(1, 1)),
   "GOAWAY with the number after the last code": encodeRaw(
     0x05,
-    join(integer(2, 0x0200), integer(2, 47), integer(8, 0)),
+    join(integer(2, 0x0200), integer(2, 48), integer(8, 0)),
   ),
   "control record after an unknown optional frame": join(encodeRaw(0xc9, integer(4, 1)), ack),
   "unknown control record that is mandatory": encodeRaw(0x07, new Uint8Array(2)),
@@ -180,7 +187,7 @@ const byHand: Record<string, Uint8Array> = {
   "RESET without a code": encodeRaw(0x45, integer(4, 1)),
   "RESET with half a code": encodeRaw(0x45, join(integer(4, 1), integer(1, 0))),
   "RESET that is longer than needed": encodeRaw(0x45, join(integer(4, 1), integer(2, 1), integer(1, 9))),
-  "RESET with an unknown code": encodeRaw(0x45, join(integer(4, 1), integer(2, 13))),
+  "RESET with an unknown code": encodeRaw(0x45, join(integer(4, 1), integer(2, 19))),
   "RESET with a code of GOAWAY": encodeRaw(0x45, join(integer(4, 1), integer(2, 32))),
   "LEFT that is longer than needed": encodeRaw(0xc6, join(integer(4, 1), integer(1, 9))),
   "END that is longer than needed": encodeRaw(0x44, join(integer(4, 1), integer(1, 9))),
@@ -198,6 +205,11 @@ const heads: Record<string, Uint8Array> = {
   request: fromHex(request),
   answer: fromHex(answer),
   trailers: fromHex(trailers),
+  visitor: encodeHead({ visitor: "192.0.2.7:50123", local: "203.0.113.1:5432" }),
+  target: encodeHead({ target: "[2001:db8::7]:443" }),
+  "target of the largest size": encodeRawField(3, new Uint8Array(300).fill(0x61)),
+  "target one byte too large": encodeRawField(3, new Uint8Array(301).fill(0x61)),
+  "target twice": join(encodeRawField(3, fromText("a:1")), encodeRawField(3, fromText("a:1"))),
   "http of the largest size": encodeRawField(1, new Uint8Array(32_768).fill(0x61)),
   "http one byte too large": encodeRawField(1, new Uint8Array(32_769).fill(0x61)),
   "more than 40,960 bytes in all": join(

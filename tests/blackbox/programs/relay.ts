@@ -15,6 +15,8 @@ export interface TokenOptions {
   readonly sub?: string;
   readonly names?: readonly string[];
   readonly kinds?: readonly string[];
+  readonly connect?: readonly string[];
+  readonly egress?: readonly string[];
   readonly ttl?: string;
 }
 
@@ -101,6 +103,8 @@ async function mintToken(data: string, wanted: TokenOptions = {}): Promise<strin
   const args = ["token", "--data", data, "--sub", wanted.sub ?? "tester"];
   for (const name of wanted.names ?? []) args.push("--name", name);
   for (const kind of wanted.kinds ?? []) args.push("--kind", kind);
+  for (const name of wanted.connect ?? []) args.push("--connect", name);
+  for (const pattern of wanted.egress ?? []) args.push("--egress", pattern);
   if (wanted.ttl) args.push("--ttl", wanted.ttl);
   const program = relayProgram(args);
   const code = await program.exit();

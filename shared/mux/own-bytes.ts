@@ -1,0 +1,9 @@
+/**
+ * Bytes that are to be kept for a while: a small view would keep the whole of what was read with it, and becomes a copy.
+ * Never a Buffer's `slice`, which is a view again.
+ */
+export function ownBytes(bytes: Uint8Array): Uint8Array {
+  return bytes.buffer.byteLength > 4 * bytes.length + 1_024
+    ? new Uint8Array(bytes)
+    : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
+}
