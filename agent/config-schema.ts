@@ -216,7 +216,10 @@ export const configSchema = v.pipe(
   ),
   v.title("underpass.yaml"),
   v.metadata({
-    anyOf: entryGroups.map((group) => ({ required: [group], properties: { [group]: { type: "object", minProperties: 1 } } })),
+    anyOf: entryGroups.map((group) => ({
+      required: [group],
+      properties: { [group]: { type: "object", minProperties: 1 } },
+    })),
     not: { required: ["relay", "listen"] },
   }),
 );

@@ -39,7 +39,10 @@ export class FleetCompose {
     return composeTunnel({ ...surroundings, tunnel, link, place });
   };
 
-  async #composeShared({ tunnel, link, listen }: ExposeCommand, surroundings: Surroundings): Promise<Running> {
+  async #composeShared(
+    { tunnel, link, listen }: ExposeCommand,
+    surroundings: Surroundings,
+  ): Promise<Running> {
     const shared = this.#sharedAt(listen, link);
     shared.users++;
     const release = async (): Promise<void> => {

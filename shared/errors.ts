@@ -272,7 +272,8 @@ const table = {
     fatal: true,
     status: 409,
     exit: 4,
-    meaning: "The public port belongs to somebody else or to another program. Choose another --remote-port, or none.",
+    meaning:
+      "The public port belongs to somebody else or to another program. Choose another --remote-port, or none.",
   },
   "port-forbidden": {
     fatal: true,
@@ -289,7 +290,8 @@ const table = {
   "upgrade-required": {
     fatal: false,
     status: 426,
-    meaning: "Something between agent and relay took the WebSocket upgrade away. The agent goes on without WebSocket.",
+    meaning:
+      "Something between agent and relay took the WebSocket upgrade away. The agent goes on without WebSocket.",
   },
   usage: { fatal: true, exit: 2, meaning: "A command, switch or value is wrong. See --help." },
   "port-in-use": {

@@ -37,10 +37,10 @@ const rules: readonly Rule[] = [
   {
     name: "the readers of HTTP/1.1 and RFC 6455 import nothing but themselves, the table of codes and pure hashes",
     breaks: ({ path, imports }) =>
-      inside(path, "shared/http1", "shared/websocket")
+      inside(path, "shared/http1", "shared/websocket", "shared/tls")
         ? imports.filter(
             (name) =>
-              !inside(name, "shared/http1", "shared/websocket") &&
+              !inside(name, "shared/http1", "shared/websocket", "shared/tls") &&
               !/^(shared\/errors\.ts$|@noble\/hashes\/)/.test(name),
           )
         : [],
@@ -48,7 +48,7 @@ const rules: readonly Rule[] = [
   {
     name: "the mux core and the readers have no clock, timer, randomness, async or log",
     breaks: ({ path, code }) =>
-      inside(path, "shared/mux", "shared/http1", "shared/websocket") ? found(impure, code) : [],
+      inside(path, "shared/mux", "shared/http1", "shared/websocket", "shared/tls") ? found(impure, code) : [],
   },
   {
     name: "shared/ imports neither side",

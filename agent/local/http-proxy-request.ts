@@ -1,6 +1,6 @@
 import type { Framing } from "../../shared/http1/framing.ts";
-import { isNamed, type RequestHead, writeRequestHead } from "../../shared/http1/head.ts";
-import { withoutHopByHop } from "../../shared/http1/hop.ts";
+import { fieldValue, type RequestHead, writeRequestHead } from "../../shared/http1/head.ts";
+import { namedByConnection, withoutHopByHop } from "../../shared/http1/hop.ts";
 import { encodeLatin1 } from "../../shared/http1/latin1.ts";
 import { targetText } from "./proxy-target.ts";
 
@@ -54,7 +54,7 @@ function wrong(detail: string): ProxyRequest {
 /** Whether a request may become another protocol's bytes. */
 export function asksForUpgrade(head: RequestHead, framing: Framing): boolean {
   if (framing.kind !== "none" || head.minor === 0) return false;
-  return head.fields.some((name, i) => i % 2 === 0 && isNamed(name, "upgrade"));
+  return fieldValue(head.fields, "upgrade") !== undefined && namedByConnection(head.fields).has("upgrade");
 }
 
 /**

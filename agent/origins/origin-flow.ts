@@ -1,10 +1,9 @@
 import type { DatagramHandler, DatagramSocket } from "../../shared/datagrams.ts";
 import { type Code, UnderpassError } from "../../shared/errors.ts";
 import { encodeHead } from "../../shared/head.ts";
-import { ownBytes } from "../../shared/mux/own-bytes.ts";
+import { KeptDatagrams } from "../../shared/kept-datagrams.ts";
 import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
 import { silentHandler } from "../../shared/mux/stream-handler.ts";
-import { originLimits } from "./limits.ts";
 
 export interface OriginFlowHost {
   /** A datagram went, either way. */
@@ -22,7 +21,7 @@ export class OriginFlow implements StreamHandler {
   readonly #stream: Stream;
   readonly #host: OriginFlowHost;
   /** What came before the socket was open. */
-  readonly #early: Uint8Array[] = [];
+  readonly #early = new KeptDatagrams();
   #socket: DatagramSocket | undefined;
   #over = false;
 
@@ -54,12 +53,8 @@ export class OriginFlow implements StreamHandler {
   datagram(payload: Uint8Array): void {
     this.bytesIn += payload.length;
     this.#host.alive(this);
-    if (this.#socket !== undefined) {
-      this.#socket.send(payload);
-      return;
-    }
-    this.#early.push(ownBytes(payload));
-    if (this.#early.length > originLimits.maxEarlyDatagrams) this.#early.shift();
+    if (this.#socket === undefined) this.#early.push(payload);
+    else this.#socket.send(payload);
   }
 
   /** In order, from either side. */
@@ -87,7 +82,7 @@ export class OriginFlow implements StreamHandler {
     }
     this.#socket = socket;
     this.#stream.head(opened);
-    for (const payload of this.#early.splice(0)) socket.send(payload);
+    this.#early.drain((payload) => socket.send(payload));
   }
 
   #fail(code: Code): void {
@@ -99,7 +94,7 @@ export class OriginFlow implements StreamHandler {
   #finish(code: Code | undefined): void {
     if (this.#over) return;
     this.#over = true;
-    this.#early.length = 0;
+    this.#early.clear();
     this.#stream.handler = silentHandler;
     this.#socket?.close();
     this.#host.over(this, code);

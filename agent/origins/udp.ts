@@ -8,8 +8,12 @@ import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
 import type { DialTarget } from "../../shared/socket.ts";
 import type { Origin } from "../agent.ts";
 import type { StreamEvent } from "../events.ts";
-import { originLimits } from "./limits.ts";
 import { OriginFlow } from "./origin-flow.ts";
+
+export const udpOriginLimits = {
+  /** PROTOCOL.md section 7; the relay does the same for its visitors. */
+  idleMs: 60_000,
+} as const;
 
 export interface UdpOriginOptions {
   readonly openDatagrams: OpenDatagrams;
@@ -28,7 +32,7 @@ export class UdpOrigin implements Origin {
     this.#options = options;
     this.#idle = new IdleWatch({
       clock: options.clock,
-      idleMs: originLimits.flowIdleMs,
+      idleMs: udpOriginLimits.idleMs,
       expire: (flow) => flow.end(),
     });
   }

@@ -98,7 +98,11 @@ async function readFile(path: string): Promise<string> {
 
 function readable(error: unknown, path: string): UnderpassError {
   if (error instanceof UnderpassError) return error;
-  return new UnderpassError("usage", `${path} can't be read${path === defaultPath ? "; give --config FILE" : ""}.`, { cause: error });
+  return new UnderpassError(
+    "usage",
+    `${path} can't be read${path === defaultPath ? "; give --config FILE" : ""}.`,
+    { cause: error },
+  );
 }
 
 function openTerminals(): readonly number[] {

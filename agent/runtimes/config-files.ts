@@ -10,7 +10,12 @@ const maxLinks = 8;
 /** The disk, as the watch of underpass.yaml needs it. */
 export const configFiles: WatchedFiles = {
   read: async (path) =>
-    configText(await Bun.file(path).slice(0, maxConfigBytes + 1).bytes(), path),
+    configText(
+      await Bun.file(path)
+        .slice(0, maxConfigBytes + 1)
+        .bytes(),
+      path,
+    ),
 
   async folders(path) {
     const folders = new Set<string>();

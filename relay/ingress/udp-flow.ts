@@ -1,6 +1,5 @@
 import type { Code } from "../../shared/errors.ts";
-import { limits } from "../../shared/mux/limits.ts";
-import { Queue } from "../../shared/mux/queue.ts";
+import { KeptDatagrams } from "../../shared/kept-datagrams.ts";
 import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
 import { silentHandler } from "../../shared/mux/stream-handler.ts";
 
@@ -18,10 +17,8 @@ export interface UdpFlowHost {
 export class UdpFlow implements StreamHandler {
   bytesIn = 0;
   bytesOut = 0;
-  /** What waits for an agent weighs. */
-  keptBytes = 0;
   readonly #host: UdpFlowHost;
-  readonly #kept = new Queue<Uint8Array>();
+  readonly #kept = new KeptDatagrams();
   #stream: Stream | undefined;
   #over = false;
 
@@ -37,28 +34,20 @@ export class UdpFlow implements StreamHandler {
   get isOpen(): boolean {
     return this.#stream !== undefined;
   }
-  /** Datagrams that wait for an agent. */
-  get kept(): number {
-    return this.#kept.length;
+  /** What waits for an agent weighs. */
+  get keptBytes(): number {
+    return this.#kept.bytes;
   }
 
-  /** Keeps a datagram until there is an agent. */
+  /** Keeps a datagram until there is an agent; of many the latest. */
   keep(payload: Uint8Array): void {
     this.#kept.push(payload);
-    this.keptBytes += costOf(payload);
-  }
-
-  /** Drops the oldest that waits. */
-  dropOldest(): void {
-    const dropped = this.#kept.shift();
-    if (dropped !== undefined) this.keptBytes -= costOf(dropped);
   }
 
   /** An agent takes it on `stream`, with what waited. */
   start(stream: Stream): void {
     this.#stream = stream;
-    for (let one = this.#kept.shift(); one !== undefined; one = this.#kept.shift()) this.pass(one);
-    this.keptBytes = 0;
+    this.#kept.drain((payload) => this.pass(payload));
   }
 
   /** On to the agent. */
@@ -102,9 +91,4 @@ export class UdpFlow implements StreamHandler {
     if (this.#stream !== undefined) this.#stream.handler = silentHandler;
     this.#host.over(this, code);
   }
-}
-
-/** Empty ones are not free either. */
-function costOf(payload: Uint8Array): number {
-  return payload.length + limits.frameCost;
 }

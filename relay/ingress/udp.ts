@@ -13,10 +13,8 @@ export const udpLimits = {
   maxFlows: 1_024,
   /** While no agent takes a stream: as long as other visitors wait. */
   keepMs: 10_000,
-  /** So much of one visitor, and of all of a port. */
-  maxKept: 16,
-  maxKeptBytes: 131_072,
-  maxKeptBytesOfAll: 1_048_576,
+  /** Of all visitors of a port together. */
+  maxKeptBytes: 1_048_576,
 } as const;
 
 /** How a visitor's flow ended. */
@@ -116,9 +114,8 @@ export class UdpIngress {
   #keep(flow: UdpFlow, bytes: Uint8Array): void {
     const before = flow.keptBytes;
     flow.keep(bytes);
-    while (flow.kept > udpLimits.maxKept || flow.keptBytes > udpLimits.maxKeptBytes) flow.dropOldest();
     this.#keptBytes += flow.keptBytes - before;
-    while (this.#keptBytes > udpLimits.maxKeptBytesOfAll) this.#waiting.longest?.end();
+    while (this.#keptBytes > udpLimits.maxKeptBytes) this.#waiting.longest?.end();
   }
 
   /** false: no agent takes it now. */

@@ -174,32 +174,92 @@ links: "2"
   test.each([
     [`tokenfile: x\n${web}`, "underpass.yaml:1: tokenfile: unknown key; did you mean 'token-file'?"],
     [`token_file: x\n${web}`, "underpass.yaml:1: token_file: unknown key; did you mean 'token-file'?"],
-    [`maxReconnectDelay: 5s\n${web}`, "underpass.yaml:1: maxReconnectDelay: unknown key; did you mean 'max-reconnect-delay'?"],
+    [
+      `maxReconnectDelay: 5s\n${web}`,
+      "underpass.yaml:1: maxReconnectDelay: unknown key; did you mean 'max-reconnect-delay'?",
+    ],
     [`tunels: {}\n${web}`, "underpass.yaml:1: tunels: unknown key; did you mean 'tunnels'?"],
-    ["tunnels:\n  web:\n    htpp: 8080", "underpass.yaml:2: tunnels.web: what should be exposed? Give one of http, tcp, tls, udp, private, such as http: 8080."],
-    ["tunnels:\n  web:\n    http: 1\n    htpp: 8080", "underpass.yaml:4: tunnels.web.htpp: unknown key; did you mean 'http'?"],
+    [
+      "tunnels:\n  web:\n    htpp: 8080",
+      "underpass.yaml:2: tunnels.web: what should be exposed? Give one of http, tcp, tls, udp, private, such as http: 8080.",
+    ],
+    [
+      "tunnels:\n  web:\n    http: 1\n    htpp: 8080",
+      "underpass.yaml:4: tunnels.web.htpp: unknown key; did you mean 'http'?",
+    ],
     [`${web}\nzzz: 1`, "underpass.yaml:2: zzz: unknown key; there are relay, listen,"],
-    ["tunnels:\n  web: {http: 1, tcp: 2}", "underpass.yaml:2: tunnels.web.tcp: a tunnel has one kind, and this one is http already."],
-    ["tunnels:\n  web: 8080", "underpass.yaml:2: tunnels.web: give keys with values, each on a line of its own."],
+    [
+      "tunnels:\n  web: {http: 1, tcp: 2}",
+      "underpass.yaml:2: tunnels.web.tcp: a tunnel has one kind, and this one is http already.",
+    ],
+    [
+      "tunnels:\n  web: 8080",
+      "underpass.yaml:2: tunnels.web: give keys with values, each on a line of its own.",
+    ],
     ["tunnels: [{http: 1}]", "underpass.yaml:1: tunnels: give keys with values, each on a line of its own."],
-    ["tunnels:\n  web: {http: http://x/path}", 'underpass.yaml:2: tunnels.web.http: "http://x/path": give only scheme, host and port; visitors bring the path.'],
-    ["tunnels:\n  web: {http: }", "underpass.yaml:2: tunnels.web.http: give where the service listens: PORT, http://HOST:PORT"],
+    [
+      "tunnels:\n  web: {http: http://x/path}",
+      'underpass.yaml:2: tunnels.web.http: "http://x/path": give only scheme, host and port; visitors bring the path.',
+    ],
+    [
+      "tunnels:\n  web: {http: }",
+      "underpass.yaml:2: tunnels.web.http: give where the service listens: PORT, http://HOST:PORT",
+    ],
     ["tunnels:\n  web: {http: 1, name: -a}", "underpass.yaml:2: tunnels.web.name: "],
-    ["tunnels:\n  web: {http: 1, name: blue, random-name: true}", "underpass.yaml:2: tunnels.web.random-name: give either name or random-name."],
+    [
+      "tunnels:\n  web: {http: 1, name: blue, random-name: true}",
+      "underpass.yaml:2: tunnels.web.random-name: give either name or random-name.",
+    ],
     ["tunnels:\n  web: {http: 1, join: yes}", "underpass.yaml:2: tunnels.web.join: give true or false."],
-    ["tunnels:\n  web: {http: 1, origin-dial-timeout: 10}", "underpass.yaml:2: tunnels.web.origin-dial-timeout: give a time with its unit"],
-    ["tunnels:\n  web: {http: 1, origin-dial-timeout: 0s}", "underpass.yaml:2: tunnels.web.origin-dial-timeout: give a time above 0."],
-    ["tunnels:\n  web: {http: 1, allow-egress: a:1}", "underpass.yaml:2: tunnels.web.allow-egress: give a list of HOST-GLOB:PORTS"],
-    ["tunnels:\n  web: {http: 1, allow-egress: [a:1, 5]}", "underpass.yaml:2: tunnels.web.allow-egress.1: give HOST-GLOB:PORTS"],
-    ["tunnels:\n  web: {http: 1}\n  b: {http: 2, name: web}", "underpass.yaml:3: tunnels.b.name: web has the name web already."],
-    ["relay: https://r.example\ntunnels: {a: {http: 1}}\nconnect:\n  a: {listen: 127.0.0.1:1}", "underpass.yaml:4: connect.a: there is an entry of this name under tunnels."],
-    ["connect:\n  a: {listen: 127.0.0.1:1}", "underpass.yaml:1: connect: needs the relay that it goes through: give relay."],
+    [
+      "tunnels:\n  web: {http: 1, origin-dial-timeout: 10}",
+      "underpass.yaml:2: tunnels.web.origin-dial-timeout: give a time with its unit",
+    ],
+    [
+      "tunnels:\n  web: {http: 1, origin-dial-timeout: 0s}",
+      "underpass.yaml:2: tunnels.web.origin-dial-timeout: give a time above 0.",
+    ],
+    [
+      "tunnels:\n  web: {http: 1, allow-egress: a:1}",
+      "underpass.yaml:2: tunnels.web.allow-egress: give a list of HOST-GLOB:PORTS",
+    ],
+    [
+      "tunnels:\n  web: {http: 1, allow-egress: [a:1, 5]}",
+      "underpass.yaml:2: tunnels.web.allow-egress.1: give HOST-GLOB:PORTS",
+    ],
+    [
+      "tunnels:\n  web: {http: 1}\n  b: {http: 2, name: web}",
+      "underpass.yaml:3: tunnels.b.name: web has the name web already.",
+    ],
+    [
+      "relay: https://r.example\ntunnels: {a: {http: 1}}\nconnect:\n  a: {listen: 127.0.0.1:1}",
+      "underpass.yaml:4: connect.a: there is an entry of this name under tunnels.",
+    ],
+    [
+      "connect:\n  a: {listen: 127.0.0.1:1}",
+      "underpass.yaml:1: connect: needs the relay that it goes through: give relay.",
+    ],
     ["relay: https://r.example\nproxy:\n  a: {via: box}", "underpass.yaml:3: proxy.a.listen: is missing."],
-    ["relay: https://r.example\nproxy:\n  a: {listen: 1080}", "underpass.yaml:3: proxy.a.listen: give HOST:PORT, such as 127.0.0.1:8787."],
-    [`relay: http://relay.example\n${web}`, "underpass.yaml:1: relay: http://relay.example: a token is sent over plain http to this machine only."],
-    [`relay: https://me:pass@relay.example\n${web}`, "underpass.yaml:1: relay: relay: a credential has no place in a URL."],
-    [`relay: https://relay.example\nlisten: 127.0.0.1:0\n${web}`, "underpass.yaml:2: listen: is for the relay inside this process: give it without relay."],
-    ["relay: https://relay.example", "underpass.yaml:1: there is nothing to start: give tunnels, connect, proxy, forward."],
+    [
+      "relay: https://r.example\nproxy:\n  a: {listen: 1080}",
+      "underpass.yaml:3: proxy.a.listen: give HOST:PORT, such as 127.0.0.1:8787.",
+    ],
+    [
+      `relay: http://relay.example\n${web}`,
+      "underpass.yaml:1: relay: http://relay.example: a token is sent over plain http to this machine only.",
+    ],
+    [
+      `relay: https://me:pass@relay.example\n${web}`,
+      "underpass.yaml:1: relay: relay: a credential has no place in a URL.",
+    ],
+    [
+      `relay: https://relay.example\nlisten: 127.0.0.1:0\n${web}`,
+      "underpass.yaml:2: listen: is for the relay inside this process: give it without relay.",
+    ],
+    [
+      "relay: https://relay.example",
+      "underpass.yaml:1: there is nothing to start: give tunnels, connect, proxy, forward.",
+    ],
     ["tunnels: {}", "underpass.yaml:1: there is nothing to start"],
     ["", "underpass.yaml:1: give keys with values, each on a line of its own."],
     ["- web", "underpass.yaml:1: give keys with values, each on a line of its own."],
@@ -244,7 +304,9 @@ links: "2"
   });
 
   test("a switch is refused as a switch, not as a key", () => {
-    expect(refusal(`relay: https://r.example\n${web}`, { link: { links: 99 } })).toStartWith("usage: --links 99");
+    expect(refusal(`relay: https://r.example\n${web}`, { link: { links: 99 } })).toStartWith(
+      "usage: --links 99",
+    );
     expect(refusal(web, { link: { relay: "http://r.example" } })).toContain("--insecure");
   });
 

@@ -50,7 +50,7 @@ const secureTarget = (insecure = true): DialTarget => ({
 });
 
 interface Outcome {
-  readonly socket?: Socket;
+  readonly ear?: SocketEar;
   readonly failure?: string;
 }
 
@@ -63,7 +63,7 @@ function attempt(
   return new Promise((resolve) => {
     let inside = true;
     through(target, timeoutMs, {
-      opened: (socket) => resolve({ socket }),
+      opened: (socket) => resolve({ ear: new SocketEar(socket) }),
       failed: (reason, detail) => resolve({ failure: `${inside ? "inside! " : ""}${reason}: ${detail}` }),
     });
     inside = false;
@@ -71,9 +71,9 @@ function attempt(
 }
 
 async function opened(environment: Environment, target: DialTarget): Promise<SocketEar> {
-  const { socket, failure } = await attempt(environment, target);
-  if (socket === undefined) throw new Error(failure);
-  return new SocketEar(socket);
+  const { ear, failure } = await attempt(environment, target);
+  if (ear === undefined) throw new Error(failure);
+  return ear;
 }
 
 async function echoes(ear: SocketEar): Promise<void> {

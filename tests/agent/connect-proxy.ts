@@ -63,6 +63,8 @@ export class ConnectProxy implements AsyncDisposable {
     const [, port] = /^CONNECT \S+:(\d+) HTTP\/1\.1\r\n/.exec(head) ?? [];
     const far = net.connect({ host: "127.0.0.1", port: Number(port), allowHalfOpen: true });
     this.#hold(far);
+    socket.on("close", () => far.destroy());
+    far.on("close", () => socket.destroySoon());
     far.once("connect", () => {
       const answer = `HTTP/1.1 200 Connection established\r\nContent-Length: 7\r\n\r\n${way.extra ?? ""}`;
       if (way.split) for (const byte of answer) socket.write(byte);

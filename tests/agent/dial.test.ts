@@ -7,41 +7,10 @@ import type { SessionKind } from "../../shared/kind.ts";
 import type { Link } from "../../shared/link.ts";
 import { dial, listen } from "../../shared/runtimes/bun-sockets.ts";
 import { systemClock as clock } from "../../shared/runtimes/system-clock.ts";
-import type { Dial, Listener, Socket } from "../../shared/socket.ts";
+import type { Dial, Socket } from "../../shared/socket.ts";
 import { acceptKey } from "../../shared/websocket/upgrade.ts";
 import { LinkEar } from "../conformance/link-ear.ts";
-
-const latin1 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("latin1");
-
-/** Reads one request and lets `reply` answer it on the raw socket. */
-async function withRelay<T>(
-  reply: (request: string, socket: Socket) => void,
-  run: (relay: URL) => Promise<T>,
-): Promise<T> {
-  const sockets: Socket[] = [];
-  const listener: Listener = await listen({ host: "127.0.0.1", port: 0 }, (socket) => {
-    sockets.push(socket);
-    let text = "";
-    const ignore = (): void => {};
-    socket.handler = {
-      data(bytes) {
-        text += latin1(bytes);
-        const end = text.indexOf("\r\n\r\n");
-        const length = Number(/content-length: (\d+)/i.exec(text)?.[1] ?? 0);
-        if (end >= 0 && text.length >= end + 4 + length) reply(text, socket);
-      },
-      drained: ignore,
-      ended: () => socket.end(),
-      closed: ignore,
-    };
-  });
-  try {
-    return await run(new URL(`http://127.0.0.1:${listener.port}`));
-  } finally {
-    listener.close();
-    for (const socket of sockets) socket.destroy();
-  }
-}
+import { latin1, withRelay, write } from "./raw-relay.ts";
 
 type Options = Partial<RelayDialerOptions> & {
   readonly token?: string;
@@ -65,8 +34,6 @@ function requestName(
   const dialer = new RelayDialer({ relay, dial, clock, insecure: false });
   return new Promise((resolve) => void dialer.requestName(token, wish, resolve));
 }
-
-const write = (socket: Socket, text: string): void => void socket.write(Buffer.from(text, "latin1"));
 
 /** The refusal that an answer of these bytes becomes. */
 async function refusalFor(answer: string, how: { end?: boolean } = {}): Promise<RelayRefusal> {

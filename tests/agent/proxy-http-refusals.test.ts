@@ -73,6 +73,21 @@ describe("failures", () => {
     );
   });
 
+  test("an Upgrade that Connection does not name is nobody's: it does not go on, and 101 is no answer to it", async () => {
+    let seen = "";
+    await using service = await RawService.listen((socket) => {
+      socket.once("data", (bytes) => {
+        seen = bytes.toString();
+        socket.end("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n");
+      });
+    });
+    await using harness = await ProxyHarness.start();
+    const url = `http://127.0.0.1:${service.port}/`;
+    const program = await harness.program(`GET ${url} HTTP/1.1\r\nHost: x\r\nUpgrade: x\r\n\r\n`);
+    expect((await answer(program)).head).toStartWith("HTTP/1.1 502 ");
+    expect(seen).not.toContain("Upgrade");
+  });
+
   test.each([
     ["GET / HTTP/1.1\r\nHost: 127.0.0.1:1080\r\n\r\n", "This port is a proxy"],
     ["OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", "This port is a proxy"],

@@ -2,6 +2,7 @@ import { RelayDialer } from "../../agent/dial.ts";
 import { EventLinks } from "../../relay/event-links.ts";
 import { EventPosts } from "../../relay/ingress/event-posts.ts";
 import { wholeAnswer } from "../../relay/ingress/whole-answer.ts";
+import type { Clock } from "../../shared/clock.ts";
 import { UnderpassError } from "../../shared/errors.ts";
 import type { RequestHead } from "../../shared/http1/head.ts";
 import { HttpReader } from "../../shared/http1/reader.ts";
@@ -14,6 +15,8 @@ import type { Dial, Listen, Socket } from "../../shared/socket.ts";
 export interface Meddling {
   /** A POST came; "cut": its socket goes before it is answered, "drop": before the relay has read it. */
   post?(number: number): "cut" | "drop" | undefined;
+  /** The agent's. */
+  readonly clock?: Clock;
 }
 
 export interface EventStreamPair {
@@ -79,7 +82,7 @@ export async function eventStreamLinks(
     };
   });
   const relay = new URL(`http://127.0.0.1:${listener.port}`);
-  const dialer = new RelayDialer({ relay, dial, clock, insecure: false });
+  const dialer = new RelayDialer({ relay, dial, clock: meddling.clock ?? clock, insecure: false });
   const agent = await new Promise<Link | UnderpassError>(
     (done) => void dialer.openEventLink({ name: "blue", kind: "http" }, undefined, done),
   );

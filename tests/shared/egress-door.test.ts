@@ -237,6 +237,15 @@ describe("the dial", () => {
     expect(clock.timers).toBe(0);
   });
 
+  test("that takes too long is told as that, also where only a range grants it", async () => {
+    const clock = new VirtualClock();
+    const rig = new EgressRig({ answers: { "db.internal": [["10.2.0.1"]] }, clock });
+    const call = rig.open("db.internal:5432", policyOf("10.2.0.0/16:5432"));
+    await dialOf(rig);
+    clock.advance(10_000);
+    expect(await call.outcome()).toBe("origin-timeout");
+  });
+
   test("and the look-up share the ten seconds", async () => {
     const clock = new VirtualClock();
     const never = new Promise<readonly string[]>(() => {});

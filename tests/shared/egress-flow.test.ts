@@ -158,7 +158,23 @@ describe("a flow with a target", () => {
     expect(rig.openStreams).toBe(0);
   });
 
-  test("closes its socket when its opener resets it or is gone, also one that opens after that", async () => {
+  test("closes a socket that is open only after its opener has gone", async () => {
+    let open = (_socket: DatagramSocket): void => {};
+    const opening = new Promise<DatagramSocket>((resolve) => {
+      open = resolve;
+    });
+    const { rig } = fakeRig({ openDatagrams: () => opening });
+    const call = rig.open("1.1.1.1:53", policyOf("*:53"), udp);
+    await turns();
+    call.stream?.reset("cancelled");
+    rig.arrive();
+    const socket = new FakeDatagrams("", { message() {} });
+    open(socket);
+    await turns();
+    expect([socket.isClosed, call.isOpen, rig.door.flows]).toEqual([true, false, 0]);
+  });
+
+  test("closes its socket when its opener resets it or is gone", async () => {
     const { rig, sockets } = fakeRig();
     const policy = policyOf("*:53");
     const [reset, lost]: Outgoing[] = [
