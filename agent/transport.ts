@@ -96,7 +96,7 @@ export class Transport implements RelayDoor {
     return (why) => {
       dial.giveUp();
       // Somebody took the request, and kept it.
-      if (why === "late" && dial.wasReached() && trial !== "beside") this.#turn = other(first);
+      if (why === "late" && dial.wasReached()) this.#turn = other(first);
     };
   }
 

@@ -139,7 +139,7 @@ export class UdpIngress {
       this.#flows.delete(visitor);
       this.#idle.drop(flow);
       this.#waiting.drop(flow);
-      this.#keptBytes -= flow.keptBytes;
+
       if (!isOpen && code === undefined) return;
       const ms = this.#options.clock.now() - startedMs;
       this.#options.onFlow({ visitor, bytesIn, bytesOut, ms, ...(code !== undefined && { code }) });

@@ -56,6 +56,15 @@ class NodeSocket implements Socket {
     raw.on("error", () => {
       this.#broken = true;
     });
+    // What was queued is lost with an error. Node would close in order, and what came could pass for all of it (Deno 2.9.6
+    // fails a write that is pending when the far end half-closes).
+    const { destroy } = raw;
+    raw.destroy = (error) => {
+      raw.destroy = destroy;
+      if (error === undefined || error === null || raw instanceof tls.TLSSocket) return raw.destroy(error);
+      this.#broken = true;
+      return raw.resetAndDestroy();
+    };
     raw.on("close", () => {
       const orderly = this.#finished && this.#peerEnded && !this.#broken;
       this.handler.closed({ reset: !this.#destroyed && !orderly });

@@ -210,9 +210,10 @@ describe("a file that was read again", () => {
     expect(bench.runs[0]?.graceMs).toBe(leaveGraceMs);
   });
 
-  test("begins again what had failed, changed or not", async () => {
+  test("begins again what had failed, changed or not, while exchanges of before go on", async () => {
     const commands = tunnels("web: {http: 1}", "api: {http: 2}");
     const bench = await FleetBench.ready(commands);
+    if (bench.runs[0]) bench.runs[0].openStreams = 1;
     bench.runs[0]?.fail("unauthorized");
     await turn();
     const [again] = await bench.apply(commands);

@@ -7,53 +7,11 @@ import { proxyLimits } from "../../agent/local/proxy-limits.ts";
 import type { DatagramHandler, DatagramOptions, OpenDatagrams } from "../../shared/datagrams.ts";
 import { UnderpassError } from "../../shared/errors.ts";
 import { openDatagrams } from "../../shared/runtimes/node-datagrams.ts";
-import { within } from "../blackbox/programs/within.ts";
 import { FakeProxy, type FakeSocket, turn } from "./proxy-fake-socket.ts";
-import { limitMs, noAuth, type Program, ProxyHarness } from "./proxy-harness.ts";
+import { noAuth, type Program, ProxyHarness } from "./proxy-harness.ts";
+import { UdpProgram, wrapped } from "./proxy-udp-program.ts";
 
 const associate = Uint8Array.of(5, 3, 0, 1, 0, 0, 0, 0, 0, 0);
-
-/** A datagram as SOCKS5 carries it (RFC 1928 section 7). */
-function wrapped(name: string, port: number, body: Uint8Array, fragment = 0): Buffer {
-  return Buffer.concat([
-    Buffer.from([0, 0, fragment, 3, name.length, ...Buffer.from(name), port >>> 8, port & 0xff]),
-    body,
-  ]);
-}
-
-/** A program's UDP socket, written by hand. */
-class UdpProgram implements AsyncDisposable {
-  readonly received: Buffer[] = [];
-  #arrived = Promise.withResolvers<void>();
-
-  private constructor(readonly socket: dgram.Socket) {
-    socket.on("message", (bytes) => {
-      this.received.push(bytes);
-      this.#arrived.resolve();
-      this.#arrived = Promise.withResolvers<void>();
-    });
-  }
-  static async open(address = "127.0.0.1"): Promise<UdpProgram> {
-    const socket = dgram.createSocket("udp4");
-    socket.bind(0, address);
-    await once(socket, "listening");
-    return new UdpProgram(socket);
-  }
-  send(bytes: Uint8Array, port: number): Promise<void> {
-    return new Promise((resolve, reject) =>
-      this.socket.send(bytes, port, "127.0.0.1", (error) => (error ? reject(error) : resolve())),
-    );
-  }
-  async next(): Promise<Buffer> {
-    const first = this.received.shift();
-    if (first !== undefined) return first;
-    await within(this.#arrived.promise, limitMs, () => "a datagram");
-    return this.next();
-  }
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.socket.close();
-  }
-}
 
 /** Asks for an association over real sockets; returns the port that is answered. */
 async function ask(harness: ProxyHarness): Promise<{ tcp: Program; port: number }> {

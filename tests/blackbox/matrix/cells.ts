@@ -1,4 +1,3 @@
-import { appendFileSync } from "node:fs";
 import type { RelayRuntime } from "../programs/relay.ts";
 
 /** What is carried; the rows of the table in docs/kinds.md. */
@@ -14,10 +13,4 @@ export interface Cell {
   readonly link: LinkName;
   readonly runtime: RelayRuntime;
   readonly result: string;
-}
-
-/** A test has shown what stands in the cell. Kept for whoever makes the table, if that is who runs it. */
-export function record(cell: Cell): void {
-  const file = process.env["UNDERPASS_MATRIX"];
-  if (file !== undefined) appendFileSync(file, `${JSON.stringify(cell)}\n`);
 }
