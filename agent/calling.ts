@@ -9,6 +9,9 @@ import type { DialledLink } from "./options.ts";
 import type { RelayPlace } from "./relay-place.ts";
 import type { Running } from "./running.ts";
 
+/** For what has been said to be acknowledged, and be it that the link is just lost. */
+const lastWordsMs = 5_000;
+
 export interface CallingOptions extends Surroundings {
   readonly link: DialledLink;
   readonly place: RelayPlace;
@@ -29,6 +32,8 @@ export class Calling implements Running {
   readonly #agent: Agent;
   readonly #end: (reason: UnderpassError | undefined) => void;
   #door: LocalDoor | undefined;
+  /** Why it ended by itself. */
+  #reason: UnderpassError | undefined;
   #state: "new" | "opening" | "open" | "stopping" = "new";
 
   constructor(options: CallingOptions) {
@@ -48,7 +53,7 @@ export class Calling implements Running {
     void this.#agent.ended.then(async (reason) => {
       this.#state = "stopping";
       await this.#door?.close(0);
-      this.#end(reason);
+      this.#end(this.#reason ?? reason);
     });
     this.#agent.start();
   }
@@ -88,8 +93,9 @@ export class Calling implements Running {
 
   /** The door has no more to do (`connect --stdio`), or could not be opened. */
   async #over(reason: UnderpassError | undefined): Promise<void> {
-    this.#end(reason);
-    await this.#agent.stop(0);
+    this.#reason = reason;
+    // What it said last is the relay's only once that has acknowledged it.
+    await this.#agent.stop(reason === undefined ? lastWordsMs : 0);
   }
 
   #tell({ urls }: LocalDoor, { resumed }: { readonly resumed: boolean }): void {

@@ -56,15 +56,11 @@ class NodeSocket implements Socket {
     raw.on("error", () => {
       this.#broken = true;
     });
-    // What was queued is lost with an error. Node would close in order, and what came could pass for all of it (Deno 2.9.6
-    // fails a write that is pending when the far end half-closes).
-    const { destroy } = raw;
-    raw.destroy = (error) => {
-      raw.destroy = destroy;
-      if (error === undefined || error === null || raw instanceof tls.TLSSocket) return raw.destroy(error);
-      this.#broken = true;
-      return raw.resetAndDestroy();
-    };
+    if (!(raw instanceof tls.TLSSocket)) {
+      resetOnFault(raw, () => {
+        this.#broken = true;
+      });
+    }
     raw.on("close", () => {
       const orderly = this.#finished && this.#peerEnded && !this.#broken;
       this.handler.closed({ reset: !this.#destroyed && !orderly });
@@ -114,6 +110,20 @@ class NodeSocket implements Socket {
   resume(): void {
     this.#raw.resume();
   }
+}
+
+/**
+ * With a fault what was queued is lost, and Node then closes in order: what came before could pass for all of it. So it is made
+ * a reset; `told` first. (Deno 2.9.6 has such a fault whenever the far end half-closes while a write is pending.)
+ */
+function resetOnFault(raw: net.Socket, told: () => void): void {
+  const { destroy } = raw;
+  raw.destroy = (error) => {
+    raw.destroy = destroy;
+    if (error === undefined || error === null) return raw.destroy();
+    told();
+    return raw.resetAndDestroy();
+  };
 }
 
 /** The TCP socket beneath an accepted TLS socket, where the runtime shows it. Node's types don't. */

@@ -127,18 +127,21 @@ describe.skipIf(relayRuntime === "workerd")("egress", () => {
       const port = await proxy(everything);
       for (const { target, why } of targets) {
         const [, host = "", digits = ""] = /^(.*):(\d{1,5})$/s.exec(target) ?? [];
-        const isWhole = parseTarget(target) !== undefined;
+        // What is not ASCII does not come through the front as it is.
+        const isWhole = parseTarget(target) !== undefined && /^[ -~]*$/.test(target);
         const told = [why, target];
         if (digits !== "" && Number(digits) < 65_536 && Buffer.byteLength(host) < 256) {
           const { socks } = await askSocks(port, host, Number(digits));
           expect([...told, socks]).not.toEqual([...told, 0]);
           // Not allowed by the ruleset (RFC 1928 section 6); a host that is none may be told apart.
-          if (isWhole && /^[ -~]*$/.test(host)) expect([...told, socks]).toEqual([...told, 2]);
+          if (isWhole) expect([...told, socks]).toEqual([...told, 2]);
         }
-        const connect = await askHttp(port, `CONNECT ${target} HTTP/1.1\r\nHost: ${target}\r\n\r\n`);
-        expect([...told, [400, 403].includes(connect.status ?? 0)]).toEqual([...told, true]);
-        const get = await askHttp(port, `GET http://${target}/ HTTP/1.1\r\nHost: ${target}\r\n\r\n`);
-        expect([...told, [400, 403].includes(get.status ?? 0)]).toEqual([...told, true]);
+        // The front may read it otherwise (port 080, a path): then it is a host that is not there.
+        const refusals = isWhole ? [403] : [400, 403, 502];
+        for (const line of [`CONNECT ${target}`, `GET http://${target}/`]) {
+          const { status = 0 } = await askHttp(port, `${line} HTTP/1.1\r\nHost: ${target}\r\n\r\n`);
+          expect([...told, line, status, refusals.includes(status)]).toEqual([...told, line, status, true]);
+        }
       }
       expect(canary.visits).toBe(0);
     },
@@ -284,8 +287,9 @@ describe.skipIf(relayRuntime === "workerd")("egress", () => {
         expect(await notByAgent.tcp(`127.0.0.1:${canary.port}`)).toBe("egress-denied");
         // An agent that was not asked to is no way into its network, whatever the token says.
         const visits = web.visits;
-        const notOffered = await opener([...granted, ...everything], "closed");
-        expect(await notOffered.tcp(`127.0.0.1:${web.port}`)).not.toBe("opened");
+        await expect(opener([...granted, ...everything], "closed")).rejects.toMatchObject({
+          code: "egress-denied",
+        });
         expect(web.visits).toBe(visits);
         expect(canary.visits).toBe(0);
       },

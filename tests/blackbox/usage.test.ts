@@ -35,6 +35,29 @@ describe("agent: bad usage is exit 2 with a line on stderr and nothing on stdout
     ["http", "8080", "--max-reconnect-delay", "soon"],
     ["http", "8080", "--links", "many"],
     ["http", "8080", "--relay", "http://127.0.0.1:1", "--token-file", "/nonexistent/token"],
+    ["tcp"],
+    ["tcp", "5432", "--host-header", "origin"],
+    ["tcp", "5432", "--remote-port", "0"],
+    ["tls", "443", "--remote-port", "443"],
+    ["udp", "unix:/run/x.sock"],
+    ["udp", "53", "--proxy-protocol", "v1"],
+    ["private", "22", "--allow-egress", "nonsense"],
+    ["--allow-egress", "*:443"],
+    ["connect", "box", "--listen", "127.0.0.1:0"],
+    ["connect", "box", "--relay", "https://relay.example"],
+    ["connect", "--stdio", "--relay", "https://relay.example"],
+    ["connect", "Box", "--stdio", "--relay", "https://relay.example"],
+    ["connect", "box", "--stdio", "--listen", "1", "--relay", "https://relay.example"],
+    ["proxy", "--listen", "127.0.0.1:0"],
+    ["proxy", "--relay", "https://relay.example"],
+    ["proxy", "--listen", "0", "--auth-file", "/nonexistent", "--relay", "http://127.0.0.1:1"],
+    ["forward", "--listen", "127.0.0.1:0"],
+    ["forward", "--listen", "127.0.0.1:0", "--to", "nowhere"],
+    ["forward", "--listen", "127.0.0.1:0", "--to", "a:1", "--links", "2"],
+    ["http", "8080", "--transport", "pigeon"],
+    ["start", "Web"],
+    ["config"],
+    ["config", "chek"],
   ];
   for (const args of wrong) {
     test(
@@ -64,6 +87,11 @@ describe("relay: bad usage is exit 2 with a line on stderr and nothing on stdout
     ["token"],
     ["token", "--sub", "x", "--ttl", "soon"],
     ["token", "--sub", "x", "--kind", "smoke"],
+    ["token", "--sub", "x", "--egress", "10.0.0.0/8"],
+    ["--tcp-ports", "many"],
+    ["--udp-ports", "2-1"],
+    ["--tls-listen", "443"],
+    ["--jwks", "keys.json"],
   ];
   for (const args of wrong) {
     test(
@@ -98,12 +126,18 @@ describe("relay: bad usage is exit 2 with a line on stderr and nothing on stdout
 
 describe("help", () => {
   const agentSwitches =
-    "--port --relay --listen --token-file --token --name --host-header --no-reconnect --max-reconnect-delay --links --json --insecure --origin-insecure --origin-dial-timeout --origin-head-timeout";
+    "--port --relay --listen --token-file --token --name --host-header --no-reconnect --max-reconnect-delay --links --join --transport --websocket-retry --json --insecure --origin-insecure --origin-dial-timeout --origin-head-timeout --remote-port --proxy-protocol --allow-egress --stdio --via --auth-file --to --config";
   const relaySwitches =
-    "--listen --domain --public-url --routing --secret-file --data --name-ttl --memory --grace --json";
+    "--tcp-ports --udp-ports --tls-listen --listen --domain --public-url --routing --secret-file --data --name-ttl --memory --grace --json";
   const tokenSwitches = "--sub --name --kind --connect --egress --ttl";
   for (const [what, start, switches] of [
     ["the agent", () => agentProgram(["--help"]), agentSwitches],
+    [
+      "agent connect",
+      () => agentProgram(["connect", "--help"]),
+      "--listen --stdio --relay --token-file --links --transport --json",
+    ],
+    ["agent config check", () => agentProgram(["config", "check", "--help"]), "--config --json"],
     ["the relay", () => relayProgram(["--help"]), relaySwitches],
     ["relay token", () => relayProgram(["token", "--help"]), tokenSwitches],
   ] as const) {

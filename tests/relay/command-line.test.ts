@@ -60,6 +60,9 @@ describe("the relay's command line", () => {
     ["--memory", "64MiB", "UNDERPASS_MEMORY", { memoryBytes: 67_108_864 }],
     ["--grace", "0", "UNDERPASS_GRACE", { graceMs: 0 }],
     ["--resume-window", "5m", "UNDERPASS_RESUME_WINDOW", { resumeWindowMs: 300_000 }],
+    ["--tcp-ports", "20000-20999", "UNDERPASS_TCP_PORTS", { tcpPorts: { low: 20_000, high: 20_999 } }],
+    ["--udp-ports", "53", "UNDERPASS_UDP_PORTS", { udpPorts: { low: 53, high: 53 } }],
+    ["--tls-listen", "0.0.0.0:443", "UNDERPASS_TLS_LISTEN", { tlsListen: { host: "0.0.0.0", port: 443 } }],
   ];
   test.each(switches)("%s %s, or %s, is taken", (name, value, variable, expected) => {
     expect(serve([name, value])).toMatchObject(expected);
@@ -119,7 +122,12 @@ describe("the relay's command line", () => {
     ["--memory", "1MiB"],
     ["--grace", "-1s"],
     ["--wat", "x"],
-    ["--tcp-ports", "1-2"],
+    ["--tcp-ports", "0-2"],
+    ["--tcp-ports", "2-1"],
+    ["--tcp-ports", "1-65536"],
+    ["--udp-ports", "53,54"],
+    ["--udp-ports", "-53"],
+    ["--tls-listen", "443"],
     ["--tls-cert", "x"],
     ["--jwks", "x"],
     ["--secret", "x"],
@@ -157,6 +165,17 @@ describe("the relay's command line", () => {
       data: "d",
     });
     expect(token(["--sub", "a"])).toEqual({ subject: "a", ttlMs: 2_592_000_000, data: ".underpass" });
+  });
+
+  test("a pattern of egress is looked at when the token is made, not when it is used", () => {
+    for (const wrong of ["x", "a:b", "10.0.0.0/33:1", "http://a:1", "10.0.0.1/8:1"])
+      expect(() => token(["--sub", "a", "--egress", wrong])).toThrow("--egress: ");
+    const env = { UNDERPASS_EGRESS: "*.example:80,443, 10.0.0.0/8:22-24,[2001:db8::]/32:1" };
+    expect(token(["--sub", "a"], env).egress).toEqual([
+      "*.example:80,443",
+      "10.0.0.0/8:22-24",
+      "[2001:db8::]/32:1",
+    ]);
   });
 
   test("each switch of token has its variable", () => {

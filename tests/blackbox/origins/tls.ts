@@ -4,14 +4,16 @@ import { join } from "node:path";
 import { installed } from "../programs/installed.ts";
 import { Program } from "../programs/program.ts";
 
-/** A certificate for `localhost` that nobody trusts, and its key, as files in a folder that the caller removes. */
-export async function makeCertificate(): Promise<{ folder: string; key: string; cert: string }> {
+/** A certificate for `localhost` (or `names`) that nobody trusts, and its key, as files in a folder that the caller removes. */
+export async function makeCertificate(
+  names = "DNS:localhost,IP:127.0.0.1",
+): Promise<{ folder: string; key: string; cert: string }> {
   const openssl = installed("openssl");
   if (openssl === undefined) throw new Error("openssl is not installed");
   const folder = await mkdtemp(join(tmpdir(), "underpass-tls-"));
   const [key, cert] = [join(folder, "key.pem"), join(folder, "cert.pem")];
   const asked =
-    "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1".split(
+    `req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=${names}`.split(
       " ",
     );
   const program = new Program([openssl, ...asked, "-keyout", key, "-out", cert]);

@@ -59,7 +59,7 @@ function exchange(port: number, request: Buffer, isEnough: (got: Buffer) => bool
       resolve(Buffer.concat(parts));
       socket.destroy();
     };
-    socket.on("data", (bytes) => {
+    socket.on("data", (bytes: Buffer) => {
       parts.push(bytes);
       if (isEnough(Buffer.concat(parts))) done();
     });

@@ -1,0 +1,15 @@
+import { agentProgram } from "../blackbox/programs/agent.ts";
+import { ByteEcho, sayAll } from "./byte-echo.ts";
+import { startWorkerdRelay } from "./workerd-relay.ts";
+const relay = await startWorkerdRelay({}); const echo = await ByteEcho.listen();
+const a = agentProgram(["private", String(echo.port), "--name", "vault", "--relay", relay.url, "--json", "--transport", "sse"], { env: { UNDERPASS_TOKEN: await relay.token() } });
+await a.event("ready");
+const c = agentProgram(["connect", "vault", "--listen", "127.0.0.1:0", "--relay", relay.url, "--json", "--transport", "sse"], { env: { UNDERPASS_TOKEN: await relay.token({ connect: ["vault"] }) } });
+const port = Number(new URL(String((await c.event("ready"))["url"])).port);
+console.log((await sayAll(port, Buffer.from("x"))).toString());
+await Bun.sleep(2000);
+const before = [a.events.length, c.events.length];
+await Bun.sleep(95000);
+console.log("after 95 s", JSON.stringify(a.events.slice(before[0])), JSON.stringify(c.events.slice(before[1])));
+console.log((await sayAll(port, Buffer.from("y"))).toString());
+await c.kill(); await a.kill(); await relay.stop(); echo.close(); process.exit(0);
