@@ -2,7 +2,8 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { once } from "node:events";
 import net from "node:net";
 import type { StreamEvent } from "../../agent/events.ts";
-import { type Forward, type ForwardOptions, startForward } from "../../agent/local/forward.ts";
+import type { Doorway } from "../../agent/local/doorway.ts";
+import { type ForwardOptions, startForward } from "../../agent/local/forward.ts";
 import { dial, listen } from "../../shared/runtimes/bun-sockets.ts";
 import { systemClock } from "../../shared/runtimes/system-clock.ts";
 import { RawService } from "../origins/places.ts";
@@ -31,7 +32,7 @@ class Log {
 async function place(
   accept: (socket: net.Socket) => void,
   options: Partial<ForwardOptions> = {},
-): Promise<{ service: RawService; forward: Forward; log: Log; visit(): net.Socket }> {
+): Promise<{ service: RawService; forward: Doorway; log: Log; visit(): net.Socket }> {
   const service = await RawService.listen(accept);
   const log = new Log();
   const forward = await startForward({
