@@ -1,7 +1,15 @@
 import type { Clock } from "../shared/clock.ts";
-import { codes, UnderpassError } from "../shared/errors.ts";
+import { type Code, codes, UnderpassError } from "../shared/errors.ts";
 import type { Welcome } from "../shared/handshake.ts";
-import { egressFeature, isKind, type Kind, type SessionKind } from "../shared/kind.ts";
+import { decodeHead } from "../shared/head.ts";
+import {
+  egressFeature,
+  isKind,
+  type Kind,
+  type SessionKind,
+  streamKindOf,
+  streamKinds,
+} from "../shared/kind.ts";
 import type { Link } from "../shared/link.ts";
 import { Memory } from "../shared/mux/memory.ts";
 import type { Stream, StreamHandler } from "../shared/mux/stream.ts";
@@ -92,11 +100,11 @@ export interface AgentSettings {
   readonly version: string;
   readonly onEvent: (event: AgentEvent) => void;
   /** An agent that calls has its first link, or has one again after it had none. It tells no `ready` itself. */
-  readonly onReady?: () => void;
+  readonly onReady?: (how: { readonly resumed: boolean }) => void;
 }
 
-/** What all sessions together may hold; half of it is first windows: 2,048 streams. */
-const memoryBytes = 512 * 2 ** 20;
+/** What all sessions together may hold; half of it is first windows: 8,192 streams. */
+const memoryBytes = 2 ** 30;
 
 /** What streams that are open get when the agent is refused or replaced. */
 const fatalGraceMs = 30_000;
@@ -172,8 +180,9 @@ export class Agent implements SlotOwner {
 
   opened(stream: Stream, fields: Uint8Array): StreamHandler {
     const { origin } = this.#settings;
-    if (origin !== undefined) return origin.open(stream, fields);
-    stream.reset("kind-unknown");
+    const refusal = this.#refusalOf(stream, fields);
+    if (origin !== undefined && refusal === undefined) return origin.open(stream, fields);
+    stream.reset(refusal ?? "kind-unknown");
     return stream.handler;
   }
 
@@ -190,7 +199,7 @@ export class Agent implements SlotOwner {
     const name = this.#name ?? "";
     const url = welcome.urls[0] ?? "";
     if (isKind(kind)) onEvent({ event: "ready", name, kind, url, resumed, urls: welcome.urls });
-    else onReady?.();
+    else onReady?.({ resumed });
   }
 
   suspect(slot: Slot): void {
@@ -287,6 +296,14 @@ export class Agent implements SlotOwner {
       if ((how === "all" || begun === 0) && session.renew()) begun++;
     }
     return { begun, left };
+  }
+
+  /** Streams of other kinds are no business of an agent's; those with a target are only if it was told so. */
+  #refusalOf({ kind }: Stream, fields: Uint8Array): Code | undefined {
+    const { kind: served, offersEgress } = this.#settings;
+    if (offersEgress === true) return undefined;
+    if (kind !== streamKinds.http && decodeHead(fields)?.target !== undefined) return "egress-denied";
+    return isKind(served) && kind === streamKindOf[served] ? undefined : "kind-unknown";
   }
 
   *#sessions(): Iterable<HeldSession> {

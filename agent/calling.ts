@@ -42,7 +42,7 @@ export class Calling implements Running {
     this.ended = promise;
     this.#end = resolve;
     const { session, onEvent } = options;
-    this.#agent = makeAgent(options, { ...session, join: true, onEvent, onReady: () => this.#ready() });
+    this.#agent = makeAgent(options, { ...session, join: true, onEvent, onReady: (how) => this.#ready(how) });
   }
 
   get openStreams(): number {
@@ -68,9 +68,9 @@ export class Calling implements Running {
     this.#end(undefined);
   }
 
-  #ready(): void {
+  #ready(how: { readonly resumed: boolean }): void {
     if (this.#state === "new") void this.#open();
-    else if (this.#door !== undefined && this.#state === "open") this.#tell(this.#door, { resumed: true });
+    else if (this.#door !== undefined && this.#state === "open") this.#tell(this.#door, how);
   }
 
   async #open(): Promise<void> {

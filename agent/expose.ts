@@ -1,5 +1,6 @@
 import manifest from "../package.json" with { type: "json" };
 import { UnderpassError } from "../shared/errors.ts";
+import { type Kind, kinds } from "../shared/kind.ts";
 import { compose } from "./compose.ts";
 import type { AgentEvent } from "./events.ts";
 import type { ExposeCommand } from "./options.ts";
@@ -11,7 +12,7 @@ import { checkTunnel } from "./tunnel-spec.ts";
 export { type Code, codes, UnderpassError } from "../shared/errors.ts";
 export type { AgentEvent, FetchFunction };
 
-/** What to expose (one of the first three), and how. */
+/** What to expose (exactly one of the first seven), and how. */
 export interface ExposeOptions {
   /** A web service on this machine. */
   readonly port?: number;
@@ -19,6 +20,22 @@ export interface ExposeOptions {
   readonly target?: string;
   /** A fetch function in this process, such as `app.fetch` of Hono: no port at all. */
   readonly fetch?: FetchFunction;
+  /** A service of bytes, at a public port: the port on this machine, `host:port` or `unix:/path`. */
+  readonly tcp?: number | string;
+  /** One that speaks TLS itself, found by its name (SNI). */
+  readonly tls?: number | string;
+  /** One of datagrams: a port, or `host:port`. */
+  readonly udp?: number | string;
+  /** One without a public address, which `connect` reaches. */
+  readonly private?: number | string;
+  /** Of tcp and udp: the public port; absent: any that is free. */
+  readonly remotePort?: number;
+  /** Of tcp and tls: the service is told who called. */
+  readonly proxyProtocol?: "v1" | "v2";
+  /** HOST-GLOB:PORTS or CIDR:PORTS that `proxy --via` may reach from here. Default: nothing. */
+  readonly allowEgress?: readonly string[];
+  /** Over what it dials: `auto` (default), `ws` or `sse`. */
+  readonly transport?: "auto" | "ws" | "sse";
   /** Absent: a relay is embedded, for this machine. */
   readonly relay?: string | URL;
   readonly token?: string;
@@ -96,22 +113,11 @@ export async function expose(given: ExposeOptions): Promise<Tunnel> {
 }
 
 function check(given: ExposeOptions): ExposeCommand {
-  const { port, target, fetch } = given;
-  if ([port, target, fetch].filter((way) => way !== undefined).length !== 1) {
-    throw new UnderpassError("usage", "expose() takes exactly one of port, target and fetch.");
-  }
-  const { name, hostHeader, originInsecure, join } = given;
-  const { relay, token, insecure, links, reconnect } = given;
-  // A fetch function has no address: what stands for it is never dialled.
-  const wish = {
-    kind: "http",
-    target: target ?? String(port ?? 1),
-    name,
-    hostHeader,
-    originInsecure,
-    join,
-  } as const;
-  const tunnel = checkTunnel(wish, "");
+  const { fetch, name, hostHeader, originInsecure, join, remotePort, proxyProtocol, allowEgress } = given;
+  const { relay, token, insecure, links, reconnect, transport } = given;
+  const { kind, target } = whatToExpose(given);
+  const wish = { kind, target, name, hostHeader, originInsecure, join };
+  const tunnel = checkTunnel({ ...wish, remotePort, proxyProtocol, allowEgress }, "");
   return {
     command: "expose",
     tunnel: fetch === undefined ? tunnel : { ...tunnel, origin: { tls: false, url: "a fetch function" } },
@@ -122,8 +128,26 @@ function check(given: ExposeOptions): ExposeCommand {
         insecure,
         links,
         reconnect,
+        transport,
       },
       "",
     ),
   };
+}
+
+function whatToExpose(given: ExposeOptions): { readonly kind: Kind; readonly target: string } {
+  const { port, target, fetch } = given;
+  // A fetch function has no address: what stands for it is never dialled.
+  const http = [port, target, fetch === undefined ? undefined : 1];
+  const ways = kinds.flatMap((kind) =>
+    (kind === "http" ? http : [given[kind]]).flatMap((way) =>
+      way === undefined ? [] : { kind, target: String(way) },
+    ),
+  );
+  const [only] = ways;
+  if (only === undefined || ways.length > 1) {
+    const words = "port, target, fetch, tcp, tls, udp and private";
+    throw new UnderpassError("usage", `expose() takes exactly one of ${words}.`);
+  }
+  return only;
 }

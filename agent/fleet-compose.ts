@@ -1,4 +1,3 @@
-import type { ListenAddress } from "../shared/listen-address.ts";
 import { compose } from "./compose.ts";
 import { composeTunnel, type Surroundings } from "./compose-tunnel.ts";
 import { tunnelName } from "./config-changes.ts";
@@ -43,37 +42,33 @@ export class FleetCompose {
     { tunnel, link, listen }: ExposeCommand,
     surroundings: Surroundings,
   ): Promise<Running> {
-    const shared = this.#sharedAt(listen, link);
+    const key = JSON.stringify(listen ?? null);
+    const shared = this.#sharedAt(key, { link, listen });
     shared.users++;
-    const release = async (): Promise<void> => {
-      if (--shared.users > 0) return;
-      this.#shared.delete(keyOf(listen));
-      await (await shared.place).embedded?.stop(0);
+    const leave = (): void => {
+      if (--shared.users === 0 && this.#shared.get(key) === shared) this.#shared.delete(key);
     };
     let place: RelayPlace;
     try {
       place = await shared.place;
     } catch (error) {
-      shared.users--;
-      this.#shared.delete(keyOf(listen));
+      leave();
       throw error;
     }
     const running = composeTunnel({ ...surroundings, tunnel, link, place });
-    void running.ended.then(release);
+    void running.ended.then(async () => {
+      leave();
+      if (shared.users === 0) await place.embedded?.stop(0);
+    });
     return running;
   }
 
-  #sharedAt(listen: ListenAddress | undefined, link: ExposeCommand["link"]): SharedPlace {
+  #sharedAt(key: string, options: Pick<ExposeCommand, "link" | "listen">): SharedPlace {
     const { platform, onEvent } = this.#given;
-    const there = this.#shared.get(keyOf(listen));
+    const there = this.#shared.get(key);
     if (there !== undefined) return there;
-    const place = openRelayPlace({ link, listen, platform, onEvent });
-    const shared = { place, users: 0 };
-    this.#shared.set(keyOf(listen), shared);
+    const shared = { place: openRelayPlace({ ...options, platform, onEvent }), users: 0 };
+    this.#shared.set(key, shared);
     return shared;
   }
-}
-
-function keyOf(listen: ListenAddress | undefined): string {
-  return JSON.stringify(listen ?? null);
 }

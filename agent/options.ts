@@ -4,7 +4,13 @@ import { type ListenAddress, parseListenAddress } from "../shared/listen-address
 import { parseDuration } from "../shared/units.ts";
 import type { CommandLine } from "./command-line.ts";
 import { type OriginAddress, parseTarget } from "./origin-address.ts";
-import { checkRelayLink, type RelayLink, type RelayLinkWish, type TokenSource } from "./relay-link.ts";
+import {
+  checkRelayLink,
+  isLoopback,
+  type RelayLink,
+  type RelayLinkWish,
+  type TokenSource,
+} from "./relay-link.ts";
 import { checkName, checkTunnel, type TunnelSpec } from "./tunnel-spec.ts";
 
 /** One tunnel: `http`, `tcp`, `tls`, `udp`, `private`, and `--port` alone. Made by `expose` (the library) too. */
@@ -90,20 +96,24 @@ export interface AgentOptions {
 
 /** Checks what was given. Throws UnderpassError `usage`, `name-invalid` or `insecure-relay`, with one clear line. */
 export function checkOptions(line: CommandLine): AgentOptions {
-  const warnings =
-    line.argument("token") === undefined
-      ? []
-      : [
-          "A token in --token is visible to every user of this machine. Rather use --token-file or UNDERPASS_TOKEN.",
-        ];
+  const command = checkCommand(line);
   return {
-    command: checkCommand(line),
+    command,
     face: {
       json: line.flag("json") ?? false,
       qr: line.flag("qr") ?? false,
       verbose: line.flag("verbose") ?? false,
       quiet: line.flag("quiet") ?? false,
-      warnings,
+      warnings: [
+        ...(line.given("token")
+          ? [
+              "A token in --token is visible to every user of this machine. Rather use --token-file or UNDERPASS_TOKEN.",
+            ]
+          : []),
+        ...(command.command === "proxy" && command.authFile === undefined && !isLoopback(command.listen.host)
+          ? ["Whoever can reach this proxy may use it. Rather listen on 127.0.0.1, or give --auth-file."]
+          : []),
+      ],
     },
   };
 }

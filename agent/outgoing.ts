@@ -98,6 +98,7 @@ export class Outgoing implements Caller {
       get expected() {
         return isAlive();
       },
+      isPatient: true,
       refusal: "link-lost",
     };
   }

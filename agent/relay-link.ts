@@ -90,9 +90,9 @@ function checkRelay(text: string, options: { readonly insecure: boolean; readonl
   return url;
 }
 
-/** Whether a host of a URL is this machine itself (RFC 6761, RFC 5735). */
-function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "[::1]" || /^127(?:\.\d{1,3}){3}$/.test(host);
+/** Whether a host, with or without brackets, is this machine itself (RFC 6761, RFC 5735). */
+export function isLoopback(host: string): boolean {
+  return /^(?:localhost|::1|\[::1\])$/.test(host) || /^127(?:\.\d{1,3}){3}$/.test(host);
 }
 
 function fail(message: string): never {

@@ -1,7 +1,7 @@
 import { createColors } from "picocolors";
 import { renderUnicodeCompact } from "uqr";
 import type { Clock } from "../shared/clock.ts";
-import type { ReadyEvent, RequestEvent, StreamEvent } from "./events.ts";
+import type { LinkEvent, ReadyEvent, RequestEvent, StreamEvent } from "./events.ts";
 import type { EntryEvent, FleetEvent } from "./fleet-event.ts";
 import { reachCommand } from "./reach-command.ts";
 import { clip, duration, ordinal, size, visible } from "./screen-text.ts";
@@ -51,8 +51,8 @@ export class Screen {
   #cancelTick: () => void = () => {};
   /** By entry; of one that is alone under undefined. */
   readonly #ready = new Map<string | undefined, ReadyEvent>();
-  /** Slots whose link is up. */
-  readonly #up = new Set<number>();
+  /** Slots whose link is up; of several agents `entry/slot`. */
+  readonly #up = new Set<string>();
   #suspect = false;
   #hinted = false;
   readonly #refusedTold = new Set<string | undefined>();
@@ -70,7 +70,7 @@ export class Screen {
     else if (event.event === "request") this.#showRequest(event, entryOf(event));
     else if (event.event === "stream") this.#showStream(event, entryOf(event));
     else if (event.event === "reload") this.#showReload(event);
-    else if (event.event === "link") this.#showLink(event.link, event.state, event.attempt, event.delayMs);
+    else if (event.event === "link") this.#showLink(event, entryOf(event));
     else if (event.event === "error") this.#showError(event.message, event.fatal, entryOf(event));
   }
 
@@ -166,10 +166,11 @@ export class Screen {
   }
 
   /** What is wrong comes as an error event; here is only when it is tried again. */
-  #showLink(link: number, state: "up" | "suspect" | "lost", attempt: number, delayMs: number): void {
+  #showLink({ link, state, attempt, delayMs }: LinkEvent, entry: string | undefined): void {
     const { yellow, green, dim } = this.#colors;
-    if (state === "up") this.#up.add(link);
-    else this.#up.delete(link);
+    const key = `${entry ?? ""}/${link}`;
+    if (state === "up") this.#up.add(key);
+    else this.#up.delete(key);
     if (state === "lost") {
       if (this.#up.size === 0 && delayMs > 0) this.#countdown(attempt, this.#options.clock.now() + delayMs);
       return;

@@ -1,5 +1,6 @@
 import type { Clock } from "../shared/clock.ts";
 import type { Code } from "../shared/errors.ts";
+import { streamKinds } from "../shared/kind.ts";
 import type { Stream, StreamHandler } from "../shared/mux/stream.ts";
 import type { Way } from "../shared/passage.ts";
 import type { Names } from "./names.ts";
@@ -31,6 +32,10 @@ export class TunnelWay implements Way {
   }
   get reachable(): boolean {
     return this.deps.tunnels.find(this.name)?.reaches(this.service) === true;
+  }
+  /** A socket that is refused can't say why, and its program would come again at once. */
+  get isPatient(): boolean {
+    return this.kind !== streamKinds.http;
   }
   get expected(): boolean {
     return this.deps.tunnels.expects(this.name, this.service, this.deps.clock.now());

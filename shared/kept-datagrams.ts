@@ -31,11 +31,6 @@ export class KeptDatagrams {
     for (let one = this.#shift(); one !== undefined; one = this.#shift()) give(one);
   }
 
-  clear(): void {
-    this.#queue.clear();
-    this.#bytes = 0;
-  }
-
   #shift(): Uint8Array | undefined {
     const one = this.#queue.shift();
     if (one !== undefined) this.#bytes -= one.length + limits.frameCost;

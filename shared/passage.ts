@@ -14,6 +14,8 @@ export interface Way {
   readonly reachable: boolean;
   /** Somebody was there lately and did not say bye. */
   readonly expected: boolean;
+  /** A limit may be gone in a moment, and whoever comes this way would rather wait than be refused. */
+  readonly isPatient: boolean;
   /** Why there is no use in waiting, where nobody is there nor expected. */
   readonly refusal: Code;
 }
@@ -72,6 +74,10 @@ export class Passage implements StreamHandler, HeldRequest {
   }
   get closed(): boolean {
     return this.over || this.current?.closed === true;
+  }
+  /** Bytes that wait here, or in the stream, to be sent. */
+  get queued(): number {
+    return this.current?.queued ?? this.keptBytes;
   }
   /** Counted among the open streams. */
   get opened(): boolean {
@@ -199,9 +205,10 @@ export class Passage implements StreamHandler, HeldRequest {
     const { hold } = this.deps;
     if (hold.holds(name)) hold.tryAgain(name);
     if (!hold.holds(name) && this.open()) return undefined;
-    // Full: no reason to wait, as it may stay so.
-    if (this.reachable) return "too-many-streams";
-    if (!this.expected) return this.way.refusal;
+    // Full: for a request no reason to wait, as it may stay so.
+    if (this.reachable) {
+      if (!this.way.isPatient) return "too-many-streams";
+    } else if (!this.expected) return this.way.refusal;
     this.place = hold.enter(name, this, this.keptBytes);
     return this.place === undefined ? "agent-offline" : undefined;
   }

@@ -1,8 +1,8 @@
 import type { DatagramSocket, OpenDatagrams } from "../../shared/datagrams.ts";
 import type { Code } from "../../shared/errors.ts";
+import { IdleWatch } from "../../shared/idle-watch.ts";
 import type { Socket } from "../../shared/socket.ts";
 import type { Flow } from "../caller.ts";
-import { Deadlines } from "../origins/deadlines.ts";
 import { proxyLimits } from "./proxy-limits.ts";
 import { type ProxyPlace, proxyEvent } from "./proxy-place.ts";
 import { readSocksAddress } from "./socks-address.ts";
@@ -25,18 +25,20 @@ const addressAt = 3;
 export class SocksAssociation {
   readonly #place: ProxyPlace;
   readonly #peer: string;
-  /** By the program's port and the target; the least used first. */
+  /** By the program's port and the target. */
   readonly #flows = new Map<string, ProxyFlow>();
-  readonly #deadlines: Deadlines<ProxyFlow>;
+  readonly #watch: IdleWatch<ProxyFlow>;
   #socket: DatagramSocket | undefined;
   #over = false;
 
   constructor(tcp: Socket, place: ProxyPlace, openDatagrams: OpenDatagrams, handler: AssociationHandler) {
     this.#place = place;
     this.#peer = hostOf(tcp.remote);
-    this.#deadlines = new Deadlines(place.clock, proxyLimits.flowIdleMs, (flow: ProxyFlow) =>
-      this.#drop(flow),
-    );
+    this.#watch = new IdleWatch({
+      clock: place.clock,
+      idleMs: proxyLimits.flowIdleMs,
+      expire: (flow: ProxyFlow) => this.#drop(flow),
+    });
     const ear = { message: (bytes: Uint8Array, remote: string) => this.#fromProgram(bytes, remote) };
     openDatagrams({ host: bareHost(tcp.local) }, ear).then(
       (socket) => {
@@ -54,7 +56,7 @@ export class SocksAssociation {
   close(): void {
     this.#over = true;
     this.#socket?.close();
-    this.#deadlines.close();
+    this.#watch.close();
     for (const flow of this.#flows.values()) flow.close();
     this.#flows.clear();
   }
@@ -66,38 +68,31 @@ export class SocksAssociation {
     const address = readSocksAddress(bytes, addressAt);
     if (address === undefined || address === "unknown" || address.target === undefined) return;
     const key = `${remote} ${address.target}`;
-    const known = this.#flows.get(key);
-    const flow = known ?? this.#open(key, address.target, remote, bytes.slice(0, address.to));
-    if (known !== undefined) this.#touch(known);
+    const flow = this.#flows.get(key) ?? this.#open(key, address.target, remote, bytes.slice(0, address.to));
+    this.#watch.touch(flow);
     flow.send(bytes.subarray(address.to));
   }
 
   #open(key: string, target: string, remote: string, header: Uint8Array): ProxyFlow {
-    const [oldest] = this.#flows.size < proxyLimits.maxFlows ? [] : this.#flows.values();
-    if (oldest !== undefined) this.#drop(oldest);
+    const { longest } = this.#watch;
+    if (this.#flows.size >= proxyLimits.maxFlows && longest !== undefined) this.#drop(longest);
     const flow = new ProxyFlow(key, target, this.#place, {
       came: (bytes) => {
         if (this.#over || header.length + bytes.length > proxyLimits.maxDatagramBytes) return;
-        this.#touch(flow);
+        this.#watch.touch(flow);
         const reply = new Uint8Array(header.length + bytes.length);
         reply.set(header);
         reply.set(bytes, header.length);
         this.#socket?.send(reply, remote);
       },
     });
-    this.#touch(flow);
+    this.#flows.set(key, flow);
     return flow;
-  }
-
-  #touch(flow: ProxyFlow): void {
-    this.#flows.delete(flow.key);
-    this.#flows.set(flow.key, flow);
-    this.#deadlines.set(flow);
   }
 
   #drop(flow: ProxyFlow): void {
     this.#flows.delete(flow.key);
-    this.#deadlines.clear(flow);
+    this.#watch.drop(flow);
     flow.close();
   }
 }

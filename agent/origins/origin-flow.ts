@@ -94,7 +94,6 @@ export class OriginFlow implements StreamHandler {
   #finish(code: Code | undefined): void {
     if (this.#over) return;
     this.#over = true;
-    this.#early.clear();
     this.#stream.handler = silentHandler;
     this.#socket?.close();
     this.#host.over(this, code);

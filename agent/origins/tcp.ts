@@ -1,6 +1,5 @@
-import type { Code } from "../../shared/errors.ts";
-import { decodeHead, encodeHead, type HeadFields } from "../../shared/head.ts";
-import { type Kind, streamKinds } from "../../shared/kind.ts";
+import { decodeHead, encodeHead } from "../../shared/head.ts";
+import type { Kind } from "../../shared/kind.ts";
 import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
 import { DialEnd } from "../../shared/pipe-ends/dial-end.ts";
 import { writeProxyHeader } from "../../shared/proxy-protocol.ts";
@@ -38,9 +37,8 @@ export class TcpOrigin implements Origin {
 
   open(stream: Stream, fields: Uint8Array): StreamHandler {
     const head = decodeHead(fields);
-    const refusal = refusalOf(stream, head);
-    if (refusal !== undefined) {
-      stream.reset(refusal);
+    if (head === undefined) {
+      stream.reset("head-invalid");
       return stream.handler;
     }
     const { target, dialTimeoutMs: timeoutMs, proxyProtocol, kind, onStream } = this.#options;
@@ -48,7 +46,7 @@ export class TcpOrigin implements Origin {
     const far = new DialEnd({
       ...{ dial: this.#dial, target, timeoutMs, code: dialFailureCode },
       opened: (socket) => {
-        if (proxyProtocol !== undefined) socket.write(writeProxyHeader(proxyProtocol, head ?? {}));
+        if (proxyProtocol !== undefined) socket.write(writeProxyHeader(proxyProtocol, head));
         stream.head(accepted);
       },
     });
@@ -67,11 +65,4 @@ export class TcpOrigin implements Origin {
   close(): void {
     for (const pipe of this.#open) pipe.abort("origin-closed");
   }
-}
-
-/** A target is for agents that offer egress, which this origin is not asked for. */
-function refusalOf({ kind }: Stream, head: HeadFields | undefined): Code | undefined {
-  if (kind !== streamKinds.tcp) return "kind-unknown";
-  if (head === undefined) return "head-invalid";
-  return head.target === undefined ? undefined : "egress-denied";
 }

@@ -3,6 +3,7 @@ import { codes, UnderpassError } from "../../shared/errors.ts";
 import { CommandLine } from "../command-line.ts";
 import { type Composed, compose } from "../compose.ts";
 import { proxiedTarget } from "../compose-agent.ts";
+import { ConfigError } from "../config.ts";
 import { eventLine } from "../events.ts";
 import type { FleetEvent } from "../fleet-event.ts";
 import { type AgentCommand, type AgentOptions, checkOptions } from "../options.ts";
@@ -74,7 +75,7 @@ async function runAgent(options: AgentOptions): Promise<number> {
     return refuse(error);
   }
   abandon = () => composed.abandon();
-  face = chooseFace(options.face, {
+  face = await chooseFace(options.face, {
     relay: relayOf(command),
     lan: composed.embedded?.lan ?? false,
     stdoutTaken: takesStdout(command),
@@ -130,7 +131,9 @@ function exitCode({ code, fatal }: UnderpassError): number {
 
 function refuse(error: unknown): number {
   if (!(error instanceof UnderpassError)) throw error;
-  process.stderr.write(`underpass: ${visible(error.message)}\n`);
+  // A file's lines begin as editors want them, so that they find the place.
+  const lines = error instanceof ConfigError ? error.problems : [`underpass: ${error.message}`];
+  process.stderr.write(lines.map((line) => `${visible(line)}\n`).join(""));
   return codes[error.code].exit ?? 1;
 }
 

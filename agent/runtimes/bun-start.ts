@@ -1,7 +1,7 @@
 import { isatty } from "node:tty";
 import { UnderpassError } from "../../shared/errors.ts";
 import type { Composed } from "../compose.ts";
-import { ConfigError, readConfig } from "../config.ts";
+import { readConfig } from "../config.ts";
 import { describeEntries } from "../config-check.ts";
 import { ConfigWatch } from "../config-watch.ts";
 import { Fleet } from "../fleet.ts";
@@ -73,19 +73,13 @@ export async function composeStart(command: StartCommand, given: StartSurroundin
 
 const unchanged = "What runs goes on as it was.";
 
-/** Prints what would start, or all that is wrong; resolves with the exit code. */
+/** Prints what would start; resolves with the exit code. Rejects as `composeStart` does. */
 export async function checkConfig(command: ConfigCheckCommand, { json }: FaceOptions): Promise<number> {
   const { config: path = defaultPath } = command;
-  try {
-    const { entries } = readConfig({ text: await readFile(path), path, names: [], link: {} });
-    const lines = describeEntries(entries, { json });
-    process.stdout.write(lines.map((line) => `${visible(line)}\n`).join(""));
-    return 0;
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    process.stderr.write(error.problems.map((line) => `${visible(line)}\n`).join(""));
-    return 2;
-  }
+  const { entries } = readConfig({ text: await readFile(path), path, names: [], link: {} });
+  const lines = describeEntries(entries, { json });
+  process.stdout.write(lines.map((line) => `${visible(line)}\n`).join(""));
+  return 0;
 }
 
 async function readFile(path: string): Promise<string> {

@@ -1,13 +1,9 @@
 import type { WriteStream } from "node:tty";
-import manifest from "../../package.json" with { type: "json" };
 import { eventLine } from "../events.ts";
 import type { FleetEvent } from "../fleet-event.ts";
 import { logLine } from "../log.ts";
 import type { FaceOptions } from "../options.ts";
-import { Screen } from "../screen.ts";
 import { visible } from "../screen-text.ts";
-import { bunPlatform } from "./bun.ts";
-import { readKeys } from "./keys.ts";
 import { LineWriter } from "./line-writer.ts";
 
 /** Where events go: a screen for a person, lines for a program. */
@@ -35,8 +31,8 @@ export interface FacePlace {
   readonly readerGone: () => void;
 }
 
-export function chooseFace(options: FaceOptions, place: FacePlace): Face {
-  const face = loudFace(options, place);
+export async function chooseFace(options: FaceOptions, place: FacePlace): Promise<Face> {
+  const face = await loudFace(options, place);
   if (!options.quiet) return face;
   return {
     ...face,
@@ -44,10 +40,14 @@ export function chooseFace(options: FaceOptions, place: FacePlace): Face {
   };
 }
 
-function loudFace(options: FaceOptions, place: FacePlace): Face {
+async function loudFace(options: FaceOptions, place: FacePlace): Promise<Face> {
   if (place.stdoutTaken) return options.json ? jsonFace(options, process.stderr, place) : quietFace(options);
   if (options.json) return jsonFace(options, process.stdout, place);
-  return process.stdout.isTTY ? screenFace(options, place) : plainFace(options);
+  if (!process.stdout.isTTY) return plainFace(options);
+  // Loaded only here: its colours look at `process.stdout`, which then keeps a second descriptor of stdout open, so that
+  // the reader of `connect --stdio` would not see the end (see StandardEnd).
+  const { screenFace } = await import("./screen-face.ts");
+  return screenFace(options, place);
 }
 
 function jsonFace(
@@ -120,38 +120,6 @@ function logFace({ verbose }: { readonly verbose: boolean }): Face {
       if (open > 0) say(`stopping, finishing ${open} open exchanges`);
     },
     close: () => log.finish(),
-  };
-}
-
-function screenFace(options: FaceOptions, { relay, lan, interrupt }: FacePlace): Face {
-  const { stdout } = process;
-  const screen = new Screen({
-    terminal: {
-      write: (text) => void stdout.write(text),
-      get columns() {
-        return stdout.columns || 80;
-      },
-    },
-    clock: bunPlatform.clock,
-    colors: !process.env["NO_COLOR"] && process.env["TERM"] !== "dumb",
-    qr: options.qr,
-    version: manifest.version,
-    ...(relay !== undefined && { relay }),
-    lan,
-  });
-  const releaseKeys = readKeys((key) => {
-    if (key === "\x03") interrupt();
-    else screen.key(key);
-  });
-  return {
-    show: (event) => screen.show(event),
-    warn: (text) => screen.note(text),
-    blockedHost: (tunnel) => screen.blockedHost(tunnel),
-    stopping: (open) => screen.stopping(open),
-    async close() {
-      screen.close();
-      releaseKeys();
-    },
   };
 }
 

@@ -115,7 +115,10 @@ export class UdpIngress {
     const before = flow.keptBytes;
     flow.keep(bytes);
     this.#keptBytes += flow.keptBytes - before;
-    while (this.#keptBytes > udpLimits.maxKeptBytes) this.#waiting.longest?.end();
+    for (const longest of this.#waiting) {
+      if (this.#keptBytes <= udpLimits.maxKeptBytes) break;
+      longest.end();
+    }
   }
 
   /** false: no agent takes it now. */
@@ -139,7 +142,7 @@ export class UdpIngress {
       this.#flows.delete(visitor);
       this.#idle.drop(flow);
       this.#waiting.drop(flow);
-
+      this.#keptBytes -= flow.keptBytes;
       if (!isOpen && code === undefined) return;
       const ms = this.#options.clock.now() - startedMs;
       this.#options.onFlow({ visitor, bytesIn, bytesOut, ms, ...(code !== undefined && { code }) });

@@ -5,11 +5,11 @@ export const egressLimits = {
   maxAddresses: 8,
   /** Targets that are looked up or dialled at once; more wait for a place. Each may hold a descriptor. */
   maxDials: 512,
-  /** Of one policy, which is one token: targets that never answer must not take the places of all others. */
+  /** Of one subject: targets that never answer must not take the places of all others. */
   maxDialsOfOne: 256,
   /** Flows of datagrams at once, each with a socket of its own. */
   maxFlows: 1_024,
-  /** Of one policy. */
+  /** Of one subject. */
   maxFlowsOfOne: 256,
   /** A flow over which nothing went for so long is over (PROTOCOL.md section 7). */
   flowIdleMs: 60_000,

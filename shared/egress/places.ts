@@ -3,8 +3,8 @@ export class Places {
   readonly #max: number;
   readonly #maxOfOne: number;
   #taken = 0;
-  readonly #takenBy = new Map<object, number>();
-  readonly #waiting = new Map<object, Set<() => void>>();
+  readonly #takenBy = new Map<unknown, number>();
+  readonly #waiting = new Map<unknown, Set<() => void>>();
 
   constructor(max: number, maxOfOne: number) {
     this.#max = max;
@@ -12,7 +12,7 @@ export class Places {
   }
 
   /** Calls `run` once `owner` has a place, which may be at once. Returns what gives the place back, or gives up waiting. */
-  take(owner: object, run: () => void): () => void {
+  take(owner: unknown, run: () => void): () => void {
     let held: "waiting" | "taken" | "left" = "waiting";
     const enter = (): void => {
       held = "taken";
@@ -33,27 +33,27 @@ export class Places {
     return this.#taken;
   }
 
-  #of(owner: object): number {
+  #of(owner: unknown): number {
     return this.#takenBy.get(owner) ?? 0;
   }
 
-  #isRoom(owner: object): boolean {
+  #isRoom(owner: unknown): boolean {
     return this.#taken < this.#max && this.#of(owner) < this.#maxOfOne;
   }
 
-  #queueOf(owner: object): Set<() => void> {
+  #queueOf(owner: unknown): Set<() => void> {
     const queue = this.#waiting.get(owner) ?? new Set();
     this.#waiting.set(owner, queue);
     return queue;
   }
 
-  #forget(owner: object, enter: () => void): void {
+  #forget(owner: unknown, enter: () => void): void {
     const queue = this.#waiting.get(owner);
     queue?.delete(enter);
     if (queue?.size === 0) this.#waiting.delete(owner);
   }
 
-  #leave(owner: object): void {
+  #leave(owner: unknown): void {
     this.#taken--;
     const left = this.#of(owner) - 1;
     if (left > 0) this.#takenBy.set(owner, left);

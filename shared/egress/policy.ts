@@ -30,7 +30,16 @@ export type Asking =
  * 169.254.169.254, for which it takes `169.254.169.254:80`. A target that is an address is no name: of the name patterns only `*` has it.
  */
 export class EgressPolicy {
-  constructor(readonly patterns: readonly EgressPattern[]) {}
+  /** Who counts as one where places are shared out. */
+  readonly owner: unknown;
+
+  /** `owner`: absent where nobody else has this policy. */
+  constructor(
+    readonly patterns: readonly EgressPattern[],
+    owner?: string,
+  ) {
+    this.owner = owner ?? this;
+  }
 
   /** Without a grant nothing is offered at all. */
   get grantsNothing(): boolean {

@@ -45,7 +45,7 @@ export class EgressSearch {
     this.deadlineMs = deps.clock.now() + egressLimits.openTimeoutMs;
     this.#stopTimer = deps.clock.at(this.deadlineMs, () => this.#fail("origin-timeout"));
     // After this turn at the earliest, so that nothing is told from inside the constructor.
-    this.#giveBack = places.take(request.policy, () => deps.clock.soon(() => this.#look()));
+    this.#giveBack = places.take(request.policy.owner, () => deps.clock.soon(() => this.#look()));
   }
 
   /** What was found is open: the deadline is met. The place stays taken. */

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { looksLikeBlockedHost } from "../../agent/blocked-host.ts";
 import { type AgentEvent, eventLine } from "../../agent/events.ts";
+import type { FleetEvent } from "../../agent/fleet-event.ts";
 import { logLine } from "../../agent/log.ts";
 
 const events: readonly AgentEvent[] = [
@@ -66,6 +67,24 @@ test("the log has a line for what matters, and more of them when asked for more"
     "unauthorized: no",
   ]);
   expect(lines(true)).not.toContain(undefined);
+});
+
+test("the log tells whose line it is, what was reached and why not, and how a private tunnel is", () => {
+  const line = (event: FleetEvent): string | undefined => logLine(event, { verbose: false });
+  const stream = { event: "stream", bytesIn: 1, bytesOut: 2 } as const;
+  expect(line({ ...stream, kind: "proxy", target: "a\n:1", end: "reset", code: "egress-denied" })).toBe(
+    "proxy a\\x0a:1 in=1 out=2 reset egress-denied",
+  );
+  expect(line({ ...stream, kind: "tcp", end: "closed", entry: "db" })).toBe("db: tcp in=1 out=2 closed");
+  expect(line({ event: "reload", added: ["a", "b"], changed: [], removed: ["c"] })).toBe(
+    "read again: added a b, changed none, removed c",
+  );
+  const ready = { event: "ready", name: "box", kind: "private", url: "private:box", resumed: false } as const;
+  const connect = { relay: "http://r:1", tokenFile: "/t" };
+  expect(line({ ...ready, urls: [ready.url] })).toBe("ready: private:box");
+  expect(line({ ...ready, urls: [ready.url], connect })).toBe(
+    "ready: private:box (reach it: underpass connect box --listen 127.0.0.1:2222 --relay http://r:1 --token-file /t)",
+  );
 });
 
 test.each([

@@ -216,6 +216,15 @@ describe("what is reached from here", () => {
     expect(refusal(`proxy ${relay}`).message).toContain("proxy --listen 127.0.0.1:1080");
   });
 
+  test("a proxy that others can reach, and that asks for no password, is warned of", () => {
+    const warnings = (words: string) => options(`proxy ${relay} --listen ${words}`).face.warnings;
+    for (const open of ["0.0.0.0:1", "[::]:1", "192.168.1.2:1"]) {
+      expect(warnings(open).join()).toContain("--auth-file");
+      expect(warnings(`${open} --auth-file f`)).toEqual([]);
+    }
+    for (const own of ["1", "localhost:1", "[::1]:1", "127.0.0.2:1"]) expect(warnings(own)).toEqual([]);
+  });
+
   test("forward knows no relay", () => {
     expect(as("forward", "forward --listen 5000 --to host:80")).toEqual({
       command: "forward",

@@ -165,6 +165,84 @@ test("an origin that does not listen is explained once", () => {
   expect(text().match(/Nothing listens at http:..localhost:1/g)).toHaveLength(1);
 });
 
+test("what there is to know of each kind: its address, where it leads, and how a private one is reached", () => {
+  const shown = (more: Partial<ReadyEvent>, options: Partial<ScreenOptions> = {}): string => {
+    const { screen, text } = setUp({ relay: "https://r.example", ...options }, 200);
+    const { url = "" } = more;
+    screen.show({ ...ready, urls: [url], ...more });
+    screen.key("q");
+    return text();
+  };
+  const tcp = shown({ kind: "tcp", url: "tcp://r.example:20000", to: "tcp://localhost:5432" });
+  for (const part of ["tcp://r.example:20000\n", "tcp://localhost:5432\n", "https://r.example\n"])
+    expect(tcp).toContain(part);
+  // Nothing opens such an address.
+  expect(tcp).not.toMatch(/QR|█/);
+  const away = shown({ kind: "private", name: "box", url: "private:box" });
+  expect(away).toContain("connect box --listen 127.0.0.1:2222 --relay https://r.example --token-file FILE\n");
+  expect(away).toContain("relay token --sub SOMEBODY --connect box");
+  const connect = { relay: "http://127.0.0.1:1", tokenFile: "/tmp/t" };
+  const here = shown({ kind: "private", name: "box", url: "private:box", connect });
+  expect(here).toContain(
+    "connect box --listen 127.0.0.1:2222 --relay http://127.0.0.1:1 --token-file /tmp/t\n",
+  );
+  expect(here).not.toContain("--connect");
+  const forward = shown({ kind: "forward", url: "tcp://127.0.0.1:1", to: "tcp://a:2" });
+  expect(forward).toContain("tcp://a:2\n");
+  expect(forward).not.toContain("over");
+});
+
+test("a line for each stream: what it reached, the bytes each way, and why it was cut off", () => {
+  const { screen, text } = setUp({}, 100);
+  const end = { event: "stream", bytesIn: 5, bytesOut: 12_345_678 } as const;
+  screen.show({ ...end, kind: "tcp", end: "closed" });
+  screen.show({ ...end, kind: "proxy", target: "a.example:443", end: "closed" });
+  screen.show({ ...end, kind: "forward", end: "reset", code: "origin-refused" });
+  screen.show({
+    ...end,
+    kind: "egress",
+    target: `${"x".repeat(250)}:1`,
+    end: "reset",
+    code: "egress-denied",
+  });
+  screen.show({ ...end, kind: "proxy", target: "\x1b[2J\u202e:1", end: "closed" });
+  const lines = text()
+    .split("\n")
+    .filter((line) => /^ {2}\d\d:/.test(line));
+  for (const line of lines) expect(line).toHaveLength(99);
+  expect(lines[0]).toMatch(/ {2}end {2}tcp +in +5 B {2}out +12 MB$/);
+  expect(lines[1]).toMatch(/ {2}end {2}proxy +a\.example:443 +in /);
+  expect(lines[2]).toMatch(/ {2}cut {2}forward +origin-refused +in /);
+  expect(lines[3]).toMatch(/ {2}cut {2}egress +x+… egress-denied +in /);
+  expect(lines[4]).toContain("\\x1b[2J\\u{202e}:1");
+});
+
+test("several tunnels have a line each, and say whose each line is", () => {
+  const { screen, text, clock } = setUp({}, 120);
+  for (const entry of ["web", "api"]) {
+    screen.show({ event: "link", link: 0, state: "up", attempt: 0, delayMs: 0, entry });
+    screen.show({ ...ready, url: `http://${entry}.r`, urls: [`http://${entry}.r`], entry });
+  }
+  expect(text()).toMatch(/web +http:\/\/web\.r +to http:\/\/localhost:1\n.*api +http:\/\/api\.r/);
+  screen.show({ ...request({ path: "/x" }), entry: "api" });
+  expect(text()).toMatch(/GET +api \/x/);
+  const error = { event: "error", code: "name-taken", message: "No.", fatal: true } as const;
+  screen.show({ ...error, entry: "web" });
+  expect(text()).toContain("web: No.\n");
+  // The other is well: nothing counts down.
+  screen.show({ event: "link", link: 0, state: "lost", attempt: 1, delayMs: 2_000, entry: "web" });
+  expect(clock.timers).toBe(0);
+  screen.show({ event: "link", link: 0, state: "lost", attempt: 1, delayMs: 2_000, entry: "api" });
+  expect(text()).toEndWith("next dial in 2 s");
+  screen.show({ event: "link", link: 0, state: "up", attempt: 0, delayMs: 0, entry: "api" });
+  screen.show({ ...ready, url: "http://api.r", entry: "api" });
+  expect(text()).toContain("api is back under the same address\n");
+  screen.show({ event: "reload", added: ["new"], changed: [], removed: ["web", "old"] });
+  expect(text()).toContain("added new; removed web, old\n");
+  screen.show({ event: "reload", added: [], changed: [], removed: [] });
+  expect(text()).toContain("nothing changed\n");
+});
+
 test("without colours there is no escape sequence in what stays", () => {
   const { screen, text } = setUp();
   screen.show(ready);

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from "node:fs/promises
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Ongoing } from "./ongoing.ts";
-import { agentProgram } from "./programs/agent.ts";
+import { agentCommand, agentProgram } from "./programs/agent.ts";
 import type { Program, ProgramEvent } from "./programs/program.ts";
 import { projectRoot, type Relay, startRelay } from "./programs/relay.ts";
 import { RawOrigin } from "./raw/origin.ts";
@@ -124,9 +124,11 @@ describe("agent start", () => {
     const none = agentProgram(["start"], { cwd: projectRoot });
     expect(await none.exit()).toBe(2);
     expect(none.stderr).toBe("underpass: underpass.yaml can't be read; give --config FILE.\n");
-    const wrong = await start("wrong.yaml", "tunnels: {web: {http: 0}}");
+    const wrong = await start("wrong.yaml", "tunnels: {web: {http: 0}}\nlink: 1");
     expect(await wrong.exit()).toBe(2);
-    expect(wrong.stderr).toContain("wrong.yaml:1: tunnels.web.http: give a whole number from 1 to 65535.");
+    expect(wrong.stderr).toBe(
+      `${join(folder, "wrong.yaml")}:1: tunnels.web.http: give a whole number from 1 to 65535.\n${join(folder, "wrong.yaml")}:2: link: unknown key; did you mean 'links'?\n`,
+    );
   });
 
   test(
@@ -141,6 +143,7 @@ describe("agent start", () => {
       const entries = ["web", "app", "db", "box"];
       const ready = await Promise.all(entries.map((entry) => agent?.event("ready", about(entry))));
       expect(ready.map((event) => event?.["kind"])).toEqual(["http", "http", "tcp", "private"]);
+      expect(agent.events.filter(({ event }) => event === "listening")).toHaveLength(1);
       expect(await agent.stop()).toBe(0);
     },
     testLimitMs,
@@ -184,6 +187,35 @@ describe("agent config check", () => {
 });
 
 describe("a file that changes", () => {
+  test(
+    "in a terminal SIGHUP reads it again too: it is the window's end only where the terminal is gone",
+    async () => {
+      const path = join(folder, "terminal.yaml");
+      await put(path, text(`shown: {http: ${one.port}}`));
+      let screen = "";
+      let more = Promise.withResolvers<void>();
+      const decoder = new TextDecoder();
+      const terminal = new Bun.Terminal({
+        data(_, bytes) {
+          screen += decoder.decode(bytes, { stream: true });
+          more.resolve();
+          more = Promise.withResolvers();
+        },
+      });
+      const program = Bun.spawn(agentCommand(["start", "--config", path]), { terminal });
+      const until = async (part: string) => {
+        while (!Bun.stripANSI(screen).includes(part)) await more.promise;
+      };
+      await until(`http://shown.localhost:${relay.port}`);
+      program.kill("SIGHUP");
+      await until("read again");
+      program.kill("SIGINT");
+      expect(await program.exited).toBe(0);
+      terminal.close();
+    },
+    testLimitMs,
+  );
+
   test(
     "SIGHUP: what did not change is not touched, what changed finishes its exchanges, the rest comes and goes",
     async () => {

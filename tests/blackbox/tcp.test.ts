@@ -266,4 +266,34 @@ describe.skipIf(relayRuntime === "workerd")("a tcp tunnel", () => {
     },
     testLimitMs,
   );
+
+  test(
+    "private: an origin that does not read stops the one who sends, and nobody on the way keeps more than windows",
+    async () => {
+      let sockets = 0;
+      serve = (socket) => void (sockets++ === 0 ? socket.pause() : socket.pipe(socket));
+      const { url } = await start("connect", "box", "--listen", "127.0.0.1:0", "--links", "1");
+      const sender = await visit(Number(url.port));
+      const piece = new Uint8Array(1_048_576);
+      let stopped = false;
+      const sending = (async () => {
+        for (let sent = 0; sent < 400 && !stopped; sent++)
+          if (!sender.write(piece)) await Promise.race([once(sender, "drain"), once(sender, "close")]);
+      })();
+      const other = await visit(Number(url.port));
+      for (let round = 0; round < 400; round++) {
+        other.write("x".repeat(10_000));
+        for (let got = 0; got < 10_000; ) got += String((await once(other, "data"))[0]).length;
+      }
+      const taken = sender.bytesWritten - sender.writableLength;
+      expect(taken).toBeGreaterThan(65_536);
+      expect(taken).toBeLessThan(100 * 1_048_576);
+      stopped = true;
+      sender.on("error", () => {});
+      sender.resetAndDestroy();
+      other.destroy();
+      await sending;
+    },
+    testLimitMs,
+  );
 });

@@ -1,13 +1,13 @@
-import { streamKinds } from "../../shared/kind.ts";
-import { Hold, type HoldLimits, holdLimits } from "../../shared/hold.ts";
-import type { PassageDeps } from "../../shared/passage.ts";
-import { TunnelWay, type WayDeps } from "../../relay/tunnel-way.ts";
 import { Metrics } from "../../relay/metrics.ts";
+import { TunnelWay, type WayDeps } from "../../relay/tunnel-way.ts";
 import type { Tunnel } from "../../relay/tunnels.ts";
 import type { Code } from "../../shared/errors.ts";
 import { decodeHead, encodeHead } from "../../shared/head.ts";
+import { Hold, type HoldLimits, holdLimits } from "../../shared/hold.ts";
 import { decodeLatin1, encodeLatin1 } from "../../shared/http1/latin1.ts";
+import { streamKinds } from "../../shared/kind.ts";
 import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
+import type { PassageDeps } from "../../shared/passage.ts";
 import { VirtualClock } from "../agent/virtual-clock.ts";
 
 /** A stream that a relay opened, without a session: keeps what was said on it, in order. */

@@ -1,9 +1,9 @@
 import { expect, test } from "bun:test";
-import { holdLimits } from "../../shared/hold.ts";
 import { FetchIngress } from "../../relay/ingress/fetch.ts";
 import { readFetchHead } from "../../relay/ingress/fetch-head.ts";
 import type { FetchPlatform } from "../../relay/ingress/fetch-platform.ts";
 import { Router } from "../../relay/router.ts";
+import { holdLimits } from "../../shared/hold.ts";
 import { HttpFault } from "../../shared/http1/fault.ts";
 import { encodeLatin1 } from "../../shared/http1/latin1.ts";
 import { HoldSetUp } from "./fake-tunnel.ts";

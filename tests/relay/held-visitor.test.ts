@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
-import { holdLimits } from "../../shared/hold.ts";
 import type { HttpIngressDeps } from "../../relay/ingress/ingress-deps.ts";
 import { HttpVisitor } from "../../relay/ingress/visitor.ts";
 import { Router } from "../../relay/router.ts";
+import { holdLimits } from "../../shared/hold.ts";
 import { decodeLatin1, encodeLatin1 } from "../../shared/http1/latin1.ts";
 import type { Socket, SocketHandler } from "../../shared/socket.ts";
 import { HoldSetUp } from "./fake-tunnel.ts";

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { type HeldPlace, type HeldRequest, Hold, type HoldLimits, holdLimits } from "../../shared/hold.ts";
 import { Metrics } from "../../relay/metrics.ts";
+import { type HeldPlace, type HeldRequest, Hold, type HoldLimits, holdLimits } from "../../shared/hold.ts";
 import { VirtualClock } from "../agent/virtual-clock.ts";
 
 function setUp(limits: Partial<HoldLimits> = {}) {

@@ -1,11 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { holdLimits } from "../../shared/hold.ts";
-import { Passage, passageLimits } from "../../shared/passage.ts";
 import type { Code } from "../../shared/errors.ts";
 import { encodeHead } from "../../shared/head.ts";
+import { holdLimits } from "../../shared/hold.ts";
 import { encodeLatin1 } from "../../shared/http1/latin1.ts";
 import type { StreamHandler } from "../../shared/mux/stream.ts";
+import { Passage, passageLimits } from "../../shared/passage.ts";
 import { HoldSetUp, type OpenedStream } from "./fake-tunnel.ts";
 
 /** Whose request it is: what he heard. */

@@ -105,7 +105,12 @@ export class Desk {
   }
 
   /** A dial that is let in, and its link. */
-  async dial({ name = "blue", token = "me", path, kind = "http" }: HelloFacts = {}): Promise<[Caller, Admission]> {
+  async dial({
+    name = "blue",
+    token = "me",
+    path,
+    kind = "http",
+  }: HelloFacts = {}): Promise<[Caller, Admission]> {
     const admission = await this.reception.admit({ name, kind, session: path }, token);
     const caller = new Caller();
     this.reception.receive(caller.link, admission);

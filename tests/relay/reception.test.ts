@@ -21,7 +21,11 @@ describe("a resume", () => {
     expect(second.welcome).toEqual({ ...same, resumed: true, first: 2, received: 1 });
     await turn();
     expect(second.told()).toMatchObject([{ record: "DATA", stream: stream.id, bytes: "000000" }]);
-    expect([heard, stream.closed, desk.tunnels.find("blue")?.reaches("http")]).toEqual([["data"], false, true]);
+    expect([heard, stream.closed, desk.tunnels.find("blue")?.reaches("http")]).toEqual([
+      ["data"],
+      false,
+      true,
+    ]);
     expect(desk.log).toEqual(["agent here", "agent resumed"]);
     expect([desk.metrics.links, desk.metrics.sessions]).toEqual([1, 1]);
   });
@@ -212,10 +216,10 @@ describe("a session that is not held", () => {
     desk.clock.advance(1_000);
     first.link.says(pingText);
     first.link.breaks();
-    expect([desk.tunnels.find("blue")?.reaches("http"), desk.tunnels.expects("blue", "http", desk.clock.now())]).toEqual([
-      false,
-      true,
-    ]);
+    expect([
+      desk.tunnels.find("blue")?.reaches("http"),
+      desk.tunnels.expects("blue", "http", desk.clock.now()),
+    ]).toEqual([false, true]);
     desk.clock.advance(59_999);
     expect(heard).toEqual([]);
     desk.clock.advance(1);

@@ -1,6 +1,6 @@
-import type { Claims } from "../../relay/auth/claims.ts";
 import { expect, test } from "bun:test";
 import type { AgentSession } from "../../relay/agent-session.ts";
+import type { Claims } from "../../relay/auth/claims.ts";
 import { Names } from "../../relay/names.ts";
 import { Suspended } from "../../relay/suspended.ts";
 import { Tunnels } from "../../relay/tunnels.ts";

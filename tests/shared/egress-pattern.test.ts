@@ -147,6 +147,13 @@ describe("an egress pattern", () => {
     const policy = grants.policyOf(claims);
     expect(grants.policyOf(claims)).toBe(policy);
     expect(policy.patterns.map(({ text }) => text)).toEqual(claims.egress);
-    expect(grants.policyOf({ ...claims, egress: [] }).grantsNothing).toBe(true);
+    const [other, stranger] = [
+      { ...claims, egress: [] },
+      { ...claims, subject: "bob" },
+    ].map((one) => grants.policyOf(one));
+    expect(other?.grantsNothing).toBe(true);
+    // Places are shared out by subject, however many sessions and tokens it has.
+    expect(other?.owner).toBe(policy.owner);
+    expect(stranger?.owner).not.toBe(policy.owner);
   });
 });

@@ -1,0 +1,61 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { freePort } from "../programs/free-port.ts";
+import { needed } from "../programs/installed.ts";
+import { Program } from "../programs/program.ts";
+import { run } from "../programs/run.ts";
+
+export interface RedisRun {
+  readonly requests: number;
+  readonly visitors: number;
+  /** So many requests are sent before the first answer is awaited. */
+  readonly pipeline: number;
+}
+
+/** Requests a second. */
+export interface RedisRates {
+  readonly set: number;
+  readonly get: number;
+}
+
+/** A Redis that writes nothing to disk; and redis-benchmark. */
+export class Redis {
+  private constructor(
+    readonly port: number,
+    private readonly folder: string,
+    private readonly program: Program,
+  ) {}
+
+  static async start(): Promise<Redis> {
+    const folder = await mkdtemp(join(tmpdir(), "underpass-redis-"));
+    const port = await freePort();
+    const args = ["--bind", "127.0.0.1", "--port", String(port), "--dir", folder];
+    const program = new Program([needed("redis-server"), ...args, "--save", "", "--appendonly", "no"]);
+    await program.output((stdout) => stdout.includes("Ready to accept connections"));
+    return new Redis(port, folder, program);
+  }
+
+  /** Visits the Redis at `port`. Fails when an answer is an error. */
+  async visit(port: number, { requests, visitors, pipeline }: RedisRun): Promise<RedisRates> {
+    const { stdout, stderr } = await run(
+      [
+        ...[needed("redis-benchmark"), "-h", "127.0.0.1", "-p", String(port), "--csv", "-t", "set,get"],
+        ...["-n", String(requests), "-c", String(visitors), "-P", String(pipeline)],
+        ...["-r", "1000", "-d", "100", "-e"],
+      ],
+      { limitMs: 120_000 },
+    );
+    const rate = (name: string) =>
+      Number(new RegExp(`^"${name}","([\\d.]+)"`, "m").exec(stdout)?.[1] ?? Number.NaN);
+    const rates = { set: rate("SET"), get: rate("GET") };
+    if (stderr.trim() !== "" || !(rates.set > 0 && rates.get > 0))
+      throw new Error(`redis-benchmark: ${stdout}${stderr}`);
+    return rates;
+  }
+
+  async stop(): Promise<void> {
+    await this.program.kill();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
