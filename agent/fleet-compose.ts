@@ -1,8 +1,10 @@
+import type { ListenAddress } from "../shared/listen-address.ts";
 import { compose } from "./compose.ts";
 import { composeTunnel, type Surroundings } from "./compose-tunnel.ts";
 import { tunnelName } from "./config-changes.ts";
 import type { ComposeEntry } from "./fleet-run.ts";
 import type { ExposeCommand } from "./options.ts";
+import type { RelayLink } from "./relay-link.ts";
 import { openRelayPlace, type RelayPlace } from "./relay-place.ts";
 import type { Running } from "./running.ts";
 
@@ -43,7 +45,7 @@ export class FleetCompose {
     surroundings: Surroundings,
   ): Promise<Running> {
     const key = JSON.stringify(listen ?? null);
-    const shared = this.#sharedAt(key, { link, listen });
+    const shared = this.#sharedAt(key, link, listen);
     shared.users++;
     const leave = (): void => {
       if (--shared.users === 0 && this.#shared.get(key) === shared) this.#shared.delete(key);
@@ -63,11 +65,11 @@ export class FleetCompose {
     return running;
   }
 
-  #sharedAt(key: string, options: Pick<ExposeCommand, "link" | "listen">): SharedPlace {
+  #sharedAt(key: string, link: RelayLink, listen: ListenAddress | undefined): SharedPlace {
     const { platform, onEvent } = this.#given;
     const there = this.#shared.get(key);
     if (there !== undefined) return there;
-    const shared = { place: openRelayPlace({ ...options, platform, onEvent }), users: 0 };
+    const shared = { place: openRelayPlace({ link, listen, platform, onEvent }), users: 0 };
     this.#shared.set(key, shared);
     return shared;
   }

@@ -74,11 +74,13 @@ export class SocksAssociation {
   }
 
   #open(key: string, target: string, remote: string, header: Uint8Array): ProxyFlow {
+    header.fill(0, 0, addressAt);
     const { longest } = this.#watch;
     if (this.#flows.size >= proxyLimits.maxFlows && longest !== undefined) this.#drop(longest);
     const flow = new ProxyFlow(key, target, this.#place, {
       came: (bytes) => {
-        if (this.#over || header.length + bytes.length > proxyLimits.maxDatagramBytes) return;
+        const isGone = this.#flows.get(key) !== flow;
+        if (isGone || header.length + bytes.length > proxyLimits.maxDatagramBytes) return;
         this.#watch.touch(flow);
         const reply = new Uint8Array(header.length + bytes.length);
         reply.set(header);

@@ -84,6 +84,23 @@ test("two tunnels in one process stand beside each other", async () => {
   expect(await (await fetch(`${pathUrl(two.urls)}/`)).text()).toBe("two");
 });
 
+test("expose({ tcp }) gives a service of bytes a public port", async () => {
+  using service = Bun.listen({
+    ...{ hostname: "127.0.0.1", port: 0 },
+    socket: { data: (socket, bytes) => void socket.write(bytes) },
+  });
+  await using tunnel = await expose({ tcp: service.port });
+  const [, port] = /^tcp:\/\/127\.0\.0\.1:(\d+)$/.exec(tunnel.url) ?? [];
+  const echoed = Promise.withResolvers<string>();
+  const visitor = await Bun.connect({
+    ...{ hostname: "127.0.0.1", port: Number(port) },
+    socket: { data: (_, bytes) => echoed.resolve(bytes.toString()) },
+  });
+  visitor.write("hello");
+  expect(await echoed.promise).toBe("hello");
+  visitor.terminate();
+});
+
 test("what can't work is refused at once, with a code", async () => {
   const code = async (promise: Promise<unknown>): Promise<string> => {
     const error: unknown = await promise.then(
@@ -96,6 +113,10 @@ test("what can't work is refused at once, with a code", async () => {
   expect(await code(expose({}))).toBe("usage");
   expect(await code(expose({ port: 1, fetch }))).toBe("usage");
   expect(await code(expose({ port: 70_000 }))).toBe("usage");
+  expect(await code(expose({ tcp: 1, udp: 1 }))).toBe("usage");
+  expect(await code(expose({ udp: "unix:/x" }))).toBe("usage");
+  expect(await code(expose({ port: 1, remotePort: 1 }))).toBe("usage");
+  expect(await code(expose({ tcp: 1, allowEgress: ["nonsense"] }))).toBe("usage");
   expect(await code(expose({ fetch, name: "No" }))).toBe("name-invalid");
   expect(await code(expose({ fetch, relay: "http://relay.example" }))).toBe("insecure-relay");
 });

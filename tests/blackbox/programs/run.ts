@@ -33,7 +33,9 @@ export async function run(command: readonly string[], options: RunOptions): Prom
   try {
     const [code, stdout, stderr] = await within(ended, options.limitMs, say);
     if (code !== 0)
-      throw new Error(`exit ${code}: ${command.join(" ")}\nstdout: ${stdout.slice(-2000)}\nstderr: ${stderr.slice(-2000)}`);
+      throw new Error(
+        `exit ${code}: ${command.join(" ")}\nstdout: ${stdout.slice(-2000)}\nstderr: ${stderr.slice(-2000)}`,
+      );
     return { code, stdout, stderr };
   } finally {
     kill();
