@@ -1,3 +1,4 @@
+import { codes } from "../shared/errors.ts";
 import type { FleetEvent } from "./fleet-event.ts";
 import { reachCommand } from "./reach-command.ts";
 import { visible } from "./screen-text.ts";
@@ -18,6 +19,8 @@ function plainLine(event: FleetEvent, { verbose }: { readonly verbose: boolean }
       return `ready: ${event.urls.join(" ")}${reach}`;
     }
     case "link":
+      if (event.state === "up" && event.transport === "sse")
+        return `link ${event.link} up, without WebSocket`;
       if (event.state === "up") return verbose ? `link ${event.link} up` : undefined;
       if (event.state === "suspect") return verbose ? `link ${event.link} suspect` : undefined;
       // Where none is dialled again, the error that follows says why.
@@ -31,7 +34,8 @@ function plainLine(event: FleetEvent, { verbose }: { readonly verbose: boolean }
     case "stream": {
       const { kind, target, bytesIn, bytesOut, end, code } = event;
       const to = target === undefined ? "" : ` ${visible(target)}`;
-      return `${kind}${to} in=${bytesIn} out=${bytesOut} ${end}${code === undefined ? "" : ` ${code}`}`;
+      const why = code === undefined ? "" : ` ${code}${verbose ? `: ${codes[code].meaning}` : ""}`;
+      return `${kind}${to} in=${bytesIn} out=${bytesOut} ${end}${why}`;
     }
     case "error":
       return `${event.code}: ${visible(event.message)}`;

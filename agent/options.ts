@@ -104,18 +104,21 @@ export function checkOptions(line: CommandLine): AgentOptions {
       qr: line.flag("qr") ?? false,
       verbose: line.flag("verbose") ?? false,
       quiet: line.flag("quiet") ?? false,
-      warnings: [
-        ...(line.given("token")
-          ? [
-              "A token in --token is visible to every user of this machine. Rather use --token-file or UNDERPASS_TOKEN.",
-            ]
-          : []),
-        ...(command.command === "proxy" && command.authFile === undefined && !isLoopback(command.listen.host)
-          ? ["Whoever can reach this proxy may use it. Rather listen on 127.0.0.1, or give --auth-file."]
-          : []),
-      ],
+      warnings: [...(line.given("token") ? [tokenWarning] : []), ...warningsOf(command)],
     },
   };
+}
+
+const tokenWarning =
+  "A token in --token is visible to every user of this machine. Rather use --token-file or UNDERPASS_TOKEN.";
+
+/** What works, and is seldom meant. */
+function warningsOf(command: AgentCommand): readonly string[] {
+  if (command.command === "proxy" && command.authFile === undefined && !isLoopback(command.listen.host))
+    return ["Whoever can reach this proxy may use it. Rather listen on 127.0.0.1, or give --auth-file."];
+  const offersNobody =
+    command.command === "expose" && command.link.relay === undefined && command.tunnel.allowEgress.length > 0;
+  return offersNobody ? ["Without --relay nobody can use what --allow-egress offers."] : [];
 }
 
 function checkCommand(line: CommandLine): AgentCommand {

@@ -13,6 +13,8 @@ export interface Platform {
   readonly startTls: StartTls;
   readonly openDatagrams: OpenDatagrams;
   readonly resolve: Resolve;
+  /** Whether an address, IPv6 without brackets, is one of this machine. */
+  readonly isOwn: (address: string) => boolean;
   readonly clock: Clock;
   /** Fills with random bytes fit for secrets, and returns what it was given. */
   readonly random: (bytes: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer>;

@@ -1,6 +1,7 @@
 import { createColors } from "picocolors";
 import { renderUnicodeCompact } from "uqr";
 import type { Clock } from "../shared/clock.ts";
+import { type Code, codes } from "../shared/errors.ts";
 import type { LinkEvent, ReadyEvent, RequestEvent, StreamEvent } from "./events.ts";
 import type { EntryEvent, FleetEvent } from "./fleet-event.ts";
 import { reachCommand } from "./reach-command.ts";
@@ -39,6 +40,9 @@ interface ExchangeLine {
   readonly tail: string;
 }
 
+/** What streams that were under way end with, now and then: who reads it has nothing to mend. */
+const ordinaryCodes: readonly Code[] = ["no-error", "cancelled", "origin-closed", "going-away"];
+
 /** No window is wider; what is behind it is not worth escaping. */
 const maxPathColumns = 1_000;
 
@@ -55,6 +59,9 @@ export class Screen {
   readonly #up = new Set<string>();
   #suspect = false;
   #hinted = false;
+  readonly #explained = new Set<Code>();
+  /** Links that go without WebSocket, as `#up` has them. */
+  readonly #without = new Set<string>();
   readonly #refusedTold = new Set<string | undefined>();
 
   constructor(options: ScreenOptions) {
@@ -166,9 +173,11 @@ export class Screen {
   }
 
   /** What is wrong comes as an error event; here is only when it is tried again. */
-  #showLink({ link, state, attempt, delayMs }: LinkEvent, entry: string | undefined): void {
+  #showLink(event: LinkEvent, entry: string | undefined): void {
     const { yellow, green, dim } = this.#colors;
+    const { link, state, attempt, delayMs } = event;
     const key = `${entry ?? ""}/${link}`;
+    this.#showTransport(key, event);
     if (state === "up") this.#up.add(key);
     else this.#up.delete(key);
     if (state === "lost") {
@@ -185,6 +194,18 @@ export class Screen {
       this.#suspect = false;
       this.#line(`  ${green("●")} ${dim("the relay is back")}`);
     }
+  }
+
+  /** Told when the first link goes without WebSocket, and when the last of them has one again. */
+  #showTransport(key: string, { state, transport }: LinkEvent): void {
+    const { yellow, green, dim } = this.#colors;
+    const before = this.#without.size;
+    if (state === "up" && transport === "sse") this.#without.add(key);
+    else if (state === "up") this.#without.delete(key);
+    if (before === 0 && this.#without.size > 0)
+      this.#line(`  ${yellow("●")} ${dim("no WebSocket to the relay: going on without, which is slower")}`);
+    else if (before > 0 && this.#without.size === 0)
+      this.#line(`  ${green("●")} ${dim("all links are WebSockets again")}`);
   }
 
   #countdown(attempt: number, atMs: number): void {
@@ -232,6 +253,10 @@ export class Screen {
     const { kind, target = "", bytesIn, bytesOut, end, code } = event;
     const why = code === undefined ? "" : ` ${code}`;
     if (code === "origin-refused" && target === "") this.#explainRefused(entry, "are cut off");
+    else if (code !== undefined && !ordinaryCodes.includes(code) && !this.#explained.has(code)) {
+      this.#explained.add(code);
+      this.note(`${code}: ${codes[code].meaning}`);
+    }
     const begin = kind.padEnd(7);
     this.#exchange({
       entry,

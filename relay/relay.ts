@@ -120,7 +120,7 @@ export async function startRelay(config: RelayConfig): Promise<RunningRelay> {
   const calls = new Calls({
     ...ways,
     mayReach: (claims, target) => grants.policyOf(claims).permitsTarget(target),
-    egress: (stream, fields, claims, done) => door.open(stream, fields, grants.policyOf(claims), done),
+    egress: (stream, head, claims, done) => door.open(stream, head, grants.policyOf(claims), done),
   });
   const reception = new Reception({
     ...ways,

@@ -32,7 +32,7 @@ export function serveSwitches(): Option[] {
       "60s",
     ),
     switchOf("--grace <duration>", "time that open streams get to finish on SIGTERM", "30s"),
-    switchOf("--quiet", "no log line for each request"),
+    switchOf("--quiet", "no log line for each request or stream"),
     switchOf("--json", "one JSON object a line on stdout; logs to stderr"),
   ];
 }

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { dial, listen, startTls } from "../../shared/runtimes/bun-sockets.ts";
 import { openDatagrams } from "../../shared/runtimes/node-datagrams.ts";
 import { nodeResolve } from "../../shared/runtimes/node-resolve.ts";
+import { ownAddresses } from "../../shared/runtimes/own-addresses.ts";
 import { systemClock } from "../../shared/runtimes/system-clock.ts";
 import type { Platform } from "../platform.ts";
 import { StandardEnd } from "./standard-end.ts";
@@ -15,6 +16,7 @@ export const bunPlatform: Platform = {
   startTls,
   openDatagrams,
   resolve: nodeResolve(),
+  isOwn: ownAddresses(),
   clock: systemClock,
   random: (bytes) => crypto.getRandomValues(bytes),
   environment: process.env,

@@ -26,7 +26,7 @@ export interface CallsDeps extends PassageDeps, WayDeps {
   readonly mayReach: (claims: Claims, target: string) => boolean;
   /** Reaches a target from this relay; absent: this relay does not. */
   readonly egress?:
-    | ((stream: Stream, fields: Uint8Array, claims: Claims, done: (end: CallEnd) => void) => StreamHandler)
+    | ((stream: Stream, head: HeadFields, claims: Claims, done: (end: CallEnd) => void) => StreamHandler)
     | undefined;
 }
 
@@ -53,7 +53,7 @@ export class Calls {
       stream.reset(code ?? "head-invalid");
       return stream.handler;
     }
-    if (agent.kind === "egress") return this.#out(agent, stream, fields);
+    if (agent.kind === "egress") return this.#out(agent, stream, head);
     return stream.kind === streamKinds.udp
       ? this.#flow(agent, stream, head)
       : this.#pipe(agent, stream, head);
@@ -106,9 +106,9 @@ export class Calls {
     return flow.near;
   }
 
-  #out(agent: AgentSession, stream: Stream, fields: Uint8Array): StreamHandler {
+  #out(agent: AgentSession, stream: Stream, head: HeadFields): StreamHandler {
     const { egress } = this.#deps;
-    return egress?.(stream, fields, agent.claims, this.#report(agent)) ?? stream.handler;
+    return egress?.(stream, head, agent.claims, this.#report(agent)) ?? stream.handler;
   }
 
   #report({ name, kind }: AgentSession): (end: CallEnd) => void {

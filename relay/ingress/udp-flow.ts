@@ -3,6 +3,9 @@ import { KeptDatagrams } from "../../shared/kept-datagrams.ts";
 import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
 import { silentHandler } from "../../shared/mux/stream-handler.ts";
 
+/** A session that lost its link resumes within this, or its agent may be gone, and another be here. */
+const moveAfterMs = 2_000;
+
 /** What a flow needs of its port. */
 export interface UdpFlowHost {
   /** A datagram went, either way. */
@@ -20,6 +23,8 @@ export class UdpFlow implements StreamHandler {
   readonly #host: UdpFlowHost;
   readonly #kept = new KeptDatagrams();
   #stream: Stream | undefined;
+  /** Since when its session has no link. */
+  #stuckMs: number | undefined;
   #over = false;
 
   constructor(
@@ -44,16 +49,24 @@ export class UdpFlow implements StreamHandler {
     this.#kept.push(payload);
   }
 
-  /** An agent takes it on `stream`, with what waited. */
-  start(stream: Stream): void {
+  /** An agent takes it on `stream`, with what waited. What had it before may be no more. */
+  start(stream: Stream, nowMs: number): void {
+    this.#leave();
+    this.#stream?.end();
     this.#stream = stream;
-    this.#kept.drain((payload) => this.pass(payload));
+    this.#stuckMs = undefined;
+    this.#kept.drain((payload) => this.pass(payload, nowMs));
   }
 
-  /** On to the agent. */
-  pass(payload: Uint8Array): void {
-    this.bytesIn += payload.length;
-    this.#stream?.datagram(payload);
+  /** On to the agent. false: that has had no link for so long that another had better take the flow. */
+  pass(payload: Uint8Array, nowMs: number): boolean {
+    if (this.#stream?.datagram(payload) === true) {
+      this.bytesIn += payload.length;
+      this.#stuckMs = undefined;
+      return true;
+    }
+    this.#stuckMs ??= nowMs;
+    return nowMs - this.#stuckMs < moveAfterMs;
   }
 
   /** Ends it from this side. In order: RESETs of so many as come and go would count as the agent's fault. */
@@ -88,7 +101,11 @@ export class UdpFlow implements StreamHandler {
   #finish(code: Code | undefined): void {
     if (this.#over) return;
     this.#over = true;
-    if (this.#stream !== undefined) this.#stream.handler = silentHandler;
+    this.#leave();
     this.#host.over(this, code);
+  }
+
+  #leave(): void {
+    if (this.#stream !== undefined) this.#stream.handler = silentHandler;
   }
 }

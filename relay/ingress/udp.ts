@@ -96,7 +96,8 @@ export class UdpIngress {
     const flow = this.#flows.get(visitor) ?? this.#enter(visitor);
     this.#idle.touch(flow);
     if (flow.isOpen) {
-      flow.pass(bytes);
+      const { clock } = this.#options;
+      if (!flow.pass(bytes, clock.now()) && this.#start(flow)) flow.pass(bytes, clock.now());
       return;
     }
     this.#keep(flow, bytes);
@@ -130,7 +131,7 @@ export class UdpIngress {
     if (stream === undefined) return false;
     this.#waiting.drop(flow);
     this.#keptBytes -= keptBytes;
-    flow.start(stream);
+    flow.start(stream, this.#options.clock.now());
     return true;
   }
 

@@ -4,6 +4,7 @@ import manifest from "../../package.json" with { type: "json" };
 import { codes, UnderpassError } from "../../shared/errors.ts";
 import { openDatagrams } from "../../shared/runtimes/node-datagrams.ts";
 import { nodeResolve } from "../../shared/runtimes/node-resolve.ts";
+import { ownAddresses } from "../../shared/runtimes/own-addresses.ts";
 import { systemClock } from "../../shared/runtimes/system-clock.ts";
 import type { Dial, Listen } from "../../shared/socket.ts";
 import { parseRelayCommand } from "../command-line.ts";
@@ -72,7 +73,7 @@ async function serve(options: RelayOptions, { listen, dial }: RelaySockets): Pro
     accept: listen,
     dial,
     openDatagrams,
-    resolve: nodeResolve(),
+    ...{ resolve: nodeResolve(), isOwn: ownAddresses() },
     clock: systemClock,
     random: (bytes) => crypto.getRandomValues(bytes),
     secret,

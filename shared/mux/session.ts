@@ -213,10 +213,12 @@ export class Session implements StreamHost {
     this.outbox.datagrams.announced(stream);
   }
 
-  sendDatagram(stream: Stream, payload: Uint8Array): void {
-    if (this.ended || this.suspended || stream.closed || payload.length > limits.maxDatagramBytes) return;
+  sendDatagram(stream: Stream, payload: Uint8Array): boolean {
+    if (this.ended || this.suspended || stream.closed) return false;
+    if (payload.length > limits.maxDatagramBytes) return true;
     this.outbox.datagrams.add(stream, payload);
     this.wake();
+    return true;
   }
 
   credit(stream: Stream): void {

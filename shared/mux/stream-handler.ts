@@ -27,8 +27,8 @@ export interface StreamHost {
   announced(stream: Stream): void;
   /** The stream wants to raise the peer's limit. */
   credit(stream: Stream): void;
-  /** The stream has a datagram to send. */
-  sendDatagram(stream: Stream, payload: Uint8Array): void;
+  /** The stream has a datagram to send. false: there is no link. */
+  sendDatagram(stream: Stream, payload: Uint8Array): boolean;
   /** Frees the stream; with a code, a RESET is sent for it if its OPEN has left. */
   close(stream: Stream, resetWith?: Code): void;
 }

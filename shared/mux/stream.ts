@@ -134,9 +134,12 @@ export class Stream {
     this.host.close(this, code);
   }
 
-  /** Queues a datagram of at most 65,507 bytes, which must not change after. It is dropped rather than delayed. */
-  datagram(payload: Uint8Array): void {
-    if (!this.closed && !this.ending) this.host.sendDatagram(this, payload);
+  /**
+   * Queues a datagram of at most 65,507 bytes, which must not change after. It is dropped rather than delayed. false: it
+   * was dropped at once, as the session has no link (or the stream is over).
+   */
+  datagram(payload: Uint8Array): boolean {
+    return !this.closed && !this.ending && this.host.sendDatagram(this, payload);
   }
 
   /** How many delivered DATA bytes are still in the handler's hands. What has left becomes credit for the peer. */

@@ -28,6 +28,19 @@ describe("docs/underpass.schema.json", () => {
     expect(await Bun.file(published).json()).toEqual(JSON.parse(JSON.stringify(configJsonSchema())));
   });
 
+  test("and docs/config.md know the same keys, and its example is right", async () => {
+    const page = await Bun.file(join(import.meta.dir, "../../docs/config.md")).text();
+    const { properties = {} } = configJsonSchema();
+    const keys = Object.entries(properties).flatMap(([key, schema]) => {
+      const entry = typeof schema === "object" ? schema.additionalProperties : undefined;
+      return [key, ...Object.keys((typeof entry === "object" && entry.properties) || {})];
+    });
+    expect(keys.length).toBeGreaterThan(25);
+    expect(keys.filter((key) => !new RegExp(`\\b${key}(\`|:)`).test(page))).toEqual([]);
+    const [example = ""] = /(?<=```yaml\n)[^`]+tunnels:[^`]+/.exec(page) ?? [];
+    expect(verdicts(example)).toEqual({ agent: true, schema: true });
+  });
+
   test.each([
     tunnel("http: 8080"),
     tunnel('http: "8080"'),

@@ -76,6 +76,9 @@ test("the log tells whose line it is, what was reached and why not, and how a pr
     "proxy a\\x0a:1 in=1 out=2 reset egress-denied",
   );
   expect(line({ ...stream, kind: "tcp", end: "closed", entry: "db" })).toBe("db: tcp in=1 out=2 closed");
+  const up = { event: "link", link: 1, state: "up", attempt: 0, delayMs: 0 } as const;
+  expect(line({ ...up, transport: "sse" })).toBe("link 1 up, without WebSocket");
+  expect(line({ ...up, transport: "ws" })).toBeUndefined();
   expect(line({ event: "reload", added: ["a", "b"], changed: [], removed: ["c"] })).toBe(
     "read again: added a b, changed none, removed c",
   );

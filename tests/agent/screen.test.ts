@@ -217,6 +217,33 @@ test("a line for each stream: what it reached, the bytes each way, and why it wa
   expect(lines[4]).toContain("\\x1b[2J\\u{202e}:1");
 });
 
+test("why a stream was cut off is explained once, where there is something to mend", () => {
+  const { screen, text } = setUp();
+  const end = {
+    event: "stream",
+    kind: "proxy",
+    target: "a:1",
+    bytesIn: 0,
+    bytesOut: 0,
+    end: "reset",
+  } as const;
+  for (const code of ["egress-denied", "egress-denied", "cancelled", "origin-closed"] as const)
+    screen.show({ ...end, code });
+  expect(text().match(/!/g)).toHaveLength(1);
+  expect(text()).toContain("egress-denied: No grant allows that destination");
+});
+
+test("that there is no WebSocket is told once, and once that there is", () => {
+  const { screen, text } = setUp();
+  const up = { event: "link", state: "up", attempt: 0, delayMs: 0 } as const;
+  for (const link of [0, 1]) screen.show({ ...up, link, transport: "sse" });
+  expect(text().match(/no WebSocket/g)).toHaveLength(1);
+  screen.show({ ...up, link: 0, transport: "ws" });
+  expect(text()).not.toContain("again");
+  screen.show({ ...up, link: 1, transport: "ws" });
+  expect(text().match(/WebSockets again/g)).toHaveLength(1);
+});
+
 test("several tunnels have a line each, and say whose each line is", () => {
   const { screen, text, clock } = setUp({}, 120);
   for (const entry of ["web", "api"]) {

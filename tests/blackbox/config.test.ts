@@ -4,10 +4,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Ongoing } from "./ongoing.ts";
 import { agentCommand, agentProgram } from "./programs/agent.ts";
+import { freePort } from "./programs/free-port.ts";
 import type { Program, ProgramEvent } from "./programs/program.ts";
-import { projectRoot, type Relay, startRelay } from "./programs/relay.ts";
+import { projectRoot, type Relay, relayRuntime, startRelay } from "./programs/relay.ts";
+import { startPortRelay } from "./programs/tcp-tunnel.ts";
 import { RawOrigin } from "./raw/origin.ts";
-import { visit } from "./raw/visitor.ts";
+import { Visitor, visit } from "./raw/visitor.ts";
 
 const testLimitMs = 60_000;
 
@@ -279,6 +281,34 @@ describe("a file that changes", () => {
   );
 
   test(
+    "what listens at a port of this machine is changed there, and what it carries goes on",
+    async () => {
+      const file = (to: number) => `forward: {plain: {listen: "127.0.0.1:${port}", to: ${to}}}`;
+      const port = await freePort();
+      const rest = Promise.withResolvers<void>();
+      const slow = await RawOrigin.listen(async (exchange) => {
+        await exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nbeg");
+        await rest.promise;
+        await exchange.send("end");
+      });
+      const program = await start("forward.yaml", file(slow.port));
+      await program.event("ready", about("plain"));
+      using visitor = await Visitor.connect({ port, host: `127.0.0.1:${port}` });
+      await visitor.send("GET / HTTP/1.1\r\nHost: HOST\r\n\r\n");
+      const { body } = await visitor.answer();
+      await slow.arrived(0);
+      const { mark } = program;
+      await put(join(folder, "forward.yaml"), file(two.port));
+      await program.event("ready", about("plain"), mark);
+      expect((await visit({ port, host: `127.0.0.1:${port}` })).text).toBe("two");
+      rest.resolve();
+      expect(await body.text()).toBe("begend");
+      await slow.close();
+    },
+    testLimitMs,
+  );
+
+  test(
     "a change is seen: another file in its place, written in place, and a link beside it that is swapped",
     async () => {
       const mounted = join(folder, "mounted");
@@ -334,6 +364,63 @@ describe("a file that changes", () => {
       await put(path, text(`whole: {http: ${two.port}}`));
       await program.event("ready", about("whole"), mark);
       expect((await visit(target("whole"))).text).toBe("two");
+      expect(await program.stop()).toBe(0);
+    },
+    testLimitMs,
+  );
+});
+
+// A relay in workerd has no public ports (docs/kinds.md).
+describe.skipIf(relayRuntime === "workerd")("a file with tunnels of other kinds", () => {
+  let ports: Relay;
+  beforeAll(async () => {
+    ports = await startPortRelay();
+    await writeFile(join(folder, "ports.jwt"), await ports.token({ connect: ["box"] }));
+  }, testLimitMs);
+  afterAll(async () => {
+    await ports?.kill();
+  });
+
+  const withPorts = (rest: string) => `relay: ${ports.url}\ntoken-file: ports.jwt\n${rest}`;
+  const portOf = (event: ProgramEvent) => Number(new URL(String(event["url"])).port);
+  const at = (port: number) => ({ port, host: `127.0.0.1:${port}` });
+
+  test(
+    "a tcp tunnel changes its origin and keeps its public port, and an open visitor what he has",
+    async () => {
+      const file = (port: number) => withPorts(`tunnels: {db: {tcp: ${port}}}`);
+      const program = await start("tcp.yaml", file(one.port));
+      const port = portOf(await program.event("ready"));
+      using visitor = await Visitor.connect(at(port));
+      await visitor.send("GET / HTTP/1.1\r\nHost: HOST\r\n\r\n");
+      expect(await (await visitor.answer()).body.text()).toBe("one");
+      const { mark } = program;
+      await put(join(folder, "tcp.yaml"), file(two.port));
+      expect(portOf(await program.event("ready", () => true, mark))).toBe(port);
+      expect((await visit(at(port))).text).toBe("two");
+      await visitor.send("GET / HTTP/1.1\r\nHost: HOST\r\n\r\n");
+      expect(await (await visitor.answer()).body.text()).toBe("one");
+    },
+    testLimitMs,
+  );
+
+  test(
+    "a tunnel changes its kind under its name, and what connects to it is in the same file",
+    async () => {
+      const before = withPorts(`tunnels: {box: {http: ${one.port}}}`);
+      const program = await start("kind.yaml", before);
+      await program.event("ready");
+      const { mark } = program;
+      await put(
+        join(folder, "kind.yaml"),
+        withPorts(
+          `tunnels: {box: {private: ${two.port}}}\nconnect: {there: {listen: "127.0.0.1:0", name: box}}`,
+        ),
+      );
+      const ready = await program.event("ready", about("there"), mark);
+      expect(ready).toMatchObject({ kind: "connect", name: "box" });
+      await program.event("ready", about("box"), mark);
+      expect((await visit(at(portOf(ready)))).text).toBe("two");
       expect(await program.stop()).toBe(0);
     },
     testLimitMs,

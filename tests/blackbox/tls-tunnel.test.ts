@@ -3,6 +3,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { relayMetrics } from "../faults/relay-metrics.ts";
 import { Authority, type Certificate } from "./origins/authority.ts";
 import { GrpcVisitor, startGrpcEcho } from "./origins/grpc-echo.ts";
 import { nginxPath, startNginxServers } from "./origins/nginx-servers.ts";
@@ -11,6 +12,7 @@ import { freePort } from "./programs/free-port.ts";
 import { installed } from "./programs/installed.ts";
 import { Program } from "./programs/program.ts";
 import { type Relay, relayRuntime, startRelay } from "./programs/relay.ts";
+import { within } from "./programs/within.ts";
 
 const testLimitMs = 60_000;
 const mebibyte = 1_048_576;
@@ -28,6 +30,8 @@ describe.skipIf(!isHere || relayRuntime === "workerd")("tls tunnels on one port"
   let folder = "";
   let relay: Relay;
   let tlsPort = 0;
+  /** Of the origins. */
+  let ports = { blue: 0, green: 0 };
   let token = "";
   const agents: Program[] = [];
   const ends: (() => unknown)[] = [];
@@ -46,8 +50,8 @@ describe.skipIf(!isHere || relayRuntime === "workerd")("tls tunnels on one port"
   }
 
   /** curl as a visitor who takes the relay's port for port 443 of all names. */
-  async function visit(...args: readonly string[]): Promise<Program> {
-    const program = new Program([
+  function startVisit(...args: readonly string[]): Program {
+    return new Program([
       ...[
         curl ?? "",
         "--silent",
@@ -59,8 +63,20 @@ describe.skipIf(!isHere || relayRuntime === "workerd")("tls tunnels on one port"
       ],
       ...["--connect-to", `::127.0.0.1:${tlsPort}`, ...args],
     ]);
+  }
+
+  async function visit(...args: readonly string[]): Promise<Program> {
+    const program = startVisit(...args);
     await program.exit();
     return program;
+  }
+
+  /** Nothing tells when the relay has got so far but its counts. */
+  async function untilGauge(name: string, value: number): Promise<void> {
+    const wait = async () => {
+      while ((await relayMetrics(relay))[name] !== value) await Bun.sleep(20);
+    };
+    await within(wait(), testLimitMs / 2, () => `${name} to be ${value}`);
   }
 
   beforeAll(async () => {
@@ -69,7 +85,7 @@ describe.skipIf(!isHere || relayRuntime === "workerd")("tls tunnels on one port"
     visitorOwn = await authority.issue("alice");
     await writeFile(join(folder, "large"), content);
     const names = ["blue", "green"] as const;
-    const ports = { blue: await freePort(), green: await freePort() };
+    ports = { blue: await freePort(), green: await freePort() };
     const servers: string[] = [];
     for (const name of names) {
       const { cert, key } = await authority.issue(name, { dns: `${name}.localhost` });
@@ -172,6 +188,26 @@ describe.skipIf(!isHere || relayRuntime === "workerd")("tls tunnels on one port"
       await agent.stop();
       const gone = await visit("https://brief.localhost/");
       expect(gone.stderr).toContain("alert internal error");
+    },
+    testLimitMs,
+  );
+
+  test(
+    "wait for an agent that was lost: served by the next one, or told after the wait that there is none",
+    async () => {
+      const { links = 0 } = await relayMetrics(relay);
+      const lost = await startAgent("lost", ports.green);
+      await lost.kill();
+      await untilGauge("links", links);
+      const served = startVisit("https://lost.localhost/", "--insecure");
+      await untilGauge("held", 1);
+      const next = await startAgent("lost", ports.green);
+      expect(await served.exit()).toBe(0);
+      expect(served.stdout).toStartWith("green HTTP/2.0 lost.localhost");
+      await next.kill();
+      await untilGauge("links", links);
+      const refused = await visit("https://lost.localhost/");
+      expect(refused.stderr).toContain("alert internal error");
     },
     testLimitMs,
   );

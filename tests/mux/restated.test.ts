@@ -161,9 +161,9 @@ describe("what is of its moment", () => {
     const { session } = pair.relay;
     session.sendDatagram(talk.stream, Uint8Array.of(1));
     pair.cut();
-    session.sendDatagram(talk.stream, Uint8Array.of(2));
+    expect(session.sendDatagram(talk.stream, Uint8Array.of(2))).toBe(false);
     pair.resume();
-    session.sendDatagram(talk.stream, Uint8Array.of(3));
+    expect(session.sendDatagram(talk.stream, Uint8Array.of(3))).toBe(true);
     pair.settle();
     expect(got).toEqual([3]);
   });

@@ -221,9 +221,10 @@ describe("over real sockets", () => {
       super.head();
       this.#more();
     }
-    override datagram(payload: Uint8Array): void {
-      super.datagram(payload);
+    override datagram(payload: Uint8Array): boolean {
+      const isTaken = super.datagram(payload);
       this.#more();
+      return isTaken;
     }
     next(): Promise<void> {
       return new Promise((resolve) => {

@@ -232,6 +232,50 @@ describe("while no agent takes a stream", () => {
   });
 });
 
+describe("a flow whose agent has no link", () => {
+  test("stays with it for 2 s, and goes on there when it is back", async () => {
+    const bench = await Bench.start();
+    bench.port.comes(anna, "1");
+    bench.flow(0).stuck = true;
+    bench.port.comes(anna, "2");
+    bench.clock.advance(1_999);
+    bench.port.comes(anna, "3");
+    bench.flow(0).stuck = false;
+    bench.clock.advance(1);
+    bench.port.comes(anna, "4");
+    bench.flow(0).stuck = true;
+    bench.clock.advance(1_500);
+    bench.port.comes(anna, "5");
+    bench.clock.advance(1_500);
+    bench.port.comes(anna, "6");
+    expect(bench.flows.map(({ texts }) => texts)).toEqual([["1", "4"]]);
+  });
+
+  test("then moves to another, and only if there is one", async () => {
+    const bench = await Bench.start();
+    bench.room = 1;
+    bench.port.comes(anna, "1");
+    bench.flow(0).stuck = true;
+    bench.port.comes(anna, "2");
+    bench.clock.advance(2_000);
+    bench.port.comes(anna, "3");
+    expect([bench.flows.length, bench.flow(0).ended, bench.relay.flows]).toEqual([1, false, 1]);
+    bench.room = 2;
+    bench.port.comes(anna, "4");
+    expect([bench.flow(0).ended, bench.flow(0).resetCode, bench.flow(1).texts]).toEqual([
+      true,
+      undefined,
+      ["4"],
+    ]);
+    // The old one is nobody's any more.
+    bench.flow(0).handler.reset("link-lost");
+    bench.flow(1).handler.datagram?.(bytesOf("answer"));
+    expect([bench.ends, bench.port.sent, bench.relay.flows]).toEqual([[], [`${anna} answer`], 1]);
+    bench.flow(1).handler.end();
+    expect(bench.ends).toEqual([{ visitor: anna, bytesIn: 2, bytesOut: 6, ms: 2_000 }]);
+  });
+});
+
 test("over a real socket visitors get their own answers, of all sizes", async () => {
   const ingress = await UdpIngress.open({
     clock: new VirtualClock(),
@@ -240,7 +284,10 @@ test("over a real socket visitors get their own answers, of all sizes", async ()
     open: (_, handler) => {
       const flow = new FakeFlow();
       // An agent that echoes.
-      flow.datagram = (payload) => queueMicrotask(() => handler.datagram?.(payload));
+      flow.datagram = (payload) => {
+        queueMicrotask(() => handler.datagram?.(payload));
+        return true;
+      };
       return flow.stream;
     },
     onFlow: () => {},

@@ -194,6 +194,20 @@ describe("a flow with a target", () => {
     expect(rig.door.flows).toBe(0);
   });
 
+  test("passes nothing on before it has said that it is open", async () => {
+    const { rig } = fakeRig({
+      openDatagrams: async (_options, handler) => {
+        const socket = new FakeDatagrams("", handler);
+        socket.answers("too early");
+        return socket;
+      },
+    });
+    const call = rig.open("1.1.1.1:53", policyOf("*:53"), udp);
+    expect(await call.outcome()).toBe("opened");
+    rig.arrive();
+    expect(call.datagrams).toEqual([]);
+  });
+
   test("is reset for DATA", async () => {
     const { rig } = fakeRig();
     const call = rig.open("1.1.1.1:53", policyOf("*:53"), { ...udp, early: "data" });

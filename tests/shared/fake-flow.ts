@@ -25,8 +25,12 @@ export class FakeFlow {
   head(): void {
     this.heads++;
   }
-  datagram(payload: Uint8Array): void {
-    if (!this.closed && !this.ended) this.datagrams.push(payload);
+  /** Its session has no link. */
+  stuck = false;
+  datagram(payload: Uint8Array): boolean {
+    if (this.stuck || this.closed || this.ended) return false;
+    this.datagrams.push(payload);
+    return true;
   }
   end(): void {
     this.ended = true;

@@ -3,7 +3,7 @@ import { within } from "./within.ts";
 export interface RunOptions {
   readonly env?: Record<string, string>;
   /** What it reads by stdin; none: nothing, at its end already. */
-  readonly stdin?: string | Uint8Array;
+  readonly stdin?: string;
   readonly limitMs: number;
 }
 

@@ -42,7 +42,7 @@ export class Redis {
       [
         ...[needed("redis-benchmark"), "-h", "127.0.0.1", "-p", String(port), "--csv", "-t", "set,get"],
         ...["-n", String(requests), "-c", String(visitors), "-P", String(pipeline)],
-        ...["-r", "1000", "-d", "100", "-e"],
+        ...["-r", "1000", "-d", "100"],
       ],
       { limitMs: 120_000 },
     );
