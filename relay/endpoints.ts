@@ -80,6 +80,18 @@ export class Endpoints implements PortKeeper {
     }
   }
 
+  /** At the start: opens the ports of agents that an earlier process had, so that their visitors may wait for them. */
+  async inherit(): Promise<void> {
+    for (const { name, owner, kind } of this.#deps.names.awaitedPorts()) {
+      try {
+        await this.open(name, owner, kind);
+      } catch (error) {
+        // Somebody has it by now, or the range is another: the agent will be told.
+        if (!(error instanceof UnderpassError)) throw error;
+      }
+    }
+  }
+
   /** The name under which this owner has the port already: whoever asks for the port means that tunnel. */
   nameAt(kind: Kind, port: number, owner: string): string | undefined {
     const { names, clock } = this.#deps;

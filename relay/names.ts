@@ -118,6 +118,14 @@ export class Names {
     return row?.kind === kind ? row.port : undefined;
   }
 
+  /** Names with a public port whose agents an earlier process had, or lost, and are expected back. */
+  awaitedPorts(): readonly { readonly name: string; readonly owner: string; readonly kind: Kind }[] {
+    return this.#store.withPort().flatMap((name) => {
+      const facts = this.lookup(name);
+      return facts === undefined || this.awaitedSince(name) === undefined ? [] : [{ ...facts, name }];
+    });
+  }
+
   /** The name of this owner that has the public port; false: it is somebody else's. Undefined: nobody's. */
   portHolder(kind: Kind, port: number, owner: string, nowMs: number): string | false | undefined {
     const name = this.#store.holder(kind, port);

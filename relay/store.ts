@@ -27,6 +27,8 @@ export interface NameStore {
   get(name: string): NameRow | undefined;
   /** The name that has this public port. */
   holder(kind: Kind, port: number): string | undefined;
+  /** The names that have a public port. */
+  withPort(): readonly string[];
   /**
    * Puts what `change` makes of the row in its place, and returns what stands then. No process gets between. The same
    * row, or what `change` throws, leaves all as it is. A store that can't write returns what it has.

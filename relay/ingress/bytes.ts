@@ -48,8 +48,9 @@ export class BytesIngress {
     return kind !== "tls" || this.#tls !== undefined;
   }
 
-  /** Opens the port of tls tunnels, if there is to be one. Rejects with `port-in-use`. */
+  /** Opens the port of tls tunnels, if there is to be one, and those that are known from before. Rejects with `port-in-use`. */
   async listen(router: Router): Promise<void> {
+    await this.endpoints.inherit();
     const { tlsListen, accept, reusePort = false } = this.#config;
     if (tlsListen === undefined) return;
     const { clock, metrics } = this.#deps;

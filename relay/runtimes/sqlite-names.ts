@@ -99,6 +99,10 @@ export class SqliteNames implements NameStore {
     return this.#try(() => text(this.#statements.holder.get(kind, port)?.["name"]), undefined);
   }
 
+  withPort(): readonly string[] {
+    return this.#try(() => this.#statements.ported.all().map(({ name }) => String(name)), []);
+  }
+
   update(name: string, change: (row: NameRow | undefined) => NameRow | undefined): NameRow | undefined {
     const done = this.#try(() => ({ row: this.#transaction(() => this.#change(name, change)) }), undefined);
     return done === undefined ? this.get(name) : done.row;
@@ -219,6 +223,7 @@ export class SqliteNames implements NameStore {
 
 const sql = {
   get: "SELECT owner, kind, live, left_at, bye, lapses_at, port FROM names WHERE name = ?",
+  ported: "SELECT name FROM names WHERE port IS NOT NULL",
   holder: "SELECT name FROM names WHERE kind = ? AND port = ?",
   put: `INSERT INTO names VALUES (:name, :owner, :kind, :live, :left_at, :bye, :lapses_at, :port)
     ON CONFLICT DO UPDATE SET owner = excluded.owner, kind = excluded.kind,
@@ -234,6 +239,7 @@ function prepared(database: DatabaseSync): Record<keyof typeof sql, StatementSyn
   const statements: Partial<Record<keyof typeof sql, StatementSync>> = {};
   return Object.assign(statements, {
     get: database.prepare(sql.get),
+    ported: database.prepare(sql.ported),
     holder: database.prepare(sql.holder),
     put: database.prepare(sql.put),
     count: database.prepare(sql.count),

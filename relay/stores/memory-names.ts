@@ -28,6 +28,10 @@ export class MemoryNames implements NameStore {
     return this.#holders.get(`${kind} ${port}`);
   }
 
+  withPort(): readonly string[] {
+    return [...this.#holders.values()];
+  }
+
   update(name: string, change: (row: NameRow | undefined) => NameRow | undefined): NameRow | undefined {
     const before = this.#rows.get(name);
     const row = change(before);

@@ -172,3 +172,30 @@ describe("a public port", () => {
     expect(all.open.size).toBe(0);
   });
 });
+
+describe("a relay that was restarted", () => {
+  test("opens the ports of agents that it expects back, and of no others", async () => {
+    const all = new SetUp();
+    for (const name of ["here", "bye", "never"]) await all.reserve(name);
+    for (const name of ["here", "bye"]) all.names.touch(name, 0);
+    all.names.end();
+    all.names.leave("here", 0);
+    all.names.leave("bye", 0, { bye: true });
+    all.endpoints.close();
+    const { names, clock } = all;
+    const tunnels = new Tunnels(names, {
+      suspended: new Suspended(new Memory(2 ** 24)),
+      resumeWindowMs: windowMs,
+    });
+    const opened: string[] = [];
+    const next = new Endpoints({
+      ...{ clock, names, tunnels, random: (bytes) => bytes, ranges: { tcp: { low: 7_000, high: 7_004 } } },
+      bind: async (_kind, port, name) => {
+        opened.push(`${port} ${name}`);
+        return { close() {} };
+      },
+    });
+    await next.inherit();
+    expect(opened).toEqual([`${names.portOf("here", "tcp")} here`]);
+  });
+});

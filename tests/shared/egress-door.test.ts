@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { egressLimits } from "../../shared/egress/limits.ts";
+import { EgressPolicy } from "../../shared/egress/policy.ts";
 import { type Code, UnderpassError } from "../../shared/errors.ts";
 import { limits } from "../../shared/mux/limits.ts";
 import { dial, listen } from "../../shared/runtimes/bun-sockets.ts";
@@ -303,9 +304,11 @@ describe("the dial", () => {
 
   test("waits for a place when as many are under way as may be, and one opener does not take them all", async () => {
     const rig = new EgressRig();
-    const [greedy, other] = [policyOf("*:443"), policyOf("*:443")];
-    const calls = Array.from({ length: egressLimits.maxDialsOfOne + 2 }, () =>
-      rig.open("1.1.1.1:443", greedy),
+    const other = policyOf("*:443");
+    // Two sessions of one subject.
+    const greedy = [new EgressPolicy(other.patterns, "alice"), new EgressPolicy(other.patterns, "alice")];
+    const calls = Array.from({ length: egressLimits.maxDialsOfOne + 2 }, (_, index) =>
+      rig.open("1.1.1.1:443", greedy[index % 2] ?? other),
     );
     await turns();
     expect(rig.dials).toHaveLength(egressLimits.maxDialsOfOne);
