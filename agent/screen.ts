@@ -3,9 +3,10 @@ import { renderUnicodeCompact } from "uqr";
 import type { Clock } from "../shared/clock.ts";
 import { type Code, codes } from "../shared/errors.ts";
 import type { LinkEvent, ReadyEvent, RequestEvent, StreamEvent } from "./events.ts";
+import { type LineStyle, requestLine, streamLine } from "./exchange-line.ts";
 import type { EntryEvent, FleetEvent } from "./fleet-event.ts";
 import { reachCommand } from "./reach-command.ts";
-import { clip, duration, ordinal, size, visible } from "./screen-text.ts";
+import { clip, ordinal, visible } from "./screen-text.ts";
 
 /** The terminal, as far as the screen needs it. */
 export interface Terminal {
@@ -28,23 +29,8 @@ export interface ScreenOptions {
   readonly lan?: boolean;
 }
 
-/** What a line about an exchange is made of; lengths in columns, since colours take none. */
-interface ExchangeLine {
-  readonly entry: string | undefined;
-  readonly begin: string;
-  readonly beginColumns: number;
-  /** Cut where it has no room. */
-  readonly middle: string;
-  readonly why: string;
-  readonly whyColumns: number;
-  readonly tail: string;
-}
-
 /** What streams that were under way end with, now and then: who reads it has nothing to mend. */
 const ordinaryCodes: readonly Code[] = ["no-error", "cancelled", "origin-closed", "going-away"];
-
-/** No window is wider; what is behind it is not worth escaping. */
-const maxPathColumns = 1_000;
 
 /** What a person sees: lines that are only ever appended, and below them at most one that counts down while the link is lost. */
 export class Screen {
@@ -232,55 +218,23 @@ export class Screen {
   }
 
   #showRequest(event: RequestEvent, entry: string | undefined): void {
-    const { bold, red } = this.#colors;
-    const method = visible(event.method).padEnd(7);
-    const why = event.code === undefined || event.code === "no-error" ? "" : ` ${event.code}`;
-    const status = event.status === 0 ? "---" : String(event.status);
     if (event.code === "origin-refused") this.#explainRefused(entry, "get 502");
-    this.#exchange({
-      entry,
-      begin: `${this.#paint(event.status)(status)}  ${bold(method)} `,
-      beginColumns: 3 + 2 + method.length + 1,
-      middle: visible(event.path.slice(0, maxPathColumns)),
-      why: red(why),
-      whyColumns: why.length,
-      tail: `${duration(event.ms).padStart(8)} ${size(event.bytesOut).padStart(9)}`,
-    });
+    this.#line(requestLine(event, this.#lineStyle(entry)));
   }
 
   #showStream(event: StreamEvent, entry: string | undefined): void {
-    const { bold, green, red } = this.#colors;
-    const { kind, target = "", bytesIn, bytesOut, end, code } = event;
-    const why = code === undefined ? "" : ` ${code}`;
-    if (code === "origin-refused" && target === "") this.#explainRefused(entry, "are cut off");
+    const { target, code } = event;
+    if (code === "origin-refused" && target === undefined) this.#explainRefused(entry, "are cut off");
     else if (code !== undefined && !ordinaryCodes.includes(code) && !this.#explained.has(code)) {
       this.#explained.add(code);
       this.note(`${code}: ${codes[code].meaning}`);
     }
-    const begin = kind.padEnd(7);
-    this.#exchange({
-      entry,
-      begin: `${end === "closed" ? green("end") : red("cut")}  ${bold(begin)} `,
-      beginColumns: 3 + 2 + begin.length + 1,
-      middle: visible(target.slice(0, maxPathColumns)),
-      why: red(why),
-      whyColumns: why.length,
-      tail: `in ${size(bytesIn).padStart(7)}  out ${size(bytesOut).padStart(7)}`,
-    });
+    this.#line(streamLine(event, this.#lineStyle(entry)));
   }
 
-  /** One line of what has been carried, as wide as the window. */
-  #exchange(line: ExchangeLine): void {
-    const { dim } = this.#colors;
-    const { entry, begin, beginColumns, middle, why, whyColumns, tail } = line;
-    const time = new Date(this.#options.clock.date()).toTimeString().slice(0, 8);
-    const before = entry === undefined ? "" : `${visible(entry)} `;
-    const room = this.#options.terminal.columns - 1 - (2 + 8 + 2 + beginColumns + 1 + tail.length);
-    // Below 12 columns a path says nothing: then the line is longer than the window, and wraps.
-    const width = Math.max(room, 12 + whyColumns + before.length) - before.length;
-    const shown = clip(middle, width - whyColumns);
-    const gap = " ".repeat(width - shown.length - whyColumns);
-    this.#line(`  ${dim(time)}  ${begin}${dim(before)}${shown}${why}${gap} ${dim(tail)}`);
+  #lineStyle(entry: string | undefined): LineStyle {
+    const { clock, terminal } = this.#options;
+    return { colors: this.#colors, columns: terminal.columns, dateMs: clock.date(), entry };
   }
 
   #explainRefused(entry: string | undefined, whatVisitorsGet: string): void {
@@ -303,14 +257,6 @@ export class Screen {
     this.#line(
       `  ${dim(`the file was read again: ${told.length === 0 ? "nothing changed" : told.join("; ")}`)}`,
     );
-  }
-
-  #paint(status: number): (text: string) => string {
-    const { green, cyan, yellow, red, magenta } = this.#colors;
-    if (status === 0 || status >= 500) return red;
-    if (status >= 400) return yellow;
-    if (status >= 300) return cyan;
-    return status >= 200 ? green : magenta;
   }
 
   #showQr(): void {

@@ -57,6 +57,8 @@ export interface RelayConfig {
   /** For egress, which no token grants by itself. */
   readonly dial: Dial;
   readonly resolve: Resolve;
+  /** Whether a public address is this machine's own: egress takes it for loopback. Absent: none is known to be. */
+  readonly isOwn?: (address: string, port: number) => boolean;
   /** PEM texts: https and wss without a proxy. */
   readonly tls?: { readonly cert: string; readonly key: string } | undefined;
 }

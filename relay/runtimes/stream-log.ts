@@ -22,7 +22,7 @@ export class StreamLog implements RelayLog {
       if (this.options.json) process.stdout.write(`${JSON.stringify(event)}\n`);
       return;
     }
-    if (this.options.quiet && event.event === "request") return;
+    if (this.options.quiet && (event.event === "request" || event.event === "stream")) return;
     this.text += `${this.time()} ${line(event)}\n`;
     if (this.text.length > gatherChars) this.flush();
     else if (!this.waiting) {

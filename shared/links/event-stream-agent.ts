@@ -46,6 +46,7 @@ export function openEventStream(
   let over = false;
   const parser = new EventStreamParser(
     {
+      heard: () => link?.heard(),
       event(name, data) {
         if (link !== undefined) {
           link.event(name, data);
@@ -89,7 +90,7 @@ class EventStreamAgentLink implements Link {
   readonly #parser: EventStreamParser;
   readonly #clock: Clock;
   readonly #posts: PostSender;
-  #heardMs: number;
+  #readMs: number;
   #cancelRead: () => void;
   #cancelTimeout: (() => void) | undefined;
   #state: "open" | "closing" | "closed" = "open";
@@ -111,12 +112,11 @@ class EventStreamAgentLink implements Link {
         failed: () => this.destroy(),
       },
     );
-    this.#heardMs = clock.now();
+    this.#readMs = clock.now();
     this.#cancelRead = this.#readLater(limits.readTimeoutMs);
     body.handler = {
       data: (bytes) => {
-        this.#heardMs = clock.now();
-        if (this.#state === "open") this.handler.heard();
+        this.#readMs = clock.now();
         this.#parser.push(bytes);
       },
       closed: () => this.#finish(1006, ""),
@@ -152,6 +152,13 @@ class EventStreamAgentLink implements Link {
     this.#clock.soon(() => this.#finish(1006, ""));
   }
 
+  /**
+   * A comment is no sign of life: it says nothing of the way up, and an agent that hears one every 15 s would never ask.
+   */
+  heard(): void {
+    if (this.#state === "open") this.handler.heard();
+  }
+
   event(name: string, data: Uint8Array): void {
     if (name === "close") {
       const [, code, reason] = /^(\d{1,5})(?: ([\s\S]*))?$/.exec(decoder.decode(data)) ?? [];
@@ -170,7 +177,7 @@ class EventStreamAgentLink implements Link {
   /** One timer for all that comes: it looks again when the last byte is not as long ago as it must be. */
   #readLater(inMs: number): () => void {
     return this.#clock.at(this.#clock.now() + inMs, () => {
-      const leftMs = this.#heardMs + limits.readTimeoutMs - this.#clock.now();
+      const leftMs = this.#readMs + limits.readTimeoutMs - this.#clock.now();
       if (leftMs <= 0) this.destroy();
       else this.#cancelRead = this.#readLater(leftMs);
     });

@@ -1,5 +1,7 @@
 /** Who is told what an `EventStreamParser` has read. It may call `stop` from inside. */
 export interface EventHandler {
+  /** Something comes that is no comment; before its event, and once for all that was pushed together. */
+  heard(): void;
   /** An event; `name` is "" where it has none. The data is the handler's, and may be a view of what was pushed. */
   event(name: string, data: Uint8Array): void;
   /** A line or an event is larger than may be. Nothing comes after. */
@@ -30,6 +32,7 @@ export class EventStreamParser {
   #line = empty;
   #lineBytes = 0;
   #name = "";
+  #isTold = false;
   /** The data lines so far; undefined: none. */
   #data: Uint8Array | undefined;
 
@@ -49,6 +52,7 @@ export class EventStreamParser {
   /** Takes the next bytes; they must not be changed after. */
   push(bytes: Uint8Array): void {
     let at = 0;
+    this.#isTold = false;
     // Looked up again only once it is passed: our own relay sends no CR at all.
     let crAt = indexOf(bytes, CR, 0);
     while (!this.#stopped && at < bytes.length) {
@@ -62,6 +66,7 @@ export class EventStreamParser {
       if (crAt < at) crAt = indexOf(bytes, CR, at);
       const end = Math.min(crAt, indexOf(bytes, LF, at));
       const part = bytes.subarray(at, end);
+      if (part.length > 0 && (this.#lineBytes === 0 ? part[0] : this.#line[0]) !== COLON) this.#tell();
       if (this.#lineBytes + part.length > this.#maxBytes) {
         this.#fail();
         return;
@@ -136,7 +141,15 @@ export class EventStreamParser {
     const name = this.#name;
     this.#data = undefined;
     this.#name = "";
-    if (data !== undefined) this.#handler.event(name, data);
+    if (data === undefined) return;
+    this.#tell();
+    this.#handler.event(name, data);
+  }
+
+  #tell(): void {
+    if (this.#isTold) return;
+    this.#isTold = true;
+    this.#handler.heard();
   }
 
   #fail(): void {

@@ -20,6 +20,7 @@ function read(chunks: readonly Uint8Array[], maxBytes = 1_000): Read {
   let faults = 0;
   const parser = new EventStreamParser(
     {
+      heard() {},
       event: (name, data) => void events.push([name, new TextDecoder().decode(data)]),
       fault: () => void faults++,
     },
@@ -127,6 +128,7 @@ test("nothing is told after stop, also from inside an event", () => {
   const told: string[] = [];
   const parser = new EventStreamParser(
     {
+      heard() {},
       event(_name, data) {
         told.push(new TextDecoder().decode(data));
         parser.stop();
@@ -138,6 +140,30 @@ test("nothing is told after stop, also from inside an event", () => {
   parser.push(bytes("data: 1\n\ndata: 2\n\n"));
   parser.push(bytes("data: 3\n\n"));
   expect(told).toEqual(["1"]);
+});
+
+test("tells of all that comes but comments, before its event and once a push", () => {
+  const told: string[] = [];
+  const parser = new EventStreamParser(
+    {
+      heard: () => told.push("heard"),
+      event: (_name, data) => told.push(new TextDecoder().decode(data)),
+      fault: () => told.push("fault"),
+    },
+    { maxBytes: 100 },
+  );
+  const pushed = (text: string): string[] => {
+    parser.push(bytes(text));
+    return told.splice(0);
+  };
+  expect(pushed(":\n\n")).toEqual([]);
+  expect(pushed(": a com")).toEqual([]);
+  expect(pushed("ment\n\n")).toEqual([]);
+  expect(pushed("dat")).toEqual(["heard"]);
+  expect(pushed("a: 1")).toEqual(["heard"]);
+  expect(pushed("\n")).toEqual([]);
+  expect(pushed("\n:\n\n")).toEqual(["heard", "1"]);
+  expect(pushed(":\n\ndata: 2\n\ndata: 3\n\n")).toEqual(["heard", "2", "3"]);
 });
 
 test("what the relay writes is read as it was meant", () => {

@@ -9,6 +9,8 @@ export interface ProgramEvent {
 export interface ProgramOptions {
   readonly env?: Record<string, string>;
   readonly cwd?: string;
+  /** What it reads by stdin; none: nothing, at its end already. */
+  readonly stdin?: string;
 }
 
 /** How long a wait for an event may take; generous, because nothing is measured by it. */
@@ -23,14 +25,14 @@ export class Program {
   readonly exited: Promise<number>;
   #arrival = Promise.withResolvers<void>();
   #line = "";
-  readonly #process: Bun.Subprocess<"ignore", "pipe", "pipe">;
+  readonly #process: Bun.Subprocess<"ignore" | Blob, "pipe", "pipe">;
 
   constructor(
     readonly command: readonly string[],
     options: ProgramOptions = {},
   ) {
     this.#process = Bun.spawn([...command], {
-      stdin: "ignore",
+      stdin: options.stdin === undefined ? "ignore" : new Blob([options.stdin]),
       stdout: "pipe",
       stderr: "pipe",
       env: { ...inherited(), ...options.env },
