@@ -20,6 +20,7 @@ test.skipIf(!isHere)(
         "mixed.example:80": "opened",
         "granted.internal:80": "egress-denied",
         "10.0.0.1:80": "egress-denied",
+        "198.41.0.4:80": "egress-denied",
         "granted.internal:80 by name": "opened",
       },
       redirect: { exit: 97, out: "1 http://db.internal/" },

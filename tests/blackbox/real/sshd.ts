@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { agentCommand } from "../programs/agent.ts";
 import { freePort } from "../programs/free-port.ts";
 import { needed } from "../programs/installed.ts";
 import { Program } from "../programs/program.ts";
@@ -38,19 +39,16 @@ export class Sshd {
     const program = new Program([needed("sshd"), "-D", "-e", "-f", join(folder, "sshd.conf")]);
     await program.output((_, stderr) => stderr.includes("Server listening"));
     const sshd = new Sshd(port, folder, program);
-    await sshd.know("direct", []);
+    await sshd.#know("direct", []);
     return sshd;
   }
 
-  /** From now on a visitor may call it `host`: at once, or over what `proxyCommand` joins to its stdin and stdout. */
-  async know(host: string, proxyCommand: readonly string[]): Promise<void> {
-    const settings = [
-      ...["Hostname 127.0.0.1", `Port ${this.port}`],
-      ...[`IdentityFile ${this.folder}/login`, "IdentitiesOnly yes", "BatchMode yes", "LogLevel ERROR"],
-      ...["StrictHostKeyChecking no", "UserKnownHostsFile /dev/null", "ConnectTimeout 30"],
-      ...(proxyCommand.length > 0 ? [`ProxyCommand ${proxyCommand.map(quoted).join(" ")}`] : []),
-    ];
-    await writeFile(join(this.folder, `${host}.conf`), `${settings.join("\n")}\n`);
+  /** From now on `name` is this sshd by way of the private tunnel of that name; `direct` is it without one. */
+  async knowTunnel(name: string, relay: string, token: string): Promise<void> {
+    const tokenFile = join(this.folder, `${name}.jwt`);
+    await writeFile(tokenFile, token, { mode: 0o600 });
+    const place = ["--relay", relay, "--token-file", tokenFile];
+    await this.#know(name, agentCommand(["connect", name, "--stdio", ...place, "--quiet"]));
   }
 
   /** Runs `command` on `host`. */
@@ -72,6 +70,17 @@ export class Sshd {
   async stop(): Promise<void> {
     await this.program.kill();
     await rm(this.folder, { recursive: true, force: true });
+  }
+
+  /** `proxyCommand`: what has the far end as its stdin and stdout; none: it is called at its port. */
+  async #know(host: string, proxyCommand: readonly string[]): Promise<void> {
+    const settings = [
+      ...["Hostname 127.0.0.1", `Port ${this.port}`],
+      ...[`IdentityFile ${this.folder}/login`, "IdentitiesOnly yes", "BatchMode yes", "LogLevel ERROR"],
+      ...["StrictHostKeyChecking no", "UserKnownHostsFile /dev/null", "ConnectTimeout 30"],
+      ...(proxyCommand.length > 0 ? [`ProxyCommand ${proxyCommand.map(quoted).join(" ")}`] : []),
+    ];
+    await writeFile(join(this.folder, `${host}.conf`), `${settings.join("\n")}\n`);
   }
 
   #config(host: string): string {

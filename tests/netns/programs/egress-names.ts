@@ -36,6 +36,8 @@ const ownAddresses = [
   "169.254.169.254",
   "100.64.0.1",
   "168.63.129.16",
+  // Public, but what listens there may count on a firewall that lets this machine itself in.
+  "198.41.0.4",
 ] as const;
 
 if (Bun.argv[3] === "with-names") await main();
@@ -140,6 +142,7 @@ async function main(): Promise<void> {
     "mixed.example:80",
     "granted.internal:80",
     "10.0.0.1:80",
+    "198.41.0.4:80",
   ])
     opened[target] = await asks.tcp(target);
   leaked.push(...(await reachedBut()));
