@@ -90,6 +90,8 @@ export interface AgentSettings {
   readonly name?: string;
   /** Read before each dial, so that a renewed file counts. Rejects with UnderpassError when it can't be read. */
   readonly token: () => Promise<string | undefined>;
+  /** Of all agents of the process; absent: one of its own. */
+  readonly memory?: Memory;
   /** Links at once, each with a session of its own. */
   readonly links: number;
   readonly join: boolean;
@@ -104,7 +106,7 @@ export interface AgentSettings {
 }
 
 /** What all sessions together may hold; half of it is first windows: 8,192 streams. */
-const memoryBytes = 2 ** 30;
+export const agentMemoryBytes = 2 ** 30;
 
 /** What streams that are open get when the agent is refused or replaced. */
 const fatalGraceMs = 30_000;
@@ -115,7 +117,7 @@ export class Agent implements SlotOwner {
   readonly ended: Promise<UnderpassError | undefined>;
   readonly #settings: AgentSettings;
   readonly #end: (reason: UnderpassError | undefined) => void;
-  readonly #memory = new Memory(memoryBytes);
+  readonly #memory: Memory;
   readonly #outgoing: Outgoing;
   /** For asking for a name. */
   readonly #credential: Credential;
@@ -129,6 +131,7 @@ export class Agent implements SlotOwner {
   constructor(settings: AgentSettings) {
     this.#settings = settings;
     this.#name = settings.name;
+    this.#memory = settings.memory ?? new Memory(agentMemoryBytes);
     this.#credential = new Credential(settings.token);
     this.#backoff = settings.backoff();
     this.#outgoing = new Outgoing({

@@ -40,6 +40,7 @@ export function makeAgent(
   const dial = dialThroughProxy(platform, environment);
   return new Agent({
     ...purpose,
+    ...(platform.memory && { memory: platform.memory }),
     door: new Transport({
       ...{ choice: link.transport, websocketRetryMs: link.websocketRetryMs, clock, random: Math.random },
       dialer: new RelayDialer({ relay, dial, clock, insecure: link.insecure }),

@@ -8,6 +8,8 @@ export interface ListeningEvent {
   readonly event: "listening";
   readonly url: string;
   readonly embedded: true;
+  /** Other machines can reach it. */
+  readonly lan?: boolean;
 }
 
 /**

@@ -1,5 +1,6 @@
 import type { Clock } from "../shared/clock.ts";
 import type { OpenDatagrams } from "../shared/datagrams.ts";
+import type { Memory } from "../shared/mux/memory.ts";
 import type { PipeEnd } from "../shared/pipe.ts";
 import type { Resolve } from "../shared/resolve.ts";
 import type { Dial, Listen, StartTls } from "../shared/socket.ts";
@@ -30,4 +31,6 @@ export interface Platform {
   readonly standardPipe: () => PipeEnd;
   /** An address of this machine in its local network; undefined: there is none. */
   readonly lanAddress: () => string | undefined;
+  /** What all agents of the process together may hold; absent: each has its own. */
+  readonly memory?: Memory;
 }

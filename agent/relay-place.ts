@@ -31,8 +31,9 @@ export async function openRelayPlace(given: PlaceOptions): Promise<RelayPlace> {
   const { link, listen, platform } = given;
   if (link.relay !== undefined) return dialledPlace({ ...link, relay: link.relay }, platform);
   const embedded = await embedRelay(platform, { listen, kinds: given.kinds ?? kinds });
-  given.onEvent({ event: "listening", url: embedded.url.origin, embedded: true });
-  return { url: embedded.url, token: async () => embedded.token, embedded };
+  const { url, lan } = embedded;
+  given.onEvent({ event: "listening", url: url.origin, embedded: true, ...(lan && { lan }) });
+  return { url, token: async () => embedded.token, embedded };
 }
 
 /** The relay that `link` names. */

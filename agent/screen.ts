@@ -2,7 +2,7 @@ import { createColors } from "picocolors";
 import { renderUnicodeCompact } from "uqr";
 import type { Clock } from "../shared/clock.ts";
 import { type Code, codes } from "../shared/errors.ts";
-import type { LinkEvent, ReadyEvent, RequestEvent, StreamEvent } from "./events.ts";
+import type { LinkEvent, ListeningEvent, ReadyEvent, RequestEvent, StreamEvent } from "./events.ts";
 import { type LineStyle, requestLine, streamLine } from "./exchange-line.ts";
 import type { EntryEvent, FleetEvent } from "./fleet-event.ts";
 import { reachCommand } from "./reach-command.ts";
@@ -25,8 +25,6 @@ export interface ScreenOptions {
   readonly version: string;
   /** The relay's address for people; absent: it is embedded, or there is none. */
   readonly relay?: string;
-  /** The embedded relay can be reached from other machines. */
-  readonly lan?: boolean;
 }
 
 /** What streams that were under way end with, now and then: who reads it has nothing to mend. */
@@ -43,6 +41,8 @@ export class Screen {
   readonly #ready = new Map<string | undefined, ReadyEvent>();
   /** Slots whose link is up; of several agents `entry/slot`. */
   readonly #up = new Set<string>();
+  #embedded: ListeningEvent | undefined;
+  #relayTold = false;
   #suspect = false;
   #hinted = false;
   readonly #explained = new Set<Code>();
@@ -64,6 +64,7 @@ export class Screen {
     else if (event.event === "stream") this.#showStream(event, entryOf(event));
     else if (event.event === "reload") this.#showReload(event);
     else if (event.event === "link") this.#showLink(event, entryOf(event));
+    else if (event.event === "listening") this.#embedded = event;
     else if (event.event === "error") this.#showError(event.message, event.fatal, entryOf(event));
   }
 
@@ -116,9 +117,11 @@ export class Screen {
       return;
     }
     if (entry !== undefined) {
-      // One of several: a line each.
+      // One of several: a line each, and once what is the same for all.
+      if (this.#embedded !== undefined && !this.#relayTold) this.#showRelay();
       const to = event.to === undefined ? "" : `  ${dim("to")} ${visible(event.to)}`;
       this.#line(`  ${green("●")} ${visible(entry).padEnd(12)} ${bold(cyan(visible(event.url)))}${to}`);
+      if (event.connect !== undefined) this.#showReach(event);
       return;
     }
     this.#line();
@@ -137,13 +140,14 @@ export class Screen {
 
   #showRelay(): void {
     const { dim } = this.#colors;
-    const { relay, lan } = this.#options;
+    const { relay } = this.#options;
+    this.#relayTold = true;
     if (relay !== undefined) {
       this.#line(`  ${dim("over")}  ${visible(relay)}`);
       return;
     }
     this.#line(
-      `  ${dim("over")}  a relay in this process: ${lan === true ? "everybody in this network" : "this machine only"}`,
+      `  ${dim("over")}  a relay in this process: ${this.#embedded?.lan === true ? "everybody in this network" : "this machine only"}`,
     );
     this.#line(`        ${dim("from outside: put `bun relay.ts` on a public machine, then here")}`);
     this.#line(`        ${dim("--relay https://YOUR.RELAY --token-file FILE")}`);

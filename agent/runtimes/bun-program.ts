@@ -77,7 +77,6 @@ async function runAgent(options: AgentOptions): Promise<number> {
   abandon = () => composed.abandon();
   face = await chooseFace(options.face, {
     relay: relayOf(command),
-    lan: composed.embedded?.lan ?? false,
     stdoutTaken: takesStdout(command),
     interrupt,
     readerGone: () => stop.resolve(),

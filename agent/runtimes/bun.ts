@@ -1,16 +1,19 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
+import { Memory } from "../../shared/mux/memory.ts";
 import { dial, listen, startTls } from "../../shared/runtimes/bun-sockets.ts";
 import { openDatagrams } from "../../shared/runtimes/node-datagrams.ts";
 import { nodeResolve } from "../../shared/runtimes/node-resolve.ts";
 import { ownAddresses } from "../../shared/runtimes/own-addresses.ts";
 import { systemClock } from "../../shared/runtimes/system-clock.ts";
+import { agentMemoryBytes } from "../agent.ts";
 import type { Platform } from "../platform.ts";
 import { StandardEnd } from "./standard-end.ts";
 
 /** What Bun gives an agent. */
 export const bunPlatform: Platform = {
+  memory: new Memory(agentMemoryBytes),
   dial,
   listen,
   startTls,

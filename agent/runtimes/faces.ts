@@ -21,8 +21,6 @@ export interface Face {
 export interface FacePlace {
   /** The relay's address for people; absent: there is none, or it is embedded. */
   readonly relay?: string | undefined;
-  /** The embedded relay can be reached from other machines. */
-  readonly lan: boolean;
   /** stdout carries the bytes of a tunnel (`connect --stdio`): nothing else goes there. */
   readonly stdoutTaken: boolean;
   /** What Ctrl-C does. */

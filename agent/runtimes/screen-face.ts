@@ -6,7 +6,7 @@ import type { Face, FacePlace } from "./faces.ts";
 import { readKeys } from "./keys.ts";
 
 /** For a person at a terminal. */
-export function screenFace(options: FaceOptions, { relay, lan, interrupt }: FacePlace): Face {
+export function screenFace(options: FaceOptions, { relay, interrupt }: FacePlace): Face {
   const { stdout } = process;
   const screen = new Screen({
     terminal: {
@@ -20,7 +20,6 @@ export function screenFace(options: FaceOptions, { relay, lan, interrupt }: Face
     qr: options.qr,
     version: manifest.version,
     ...(relay !== undefined && { relay }),
-    lan,
   });
   const releaseKeys = readKeys((key) => {
     if (key === "\x03") interrupt();

@@ -61,6 +61,14 @@ test("the start shows every URL, the origin, and that an embedded relay is for t
   expect(text()).toContain("--relay");
 });
 
+test("an embedded relay that others can reach is said to be so", () => {
+  const { screen, text } = setUp();
+  screen.show({ event: "listening", url: "http://127.0.0.1:8787", embedded: true, lan: true });
+  screen.show(ready);
+  expect(text()).toContain("everybody in this network");
+  expect(text()).not.toContain("this machine only");
+});
+
 test("a visitor's path can't speak to the terminal", () => {
   const { screen, raw } = setUp({}, 200);
   screen.show(request({ path: "/\x1b]0;owned\x07\x9b31m\r\nfake\u202e", method: "GE\x1bT" }));
@@ -246,10 +254,12 @@ test("that there is no WebSocket is told once, and once that there is", () => {
 
 test("several tunnels have a line each, and say whose each line is", () => {
   const { screen, text, clock } = setUp({}, 120);
+  screen.show({ event: "listening", url: "http://127.0.0.1:1", embedded: true });
   for (const entry of ["web", "api"]) {
     screen.show({ event: "link", link: 0, state: "up", attempt: 0, delayMs: 0, entry });
     screen.show({ ...ready, url: `http://${entry}.r`, urls: [`http://${entry}.r`], entry });
   }
+  expect(text().match(/this machine only/g)).toHaveLength(1);
   expect(text()).toMatch(/web +http:\/\/web\.r +to http:\/\/localhost:1\n.*api +http:\/\/api\.r/);
   screen.show({ ...request({ path: "/x" }), entry: "api" });
   expect(text()).toMatch(/GET +api \/x/);

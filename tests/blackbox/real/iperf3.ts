@@ -20,6 +20,8 @@ interface Report {
 
 /** The server of iperf3, which takes one visitor at a time, and its other side. */
 export class Iperf3 {
+  #visits = 0;
+
   private constructor(
     readonly port: number,
     private readonly program: Program,
@@ -27,15 +29,17 @@ export class Iperf3 {
 
   static async start(): Promise<Iperf3> {
     const port = await freePort();
-    // Its `--json` is for machines, but all of it comes at the end.
     const args = ["-s", "-B", "127.0.0.1", "-p", String(port), "--forceflush"];
     const program = new Program([needed("iperf3"), ...args]);
-    await program.output((stdout) => stdout.includes("listening on"));
-    return new Iperf3(port, program);
+    const iperf = new Iperf3(port, program);
+    await iperf.#free();
+    return iperf;
   }
 
   /** Visits the server at `port`. Returns what was received in bytes a second. Fails when iperf3 tells any error, and when one of its streams stood still. */
   async visit(port: number, { seconds, args = [] }: IperfRun): Promise<number> {
+    await this.#free();
+    this.#visits++;
     const { stdout } = await run(
       [needed("iperf3"), "-c", "127.0.0.1", "-p", String(port), "-t", String(seconds), "--json", ...args],
       { limitMs: seconds * 1000 + 30_000 },
@@ -48,5 +52,10 @@ export class Iperf3 {
 
   stop(): Promise<void> {
     return this.program.kill();
+  }
+
+  /** The end of the visitor before is on its way to the server for a moment. */
+  #free(): Promise<void> {
+    return this.program.output((stdout) => stdout.split("Server listening on").length > 1 + this.#visits);
   }
 }
