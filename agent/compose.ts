@@ -1,7 +1,6 @@
 import { Calling } from "./calling.ts";
 import type { Surroundings } from "./compose-agent.ts";
 import { composeTunnel } from "./compose-tunnel.ts";
-import type { EmbeddedRelay } from "./embedded.ts";
 import { openForwarding } from "./forwarding.ts";
 import { startConnect } from "./local/connect.ts";
 import { startProxy } from "./local/proxy.ts";
@@ -21,13 +20,8 @@ export interface ComposeOptions extends Surroundings {
   readonly onError?: ((error: unknown) => void) | undefined;
 }
 
-/** What was asked for, with all that it needs, not started yet. */
-export interface Composed extends Running {
-  readonly embedded?: EmbeddedRelay | undefined;
-}
-
-/** Puts together what one command asks for. Rejects with UnderpassError, such as `port-in-use`. */
-export async function compose(given: ComposeOptions): Promise<Composed> {
+/** Puts together what one command asks for, not started yet. Rejects with UnderpassError, such as `port-in-use`. */
+export async function compose(given: ComposeOptions): Promise<Running> {
   const { command } = given;
   switch (command.command) {
     case "expose":
@@ -41,7 +35,7 @@ export async function compose(given: ComposeOptions): Promise<Composed> {
   }
 }
 
-async function composeExpose(command: ExposeCommand, given: ComposeOptions): Promise<Composed> {
+async function composeExpose(command: ExposeCommand, given: ComposeOptions): Promise<Running> {
   const { tunnel, link, listen } = command;
   const { platform, onEvent } = given;
   const place = await openRelayPlace({ link, listen, kinds: [tunnel.kind], platform, onEvent });
@@ -53,7 +47,6 @@ async function composeExpose(command: ExposeCommand, given: ComposeOptions): Pro
       return running.openStreams;
     },
     abandon: () => running.abandon(),
-    embedded: place.embedded,
     async stop(graceMs) {
       await running.stop(graceMs);
       await place.embedded?.stop(0);

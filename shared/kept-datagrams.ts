@@ -2,13 +2,10 @@ import { limits } from "./mux/limits.ts";
 import { ownBytes } from "./mux/own-bytes.ts";
 import { Queue } from "./mux/queue.ts";
 
-export const keptLimits = {
-  /** Who asks by UDP asks again soon: a few of the latest are all that can be of use. One of the largest size always fits. */
-  maxCount: 16,
-  maxBytes: 131_072,
-} as const;
+/** What a program sends at once fits, as does one datagram of the largest size; of more the latest are of use. */
+const maxKeptBytes = 131_072;
 
-/** The latest few datagrams of a flow whose way is not open yet. */
+/** The latest datagrams of a flow whose way is not open yet. */
 export class KeptDatagrams {
   readonly #queue = new Queue<Uint8Array>();
   #bytes = 0;
@@ -18,12 +15,12 @@ export class KeptDatagrams {
     return this.#bytes;
   }
 
-  /** Above the bounds the oldest go. */
+  /** Above the bound the oldest go. */
   push(payload: Uint8Array): void {
     const kept = ownBytes(payload);
     this.#queue.push(kept);
     this.#bytes += kept.length + limits.frameCost;
-    while (this.#queue.length > keptLimits.maxCount || this.#bytes > keptLimits.maxBytes) this.#shift();
+    while (this.#bytes > maxKeptBytes) this.#shift();
   }
 
   /** Gives all away, in order. */

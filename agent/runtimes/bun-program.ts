@@ -1,13 +1,14 @@
 import manifest from "../../package.json" with { type: "json" };
 import { codes, UnderpassError } from "../../shared/errors.ts";
 import { CommandLine } from "../command-line.ts";
-import { type Composed, compose } from "../compose.ts";
+import { compose } from "../compose.ts";
 import { proxiedTarget } from "../compose-agent.ts";
 import { ConfigError } from "../config.ts";
 import { eventLine } from "../events.ts";
 import type { FleetEvent } from "../fleet-event.ts";
 import { type AgentCommand, type AgentOptions, checkOptions } from "../options.ts";
 import { chooseProxy } from "../proxy-environment.ts";
+import type { Running } from "../running.ts";
 import { visible } from "../screen-text.ts";
 import { bunPlatform } from "./bun.ts";
 import { checkConfig, composeStart } from "./bun-start.ts";
@@ -57,7 +58,7 @@ async function runAgent(options: AgentOptions): Promise<number> {
   let face: Face | undefined;
   const early: FleetEvent[] = [];
   const show = (event: FleetEvent): void => void (face === undefined ? early.push(event) : face.show(event));
-  let composed: Composed;
+  let composed: Running;
   try {
     composed = await composeAny(command, {
       onEvent: show,
@@ -102,7 +103,7 @@ interface Listeners {
   readonly onHangUp: (reload: () => void) => void;
 }
 
-async function composeAny(command: AgentCommand, on: Listeners): Promise<Composed> {
+async function composeAny(command: AgentCommand, on: Listeners): Promise<Running> {
   const surroundings = { platform: bunPlatform, version: manifest.version, onEvent: on.onEvent };
   if (command.command === "config-check") throw new UnderpassError("usage");
   if (command.command === "start") return await composeStart(command, { ...surroundings, ...on });

@@ -1,6 +1,5 @@
 import { isatty } from "node:tty";
 import { UnderpassError } from "../../shared/errors.ts";
-import type { Composed } from "../compose.ts";
 import { readConfig } from "../config.ts";
 import { describeEntries } from "../config-check.ts";
 import { ConfigWatch } from "../config-watch.ts";
@@ -8,6 +7,7 @@ import { Fleet } from "../fleet.ts";
 import { FleetCompose, type FleetSurroundings } from "../fleet-compose.ts";
 import type { FleetEvent } from "../fleet-event.ts";
 import type { ConfigCheckCommand, FaceOptions, StartCommand } from "../options.ts";
+import type { Running } from "../running.ts";
 import { visible } from "../screen-text.ts";
 import { configFiles } from "./config-files.ts";
 
@@ -20,7 +20,7 @@ export interface StartSurroundings extends Omit<FleetSurroundings, "onEvent"> {
 const defaultPath = "underpass.yaml";
 
 /** What underpass.yaml says, as one; it follows the file. Rejects with ConfigError, or UnderpassError `usage`. */
-export async function composeStart(command: StartCommand, given: StartSurroundings): Promise<Composed> {
+export async function composeStart(command: StartCommand, given: StartSurroundings): Promise<Running> {
   const { config: path = defaultPath, names, link, listen } = command;
   const { onEvent, platform } = given;
   const { clock } = platform;

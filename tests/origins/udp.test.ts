@@ -84,14 +84,14 @@ describe("a udp origin", () => {
   test("says HEAD once when the socket is open, and then sends what came before, in order", async () => {
     const bench = new Bench();
     const { flow, handler } = bench.visit();
-    for (let at = 0; at < 20; at++) handler.datagram?.(bytesOf(String(at)));
+    for (let at = 0; at < 20; at++) handler.datagram?.(bytesOf(String(at).padEnd(10_000)));
     expect(flow.heads).toBe(0);
     bench.openings[0]?.open();
     await Promise.resolve();
     handler.datagram?.(bytesOf("20"));
     expect(flow.heads).toBe(1);
     // Of many the latest.
-    expect(bench.socket(0).sent).toEqual(Array.from({ length: 17 }, (_, at) => String(at + 4)));
+    expect(bench.socket(0).sent.map(Number)).toEqual(Array.from({ length: 14 }, (_, at) => at + 7));
   });
 
   test.each([

@@ -1,0 +1,236 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { once } from "node:events";
+import { readdir } from "node:fs/promises";
+import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+import { residentMiB } from "../blackbox/programs/memory.ts";
+import type { Program } from "../blackbox/programs/program.ts";
+import { type Relay, relayRuntime } from "../blackbox/programs/relay.ts";
+import { startAgentOf, startPortRelay } from "../blackbox/programs/tcp-tunnel.ts";
+import { within } from "../blackbox/programs/within.ts";
+import { Figures } from "./figures.ts";
+
+const testLimitMs = 600_000;
+const visitorCount = 5_000;
+/** Each wave opens all visitors and ends them; the first two are the warm-up of the runtimes' heaps. */
+const waves = 5;
+const warmUpWaves = 2;
+const maxGrowth = 1.15;
+/** At most so many wait to be accepted at once: a listener's backlog is 512. */
+const doorWidth = 300;
+const waveLimitMs = 120_000;
+const settleLimitMs = 30_000;
+
+/** Who ends it, and how. */
+const endings = ["half-close", "reset by visitor", "reset by origin", "origin first"] as const;
+type Ending = (typeof endings)[number];
+
+const figures = new Figures();
+let relay: Relay;
+let agent: Program;
+let origin: Server;
+let port: number;
+/** What the origin saw of each visitor, by its number. */
+const seen = new Map<number, string>();
+let seeing = Promise.withResolvers<void>();
+
+beforeAll(async () => {
+  origin = createServer({ allowHalfOpen: true }, serve);
+  await new Promise<void>((resolve) => origin.listen({ port: 0, host: "127.0.0.1", backlog: 512 }, resolve));
+  relay = await startPortRelay(["--quiet"]);
+  const target = String((origin.address() as AddressInfo).port);
+  const started = await startAgentOf(relay, await relay.token(), ["tcp", target]);
+  agent = started.program;
+  port = Number(started.url.port);
+}, testLimitMs);
+afterAll(async () => {
+  figures.print();
+  await agent?.kill();
+  await relay?.kill();
+  origin?.close();
+});
+
+/** Greets a visitor with what it says first, its number and how it is to end, and ends that way when it says more. */
+function serve(socket: Socket): void {
+  let said = "";
+  const see = (what: string) => {
+    const number = Number(said.split(" ")[0]);
+    if (seen.has(number)) return;
+    seen.set(number, what);
+    if (seen.size === visitorCount) seeing.resolve();
+  };
+  socket.on("error", (error: NodeJS.ErrnoException) => see(error.code ?? "error"));
+  socket.on("close", () => see("closed"));
+  socket.on("data", (bytes: Buffer) => {
+    const isFirst = said === "";
+    said += String(bytes);
+    if (isFirst) socket.write(said);
+    else if (said.includes("reset by origin")) socket.resetAndDestroy();
+    else socket.end("bye");
+  });
+  socket.on("end", () => {
+    see("end");
+    socket.end("bye");
+  });
+}
+
+/** One that is open all the way: what it said first is back. */
+async function open(number: number, ending: Ending): Promise<Socket> {
+  const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+  const first = `${number} ${ending};`;
+  let back = "";
+  await new Promise<void>((resolve, reject) => {
+    socket.once("error", reject);
+    socket.once("close", () => reject(new Error(`visitor ${number} was closed`)));
+    socket.on("data", (bytes) => {
+      back += String(bytes);
+      if (back === first) resolve();
+    });
+    socket.write(first);
+  });
+  socket.removeAllListeners();
+  return socket;
+}
+
+/** Ends it in its way. Returns what the visitor saw. */
+async function finish(socket: Socket, ending: Ending): Promise<string> {
+  let heard = "";
+  socket.on("data", (bytes) => void (heard += String(bytes)));
+  const closed = new Promise<string>((resolve) => {
+    socket.once("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? "error"));
+    socket.once("end", () => resolve(`${heard}, end`));
+  });
+  if (ending === "half-close") socket.end();
+  else if (ending === "reset by visitor") {
+    socket.resetAndDestroy();
+    return "gone";
+  } else socket.write("go");
+  const what = await closed;
+  if (ending === "origin first") socket.end();
+  if (!socket.closed) await once(socket, "close");
+  return what;
+}
+
+const ownView: Readonly<Record<Ending, string>> = {
+  "half-close": "bye, end",
+  "reset by visitor": "gone",
+  "reset by origin": "ECONNRESET",
+  "origin first": "bye, end",
+};
+const originView: Readonly<Record<Ending, string>> = {
+  "half-close": "end",
+  "reset by visitor": "ECONNRESET",
+  "reset by origin": "closed",
+  "origin first": "end",
+};
+/** Of the agent's event. */
+const agentView: Readonly<Record<Ending, string>> = {
+  "half-close": "closed",
+  "reset by visitor": "reset cancelled",
+  "reset by origin": "reset origin-closed",
+  "origin first": "closed",
+};
+
+const endingOf = (number: number): Ending => endings[number % endings.length] ?? "half-close";
+
+async function wave(): Promise<void> {
+  seen.clear();
+  seeing = Promise.withResolvers();
+  const { mark } = agent;
+  const visitors: Socket[] = [];
+  let next = 0;
+  const openedAtMs = performance.now();
+  await Promise.all(
+    Array.from({ length: doorWidth }, async () => {
+      for (let number = next++; number < visitorCount; number = next++)
+        visitors[number] = await open(number, endingOf(number));
+    }),
+  );
+  figures.note("visitors opened a second", rate(openedAtMs));
+  expect(await openStreams()).toBe(visitorCount);
+
+  const endedAtMs = performance.now();
+  const saw = await within(
+    Promise.all(visitors.map((socket, number) => finish(socket, endingOf(number)))),
+    waveLimitMs,
+    () => `${visitorCount} ends; the origin saw ${seen.size}`,
+  );
+  await within(
+    seeing.promise,
+    settleLimitMs,
+    () => `${visitorCount} ends at the origin, which saw ${seen.size}`,
+  );
+  figures.note("visitors ended a second", rate(endedAtMs));
+  const streams = () => agent.events.slice(mark).filter(({ event }) => event === "stream");
+  await agent.event("stream", () => streams().length === visitorCount, mark);
+  expect(tally(saw)).toEqual(expected(ownView));
+  expect(tally(visitors.map((_, number) => seen.get(number) ?? "nothing"))).toEqual(expected(originView));
+  const told = streams().map(({ end, code }) => (code === undefined ? String(end) : `${end} ${code}`));
+  expect(Object.fromEntries(count(told))).toEqual(
+    Object.fromEntries(count(Object.values(agentView), visitorCount / 4)),
+  );
+  agent.events.length = 0;
+}
+
+const rate = (sinceMs: number) => Math.round(visitorCount / ((performance.now() - sinceMs) / 1000));
+
+/** What was seen how often, by how it was to end. */
+function tally(views: readonly string[]): Record<string, Record<string, number>> {
+  const groups = endings.map((ending): [Ending, Record<string, number>] => {
+    const own = views.filter((_, number) => endingOf(number) === ending);
+    return [ending, Object.fromEntries(count(own))];
+  });
+  return Object.fromEntries(groups);
+}
+
+const expected = (views: Readonly<Record<Ending, string>>) =>
+  Object.fromEntries(endings.map((ending) => [ending, { [views[ending]]: visitorCount / endings.length }]));
+
+function count(views: readonly string[], each = 1): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const view of views) counts.set(view, (counts.get(view) ?? 0) + each);
+  return counts;
+}
+
+async function openStreams(): Promise<number> {
+  const metrics = await (await fetch(`${relay.url}/metrics`)).text();
+  return Number(/^underpass_streams_open (\d+)$/m.exec(metrics)?.[1]);
+}
+
+/** Sockets that each side has: the file descriptors that are sockets. */
+async function descriptors(): Promise<{ relay: number; agent: number }> {
+  const of = async (pid: number) => (await readdir(`/proc/${pid}/fd`)).length;
+  return { relay: await of(relay.pid ?? 0), agent: await of(agent.pid) };
+}
+
+test.skipIf(relayRuntime === "workerd")(
+  "5,000 visitors open at once and ended at once, in four ways: none is stuck, nothing is left",
+  async () => {
+    const before = await descriptors();
+    figures.note("descriptors before", before);
+    let settled = { relay: 0, agent: 0 };
+    for (let number = 1; number <= waves; number++) {
+      await wave();
+      // The last closes are on their way; a leak never gets there.
+      const deadlineMs = performance.now() + settleLimitMs;
+      while (performance.now() < deadlineMs && ((await openStreams()) > 0 || !(await isBack(before))))
+        await Bun.sleep(50);
+      expect(await openStreams()).toBe(0);
+      expect(await descriptors()).toEqual(before);
+      const now = {
+        relay: (await residentMiB(relay.pid ?? 0)).now,
+        agent: (await residentMiB(agent.pid)).now,
+      };
+      figures.note(`MiB after wave ${number}`, now);
+      if (number === warmUpWaves) settled = now;
+      if (number <= warmUpWaves) continue;
+      expect(now.relay).toBeLessThanOrEqual(settled.relay * maxGrowth);
+      expect(now.agent).toBeLessThanOrEqual(settled.agent * maxGrowth);
+    }
+  },
+  testLimitMs,
+);
+
+async function isBack(before: { relay: number; agent: number }): Promise<boolean> {
+  const now = await descriptors();
+  return now.relay === before.relay && now.agent === before.agent;
+}
