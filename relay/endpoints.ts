@@ -52,7 +52,7 @@ export class Endpoints implements PortKeeper {
   readonly #deps: EndpointsDeps;
   readonly #open = new Map<string, Endpoint>();
   /** One at a time for each name. */
-  readonly #opening = new Map<string, Promise<number>>();
+  readonly #opening = new Map<string, Promise<unknown>>();
   #cancelSweep: (() => void) | undefined;
   #closed = false;
 
@@ -69,26 +69,19 @@ export class Endpoints implements PortKeeper {
    * one. Rejects with `port-taken`, `port-forbidden` or `kind-unavailable`.
    */
   async reserve(name: string, owner: string, kind: Kind, asked: number | undefined): Promise<number> {
-    for (let before = this.#opening.get(name); before !== undefined; before = this.#opening.get(name))
-      await before.catch(() => {});
-    const opening = this.#reserve(name, owner, kind, asked);
-    this.#opening.set(name, opening);
-    try {
-      return await opening;
-    } finally {
-      this.#opening.delete(name);
-    }
+    return await this.#inTurn(name, () => this.#reserve(name, owner, kind, asked));
   }
 
-  /** At the start: opens the ports of agents that an earlier process had, so that their visitors may wait for them. */
+  /**
+   * At the start: opens the ports of agents that an earlier process had, so that their visitors may wait for them. One
+   * that can't be opened stays its name's, and is no reason for another: the earlier process may still be leaving.
+   */
   async inherit(): Promise<void> {
-    for (const { name, owner, kind } of this.#deps.names.awaitedPorts()) {
-      try {
-        await this.open(name, owner, kind);
-      } catch (error) {
-        // Somebody has it by now, or the range is another: the agent will be told.
-        if (!(error instanceof UnderpassError)) throw error;
-      }
+    const { names, ranges } = this.#deps;
+    for (const { name, kind } of names.awaitedPorts()) {
+      const port = names.portOf(name, kind);
+      if ((kind !== "tcp" && kind !== "udp") || port === undefined || !isIn(ranges[kind], port)) continue;
+      await this.#inTurn(name, async () => (await this.#bound(name, kind, port)) !== undefined);
     }
   }
 
@@ -108,21 +101,31 @@ export class Endpoints implements PortKeeper {
     this.#open.clear();
   }
 
+  async #inTurn<T>(name: string, run: () => Promise<T>): Promise<T> {
+    for (let before = this.#opening.get(name); before !== undefined; before = this.#opening.get(name))
+      await before.catch(() => {});
+    const opening = run();
+    this.#opening.set(name, opening);
+    try {
+      return await opening;
+    } finally {
+      this.#opening.delete(name);
+    }
+  }
+
   async #reserve(name: string, owner: string, kind: Kind, asked: number | undefined): Promise<number> {
     const { names, clock, ranges } = this.#deps;
     const range = kind === "tcp" ? ranges.tcp : kind === "udp" ? ranges.udp : undefined;
     if (range === undefined || (kind !== "tcp" && kind !== "udp"))
       throw new UnderpassError("kind-unavailable");
-    if (asked !== undefined && (asked < range.low || asked > range.high))
+    if (asked !== undefined && !isIn(range, asked))
       throw new UnderpassError("port-forbidden", `The relay gives away ports ${range.low} to ${range.high}.`);
-    const kept = names.portOf(name, kind);
-    const wanted =
-      asked ?? (kept !== undefined && kept >= range.low && kept <= range.high ? kept : undefined);
     const open = this.#open.get(name);
-    if (open !== undefined) {
-      if (open.kind === kind && open.port === wanted) return open.port;
-      this.#shut(name);
-    }
+    // Where the store has lost it, the one that is open is the name's.
+    const kept = names.portOf(name, kind) ?? (open?.kind === kind ? open.port : undefined);
+    const wanted = asked ?? (kept !== undefined && isIn(range, kept) ? kept : undefined);
+    if (open?.kind === kind && open.port === wanted && names.givePort(name, kind, wanted, clock.now()))
+      return wanted;
     if (wanted !== undefined) {
       if (await this.#take(name, kind, wanted)) return wanted;
       if (asked !== undefined) throw new UnderpassError("port-taken");
@@ -140,26 +143,37 @@ export class Endpoints implements PortKeeper {
   }
 
   async #take(name: string, kind: "tcp" | "udp", port: number): Promise<boolean> {
-    const { names, clock, bind } = this.#deps;
+    const { names, clock } = this.#deps;
+    const before = names.portOf(name, kind);
     if (!names.givePort(name, kind, port, clock.now())) return false;
     // Of a name that has lost it: its own agent has gone.
     for (const [other, endpoint] of this.#open)
-      if (endpoint.kind === kind && endpoint.port === port) this.#shut(other);
+      if (other !== name && endpoint.kind === kind && endpoint.port === port) this.#shut(other);
+    const bound = await this.#bound(name, kind, port);
+    if (bound !== undefined) return true;
+    names.dropPort(name, port);
+    if (before !== undefined && before !== port) names.givePort(name, kind, before, clock.now());
+    return false;
+  }
+
+  /** Opens the port in place of the one that the name had; undefined: another program has it, and that one stays open. */
+  async #bound(name: string, kind: "tcp" | "udp", port: number): Promise<BoundPort | undefined> {
+    const { clock, bind } = this.#deps;
     let bound: BoundPort;
     try {
       bound = await bind(kind, port, name);
     } catch (error) {
       if (!(error instanceof UnderpassError)) throw error;
-      names.dropPort(name, port);
-      return false;
+      return undefined;
     }
     if (this.#closed) {
       bound.close();
       throw new UnderpassError("going-away");
     }
+    this.#shut(name);
     this.#open.set(name, { kind, port, bound, openedMs: clock.now() });
     if (this.#cancelSweep === undefined) this.#sweepLater();
-    return true;
+    return bound;
   }
 
   #shut(name: string): void {
@@ -185,4 +199,8 @@ export class Endpoints implements PortKeeper {
     const bytes = this.#deps.random(new Uint8Array(4));
     return new DataView(bytes.buffer).getUint32(0) % size;
   }
+}
+
+function isIn(range: PortRange | undefined, port: number): boolean {
+  return range !== undefined && port >= range.low && port <= range.high;
 }

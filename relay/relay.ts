@@ -158,17 +158,14 @@ export async function startRelay(config: RelayConfig): Promise<RunningRelay> {
   names.inherit(clock.now());
   let listener: Listener;
   try {
+    // Before the agents come: what they dial for must be there.
+    await bytes.listen(router);
     const { listen, reusePort = false, tls } = config;
     listener = await config.accept({ ...listen, reusePort, ...(tls && { tls }) }, (socket) =>
       ingress.accept(socket),
     );
-    try {
-      await bytes.listen(router);
-    } catch (error) {
-      listener.close();
-      throw error;
-    }
   } catch (error) {
+    bytes.close();
     ingress.close();
     throw error;
   }

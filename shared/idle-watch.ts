@@ -12,10 +12,12 @@ export interface IdleWatchOptions<T> {
 export class IdleWatch<T> {
   readonly #touchedMs = new Map<T, number>();
   readonly #options: IdleWatchOptions<T>;
+  #idleMs: number;
   #cancel: (() => void) | undefined;
 
   constructor(options: IdleWatchOptions<T>) {
     this.#options = options;
+    this.#idleMs = options.idleMs;
   }
 
   get size(): number {
@@ -41,6 +43,12 @@ export class IdleWatch<T> {
     this.#cancel ??= this.#wakeAt(clock.now());
   }
 
+  /** From now on who is idle for so long expires; those who are already do at once. */
+  shorten(idleMs: number): void {
+    this.#idleMs = idleMs;
+    this.#sweep();
+  }
+
   /** It is not watched any more. */
   drop(one: T): void {
     if (!this.#touchedMs.delete(one) || this.#touchedMs.size > 0) return;
@@ -56,21 +64,17 @@ export class IdleWatch<T> {
   }
 
   #wakeAt(oldestMs: number): () => void {
-    const { clock, idleMs } = this.#options;
-    return clock.at(oldestMs + idleMs, () => {
-      this.#cancel = undefined;
-      this.#sweep(clock.now() - idleMs);
-    });
+    return this.#options.clock.at(oldestMs + this.#idleMs, () => this.#sweep());
   }
 
-  #sweep(untilMs: number): void {
+  #sweep(): void {
+    const untilMs = this.#options.clock.now() - this.#idleMs;
     for (const [one, touchedMs] of this.#touchedMs) {
       if (touchedMs > untilMs) break;
       this.#touchedMs.delete(one);
       this.#options.expire(one);
     }
     const [oldestMs] = this.#touchedMs.values();
-    // Whoever was touched meanwhile may have set a later one.
     this.#cancel?.();
     this.#cancel = oldestMs === undefined ? undefined : this.#wakeAt(oldestMs);
   }

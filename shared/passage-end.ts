@@ -7,7 +7,9 @@ import { pauseAboveBytes } from "./pipe-ends/socket-end.ts";
 
 /** A stream of bytes that is yet to find its session, as the end of a pipe: it may wait for one, and be opened again. */
 export class PassageEnd implements PipeEnd {
-  handler: PipeHandler = deafPipeHandler;
+  #handler = deafPipeHandler;
+  /** It broke before somebody heard it. */
+  #broken: Code | undefined;
   readonly #passage: Passage;
   readonly #deps: PassageDeps;
   #full = false;
@@ -18,6 +20,18 @@ export class PassageEnd implements PipeEnd {
   constructor(deps: PassageDeps, way: Way, opened: () => void = () => {}) {
     this.#deps = deps;
     this.#passage = new Passage(deps, way, new Ear(this, opened));
+  }
+
+  get handler(): PipeHandler {
+    return this.#handler;
+  }
+
+  set handler(handler: PipeHandler) {
+    this.#handler = handler;
+    const code = this.#broken;
+    this.#broken = undefined;
+    // Not from inside: whoever sets it is not ready yet.
+    if (code !== undefined) this.#deps.clock.soon(() => this.#handler.aborted(code));
   }
 
   /** Sends it on its way, or lets it wait. Returns the code of a refusal: then `handler` hears nothing. */
@@ -58,6 +72,12 @@ export class PassageEnd implements PipeEnd {
     this.#full = false;
     this.handler.drained(0);
   }
+
+  /** No more of it. */
+  broke(code: Code): void {
+    if (this.#handler === deafPipeHandler) this.#broken = code;
+    else this.#handler.aborted(code);
+  }
 }
 
 class Ear implements StreamHandler {
@@ -87,7 +107,7 @@ class Ear implements StreamHandler {
   left(): void {}
 
   reset(code: Code): void {
-    this.pipeEnd.handler.aborted(code);
+    this.pipeEnd.broke(code);
   }
 
   writable(): void {
@@ -96,6 +116,6 @@ class Ear implements StreamHandler {
 
   #fail(): void {
     this.pipeEnd.abort("stream-state");
-    this.pipeEnd.handler.aborted("stream-state");
+    this.pipeEnd.broke("stream-state");
   }
 }

@@ -10,7 +10,7 @@ import type { Socket } from "../../shared/socket.ts";
 import { SocketEnd, type Splice, splice } from "../../shared/splice.ts";
 import { failureStatus, proxyAnswer } from "./http-proxy-answer.ts";
 import { HttpProxyExchange, type ProgramSide, type ProxiedRequest } from "./http-proxy-exchange.ts";
-import { readProxyRequest } from "./http-proxy-request.ts";
+import { asksForUpgrade, readProxyRequest } from "./http-proxy-request.ts";
 import { ProxyCall } from "./proxy-call.ts";
 import { basicLogin, loginMatches } from "./proxy-credentials.ts";
 import { proxyLimits } from "./proxy-limits.ts";
@@ -24,8 +24,11 @@ export class HttpProxyTalk implements ProxyTalk, ProgramSide {
   readonly #socket: Socket;
   readonly #place: ProxyPlace;
   readonly #reader: HttpReader<"request">;
-  /** `calling`: a CONNECT waits for the far side. `through`: the socket's bytes are the splice's. */
-  #state: "http" | "calling" | "through" | "lingering" = "http";
+  /**
+   * `calling`: a CONNECT waits for the far side. `through`: the socket's bytes are the splice's. `lingering`, `finishing`:
+   * FIN is out after a refusal, after an answer.
+   */
+  #state: "http" | "calling" | "through" | "lingering" | "finishing" = "http";
   #exchange: HttpProxyExchange | undefined;
   #target = "";
   #call: ProxyCall | undefined;
@@ -54,7 +57,7 @@ export class HttpProxyTalk implements ProxyTalk, ProgramSide {
   }
 
   get busy(): boolean {
-    return this.#exchange !== undefined || this.#state === "calling" || this.#state === "through";
+    return this.#exchange !== undefined || (this.#state !== "http" && this.#state !== "lingering");
   }
 
   timeOut(): void {
@@ -74,7 +77,7 @@ export class HttpProxyTalk implements ProxyTalk, ProgramSide {
   // From the socket.
 
   data(bytes: Uint8Array): void {
-    if (this.#state === "lingering") {
+    if (this.#state === "lingering" || this.#state === "finishing") {
       this.#lingeredBytes += bytes.length;
       if (this.#lingeredBytes > proxyLimits.maxLingerBytes) this.#socket.destroy();
       return;
@@ -93,7 +96,7 @@ export class HttpProxyTalk implements ProxyTalk, ProgramSide {
     this.#halfClosed = true;
     if (this.#state === "http") this.#reader.finish();
     if (this.#exchange !== undefined) this.#exchange.programLeft();
-    else if (this.#state !== "calling") this.#linger();
+    else if (this.#state === "http") this.#linger();
   }
 
   closed(): void {
@@ -131,7 +134,7 @@ export class HttpProxyTalk implements ProxyTalk, ProgramSide {
   done({ keepAlive }: { readonly keepAlive: boolean }): void {
     this.#report(undefined);
     if (keepAlive && !this.#halfClosed && !this.#place.closing) this.#next();
-    else this.#linger();
+    else this.#finish("finishing", proxyLimits.finishMs);
   }
 
   refuse(code: Code): void {
@@ -162,8 +165,8 @@ export class HttpProxyTalk implements ProxyTalk, ProgramSide {
     const { credentials } = this.#place;
     const login = credentials && basicLogin(fieldValue(head.fields, "proxy-authorization"));
     const request = readProxyRequest(head, framing);
-    // What follows a refused CONNECT may be bytes for its target: they must not be read as a request.
-    if (request.kind === "connect") this.#wantsClose = true;
+    // What follows may be bytes of what was asked for: after a refusal they must not be read as a request.
+    if (head.method === "CONNECT" || asksForUpgrade(head, framing)) this.#wantsClose = true;
     if (request.kind === "wrong") this.#refuse(400, "request-invalid", request.detail);
     else if (credentials && (login === undefined || !loginMatches(login, credentials)))
       this.#refuse(407, "unauthorized", "This proxy asks for a user and a password.");
@@ -209,7 +212,7 @@ export class HttpProxyTalk implements ProxyTalk, ProgramSide {
     this.#exchange?.programGone();
     this.#report("cancelled");
     // An answer that is through is still to be read.
-    if (answered) this.#linger();
+    if (answered) this.#finish("finishing", proxyLimits.finishMs);
     else this.#socket.destroy();
   }
 
@@ -245,9 +248,13 @@ export class HttpProxyTalk implements ProxyTalk, ProgramSide {
 
   /** No more requests: FIN, and what the program still sends is dropped for a while, so that it gets to read the answer. */
   #linger(): void {
-    this.#state = "lingering";
+    this.#finish("lingering", proxyLimits.lingerMs);
+  }
+
+  #finish(state: "lingering" | "finishing", forMs: number): void {
+    this.#state = state;
     this.#reader.detach();
-    this.#wait(proxyLimits.lingerMs);
+    this.#wait(forMs);
     this.#socket.resume();
     this.#socket.end();
   }

@@ -16,6 +16,11 @@ export const proxyLimits = {
   /** After a refusal: how long, and how much, is still read and dropped, so that the program gets to read it. */
   lingerMs: 5_000,
   maxLingerBytes: 16_777_216,
+  /**
+   * After a complete answer and FIN. Megabytes of it may wait in the system's buffers for a player that reads at its own
+   * pace, and a reset would lose them.
+   */
+  finishMs: 3_600_000,
   /** After the answer the origin has this long to close its side, before the stream is broken off. */
   partingMs: 5_000,
   /** No 1xx head is added to more than this: they are hints, and the program does not read. */

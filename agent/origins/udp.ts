@@ -13,6 +13,8 @@ import { OriginFlow } from "./origin-flow.ts";
 export const udpOriginLimits = {
   /** PROTOCOL.md section 7; the relay does the same for its visitors. */
   idleMs: 60_000,
+  /** When the agent leaves: an answer that is under way comes by then. A flow itself never says that it is complete. */
+  partingMs: 1_000,
 } as const;
 
 export interface UdpOriginOptions {
@@ -63,6 +65,11 @@ export class UdpOrigin implements Origin {
     const { host = "127.0.0.1", port = 0 } = target;
     flow.start(openDatagrams({ remote: { host, port } }, flow.ear));
     return flow;
+  }
+
+  /** The agent is leaving: flows end as soon as nothing goes on in them. */
+  leave(): void {
+    this.#idle.shorten(udpOriginLimits.partingMs);
   }
 
   /** Ends all flows. */

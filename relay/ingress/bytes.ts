@@ -50,7 +50,11 @@ export class BytesIngress {
 
   /** Opens the port of tls tunnels, if there is to be one, and those that are known from before. Rejects with `port-in-use`. */
   async listen(router: Router): Promise<void> {
+    await this.#listenTls(router);
     await this.endpoints.inherit();
+  }
+
+  async #listenTls(router: Router): Promise<void> {
     const { tlsListen, accept, reusePort = false } = this.#config;
     if (tlsListen === undefined) return;
     const { clock, metrics } = this.#deps;
@@ -78,7 +82,10 @@ export class BytesIngress {
     await this.#tcp.drain(graceMs);
   }
 
+  /** At once. */
   close(): void {
+    this.#tls?.listener.close();
+    this.endpoints.close();
     this.#tls?.ingress.close();
     for (const flows of this.#flows.values()) flows.close();
   }
@@ -92,13 +99,13 @@ export class BytesIngress {
   }
 
   async #bindUdp(port: number, name: string): Promise<BoundPort> {
-    const { listen, openDatagrams } = this.#config;
+    const { listen, openDatagrams, reusePort = false } = this.#config;
     const { clock, log, metrics } = this.#deps;
     const way = new TunnelWay(this.#deps, name, "udp", streamKinds.udp);
     const flows = await UdpIngress.open({
       clock,
       openDatagrams,
-      address: { host: listen.host, port },
+      address: { host: listen.host, port, reusePort },
       open: (fields, handler) => way.open(fields, handler),
       onFlow: ({ bytesIn, bytesOut, ms, code }) => {
         metrics.bytesIn += bytesIn;

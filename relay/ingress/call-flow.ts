@@ -1,4 +1,5 @@
 import type { Code } from "../../shared/errors.ts";
+import { decodeHead, encodeHead } from "../../shared/head.ts";
 import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
 
 /** Two streams of kind udp joined to one flow. */
@@ -10,6 +11,7 @@ export class CallFlow {
   #far: Stream | undefined;
   #bytesIn = 0;
   #bytesOut = 0;
+  #opened = false;
   #over = false;
 
   constructor(
@@ -32,7 +34,7 @@ export class CallFlow {
         },
         () => near,
       ),
-      head: (fields) => near.head(fields),
+      head: (fields) => this.#open(fields),
     };
     near.handler = this.near;
   }
@@ -63,6 +65,17 @@ export class CallFlow {
       writable() {},
       datagram,
     };
+  }
+
+  /** Once, and without fields: heads that nobody asked for would pile up for an agent that gives no credit. */
+  #open(fields: Uint8Array): void {
+    const head = decodeHead(fields);
+    if (this.#opened) this.#broken("stream-state");
+    else if (head === undefined || Object.keys(head).length > 0) this.#broken("head-invalid");
+    else {
+      this.#opened = true;
+      this.#near.head(encodeHead({}));
+    }
   }
 
   #broken(code: Code): void {

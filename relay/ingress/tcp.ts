@@ -73,8 +73,11 @@ export class TcpIngress {
     const { clock } = this.#deps;
     if (this.#open.size > 0)
       await new Promise<void>((resolve) => {
-        this.#emptied = resolve;
-        clock.at(clock.now() + graceMs, resolve);
+        const cancel = clock.at(clock.now() + graceMs, resolve);
+        this.#emptied = () => {
+          cancel();
+          resolve();
+        };
       });
     for (const socket of this.#open) socket.destroy();
   }

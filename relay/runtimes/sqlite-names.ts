@@ -226,7 +226,7 @@ const sql = {
   ported: "SELECT name FROM names WHERE port IS NOT NULL",
   holder: "SELECT name FROM names WHERE kind = ? AND port = ?",
   put: `INSERT INTO names VALUES (:name, :owner, :kind, :live, :left_at, :bye, :lapses_at, :port)
-    ON CONFLICT DO UPDATE SET owner = excluded.owner, kind = excluded.kind,
+    ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, kind = excluded.kind,
       live = iif(:keeps, live, excluded.live), left_at = iif(:keeps, left_at, excluded.left_at),
       bye = excluded.bye, lapses_at = excluded.lapses_at, port = excluded.port`,
   count: "SELECT names FROM counts WHERE owner = ?",

@@ -84,11 +84,25 @@ describe("a slow loris", () => {
     socket.says("POST http://a.test/ HTTP/1.1\r\nHost: a.test\r\nContent-Length: 10\r\n\r\n123");
     proxy.ends[0]?.says("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     proxy.clock.advance(proxyLimits.idleMs + sweepMs);
-    proxy.clock.advance(proxyLimits.lingerMs + sweepMs);
-    await turn();
     expect(socket.over).toBe(true);
+    proxy.clock.advance(proxyLimits.finishMs + sweepMs);
+    await turn();
     expect(proxy.ends[0]?.abortedWith).toBe("cancelled");
     expect(proxy.running.sockets).toBe(0);
+  });
+
+  test("a program that reads the end of its answer slowly is given its time, and the proxy's end waits for it", async () => {
+    const proxy = await FakeProxy.start();
+    const socket = proxy.socket();
+    socket.says("GET http://a.test/ HTTP/1.0\r\n\r\n");
+    proxy.ends[0]?.says("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    expect(socket.ended).toBe(true);
+    proxy.clock.advance(600_000);
+    void proxy.running.close(60_000);
+    await turn();
+    expect(socket.destroyed).toBe(false);
+    proxy.clock.advance(60_000);
+    expect(socket.destroyed).toBe(true);
   });
 
   test("a call that is waited for is given its time", async () => {

@@ -35,6 +35,24 @@ describe("failures", () => {
     expect(JSON.stringify(harness.events)).not.toContain("secret");
   });
 
+  test.each([
+    ["CONNECT without a port", "CONNECT a.test HTTP/1.1\r\nHost: a.test\r\n\r\n"],
+    [
+      "an upgrade to nobody",
+      "GET http://no.test/ HTTP/1.1\r\nHost: no.test\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+    ],
+  ])("%s ends the socket: what follows is never read as a request", async (_what, first) => {
+    await using harness = await ProxyHarness.start();
+    harness.caller.refusals.set("no.test:80", "origin-refused");
+    const program = await harness.program(
+      first,
+      "GET http://stolen.test/ HTTP/1.1\r\nHost: stolen.test\r\n\r\n",
+    );
+    await program.over();
+    expect(program.text).toContain("\r\nConnection: close\r\n");
+    expect(harness.caller.called).not.toContain("stolen.test:80");
+  });
+
   test("an upload to nobody is answered, and not read as the next request", async () => {
     await using harness = await ProxyHarness.start();
     harness.caller.refusals.set("no.test:80", "origin-refused");

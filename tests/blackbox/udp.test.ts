@@ -200,7 +200,7 @@ describe.skipIf(relayRuntime === "workerd")("a udp tunnel", () => {
       expect(await visitor.askUntil("now")).not.toBe("");
       visitor.close();
       late.close();
-      await program.stop();
+      await program.kill();
     },
     testLimitMs,
   );
@@ -240,7 +240,7 @@ describe.skipIf(relayRuntime === "workerd")("a udp tunnel", () => {
         Array.from({ length: 8 }, () => ["192.0.2.7"]),
       );
       names.close();
-      await program.stop();
+      await program.kill();
     },
     testLimitMs,
   );
@@ -258,7 +258,7 @@ describe.skipIf(relayRuntime === "workerd")("a udp tunnel", () => {
       expect(Number(second.url.port)).toBe(at);
       expect(String(await visitor.next())).toBe("early");
       visitor.close();
-      await second.program.stop();
+      await second.program.kill();
     },
     testLimitMs,
   );
@@ -274,7 +274,7 @@ describe.skipIf(relayRuntime === "workerd")("a udp tunnel", () => {
       const second = await start(String(origin.address().port), "--name", "again");
       expect(await visitor.askUntil("after")).toBe("after");
       visitor.close();
-      await second.program.stop();
+      await second.program.kill();
     },
     testLimitMs,
   );

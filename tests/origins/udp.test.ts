@@ -191,6 +191,22 @@ describe("a udp origin", () => {
     expect([flow.resetCode, bench.sockets.length]).toEqual(["head-invalid", 0]);
   });
 
+  test("ends flows 1 s after their last datagram when the agent leaves", async () => {
+    const bench = new Bench();
+    const [one, other] = [await bench.visitOpen(), await bench.visitOpen()];
+    bench.clock.advance(999);
+    other.handler.datagram?.(bytesOf("q"));
+    bench.clock.advance(1);
+    bench.origin.leave();
+    expect([one.flow.ended, other.flow.ended]).toEqual([true, false]);
+    bench.clock.advance(900);
+    other.socket.comes("127.0.0.1:53", "a");
+    bench.clock.advance(999);
+    expect([other.flow.texts, other.flow.ended]).toEqual([["a"], false]);
+    bench.clock.advance(1);
+    expect([other.flow.ended, bench.origin.flows, bench.clock.timers]).toEqual([true, 0, 0]);
+  });
+
   test("ends what is open when it is closed", async () => {
     const bench = new Bench();
     const { flow, socket } = await bench.visitOpen();

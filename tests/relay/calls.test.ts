@@ -207,6 +207,19 @@ describe("a way out", () => {
     expect(setUp.log).toMatchObject([{ kind: "via", bytesIn: 3, bytesOut: 4 }]);
   });
 
+  test("of datagrams takes one HEAD of the agent, without fields: more would pile up for a caller without credit", () => {
+    const setUp = new SetUp();
+    setUp.all.agentComes(2);
+    const flow = (...heads: Uint8Array[]) => {
+      const near = setUp.open("via", { target: "a:443" }, streamKinds.udp);
+      const far = setUp.all.tunnel.last;
+      for (const head of heads) far.handler.head(head);
+      return [near.said, far.resetCode];
+    };
+    expect(flow(noHead, noHead)).toEqual([["HEAD", "RESET stream-state"], "stream-state"]);
+    expect(flow(encodeHead({ target: "a:443" }))).toEqual([["RESET head-invalid"], "head-invalid"]);
+  });
+
   test("of datagrams is refused where the agent is away, as nobody waits with one", () => {
     const setUp = new SetUp();
     expect(setUp.open("via", { target: "a:443" }, streamKinds.udp).said).toEqual(["RESET agent-offline"]);
