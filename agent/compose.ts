@@ -100,7 +100,7 @@ async function composeProxy(command: ProxyCommand, given: ComposeOptions): Promi
       return {
         urls: [localUrl("socks5", proxy), localUrl("http", proxy)],
         get openStreams() {
-          return proxy.sockets;
+          return proxy.openStreams;
         },
         close: (graceMs) => proxy.close(graceMs),
       };

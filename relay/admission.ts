@@ -30,12 +30,16 @@ export interface AdmissionDeps {
   readonly ports?: PortKeeper | undefined;
 }
 
-/** The one place where a token's claims meet what a session is for. Throws the refusal. */
+/**
+ * The one place where a token's claims meet what a session is for. Throws the refusal. The name becomes the token's, for
+ * that kind, unless it only `asks`.
+ */
 export function checkRight(
   { names, tunnels, offers }: AdmissionDeps,
   claims: Claims,
   { name, kind }: Pick<Admission, "name" | "kind">,
   nowMs: number,
+  { asks = false }: { readonly asks?: boolean } = {},
 ): void {
   if (!offers(kind)) throw new UnderpassError("kind-unavailable");
   if (kind === "connect") {
@@ -51,5 +55,5 @@ export function checkRight(
     return;
   }
   if (tunnels.hasOther(name, ownerOf(claims))) throw new UnderpassError("name-taken");
-  grantName(names, claims, { kind, name }, nowMs);
+  grantName(asks ? { claim: () => name } : names, claims, { kind, name }, nowMs);
 }

@@ -82,15 +82,17 @@ export class Reception {
   async admit({ name, kind, session }: DialPlace, token: string | undefined): Promise<Admission> {
     const { deps } = this;
     // A session that is finishing its streams here can be resumed nowhere else.
-    const held = session !== undefined && this.held(session) !== undefined;
-    if (deps.draining() && !held) throw new UnderpassError("going-away");
+    const held = session === undefined ? undefined : this.held(session);
+    if (deps.draining() && held === undefined) throw new UnderpassError("going-away");
     if (token === undefined)
       throw new UnderpassError("unauthorized", "A token is needed: Authorization: Bearer JWT.");
     if (this.pending >= receptionLimits.maxPending || this.linkCount >= receptionLimits.maxLinks)
       throw new UnderpassError("too-many-links");
     const claims = await deps.tokens.verify(token, deps.clock.date());
-    checkRight(deps, claims, { name, kind }, deps.clock.now());
-    if (kind === "tcp" || kind === "udp") await deps.ports?.open(name, ownerOf(claims), kind);
+    // Who resumes what has lost the name since, or would join what carries something else, must not take name and port along.
+    const asks = held !== undefined ? held.leaving : deps.tunnels.hasOtherKind(name, kind);
+    checkRight(deps, claims, { name, kind }, deps.clock.now(), { asks });
+    if (!asks && (kind === "tcp" || kind === "udp")) await deps.ports?.open(name, ownerOf(claims), kind);
     return { name, kind, claims, session };
   }
 
@@ -203,6 +205,7 @@ export class Reception {
     const nowMs = clock.now();
     // What would have resumed a session of a relay that is leaving must not begin one here.
     if (deps.draining()) return "going-away";
+    if (join === true && !isCalling(kind) && tunnels.hasOtherKind(name, kind)) return "kind-forbidden";
     try {
       // Between the dial and the HELLO the name may have become somebody else's.
       checkRight(deps, claims, { name, kind }, nowMs);
@@ -212,7 +215,6 @@ export class Reception {
     const owner = ownerOf(claims);
     const place = { name, owner, kind, instance, slot };
     if (home.isSuperseded(name, instance, nowMs) || attempt <= home.lastAttempt(place)) return "superseded";
-    if (join === true && !isCalling(kind) && tunnels.hasOtherKind(name, kind)) return "kind-forbidden";
     const session = new Session(
       {
         side: "relay",

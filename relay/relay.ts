@@ -26,6 +26,7 @@ import { Router, type Routing } from "./router.ts";
 import type { NameStore } from "./store.ts";
 import { Suspended } from "./suspended.ts";
 import { tunnelUrls } from "./tunnel-urls.ts";
+import { queueOf } from "./tunnel-way.ts";
 import { Tunnels } from "./tunnels.ts";
 
 export interface RelayConfig {
@@ -106,6 +107,7 @@ export async function startRelay(config: RelayConfig): Promise<RunningRelay> {
   const { endpoints } = bytes;
   tunnels.onReady = (name) => {
     hold.tryAgain(name);
+    hold.tryAgain(queueOf(name, "egress"));
     bytes.tryAgain(name);
   };
   const tokens = new Tokens(config.secret);

@@ -17,34 +17,42 @@ export interface WayDeps {
   readonly names: Pick<Names, "lookup">;
 }
 
+/** Where those wait who come for that: an agent may be there that carries the tunnel's kind and is no way out. */
+export function queueOf(tunnel: string, service: Service): string {
+  return service === "egress" ? `${tunnel} egress` : tunnel;
+}
+
 /** A visitor's way to the agents of a tunnel, as far as they offer the service that he came for. */
 export class TunnelWay implements Way {
   constructor(
     private readonly deps: WayDeps,
-    readonly name: string,
+    private readonly tunnel: string,
     private readonly service: Service,
     /** Of the stream: `streamKinds`. Where a service has only one, it is that. */
     private readonly kind: number,
   ) {}
 
+  get name(): string {
+    return queueOf(this.tunnel, this.service);
+  }
   open(fields: Uint8Array, handler: StreamHandler): Stream | undefined {
-    return this.deps.tunnels.find(this.name)?.open(this.service, this.kind, fields, handler);
+    return this.deps.tunnels.find(this.tunnel)?.open(this.service, this.kind, fields, handler);
   }
   get reachable(): boolean {
-    return this.deps.tunnels.find(this.name)?.reaches(this.service) === true;
+    return this.deps.tunnels.find(this.tunnel)?.reaches(this.service) === true;
   }
   /** A socket that is refused can't say why, and its program would come again at once. */
   get isPatient(): boolean {
     return this.kind !== streamKinds.http;
   }
   get expected(): boolean {
-    return this.deps.tunnels.expects(this.name, this.service, this.deps.clock.now());
+    return this.deps.tunnels.expects(this.tunnel, this.service, this.deps.clock.now());
   }
   /** A tunnel of another kind does not exist for this visitor. */
   get refusal(): Code {
-    const kind = this.deps.names.lookup(this.name)?.kind;
+    const kind = this.deps.names.lookup(this.tunnel)?.kind;
     const isKnown = kind !== undefined && (kind === this.service || this.service === "egress");
-    return isKnown || this.deps.tunnels.find(this.name)?.serves(this.service) === true
+    return isKnown || this.deps.tunnels.find(this.tunnel)?.serves(this.service) === true
       ? "agent-offline"
       : "unknown-tunnel";
   }

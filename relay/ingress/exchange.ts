@@ -46,7 +46,7 @@ export interface VisitorSide {
   /** No answer came from the origin: give one for `code`. */
   refuse(exchange: Exchange, code: Code): void;
   /** The answer is through; the rest of the upload may take as long as an idle socket may. */
-  awaitUpload(): void;
+  awaitMore(): void;
   /** The answer broke off: end so that the visitor can tell. */
   abort(exchange: Exchange): void;
   /** From here on the socket's bytes are the new protocol's; what has come of it already is handed to `requestBody`. */
@@ -204,7 +204,7 @@ export class Exchange implements StreamHandler {
     this.state = "answered";
     if (this.upgrade) this.passage.sendEnd();
     if (this.requestComplete || !this.keepAlive) this.complete();
-    else visitor.awaitUpload();
+    else visitor.awaitMore();
   }
 
   left(): void {}

@@ -9,7 +9,7 @@ export const ingressLimits = {
   maxVisitors: 60_000,
   /** Pipelined bytes that may wait behind a request that is being answered. */
   maxHeldBytes: 65_536,
-  /** After an answer that came before the upload's end: how long, and how much, is still read and dropped. */
+  /** After a last answer: how long, and how much, is still read and dropped of a visitor who goes on sending. */
   lingerMs: 5_000,
   maxLingerBytes: 16_777_216,
   retryAfterSeconds: 5,

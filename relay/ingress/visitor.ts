@@ -84,8 +84,7 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
         else if (this.posts !== undefined && this.ownBody !== undefined)
           this.deadlineMs = this.ingress.deps.clock.now() + ingressLimits.headWithinMs;
         // Nothing else is under way but the rest of an upload, which may never come.
-        else if (this.exchange?.answered === true)
-          this.deadlineMs = this.ingress.deps.clock.now() + ingressLimits.idleMs;
+        else if (this.exchange?.answered === true) this.awaitMore();
         reader.push(bytes);
         if (reader.heldBytes > ingressLimits.maxHeldBytes) this.socket.pause();
         return;
@@ -95,12 +94,14 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
         return;
       case "lingering":
         this.lingered += bytes.length;
+        this.deadlineMs = Math.min(this.deadlineMs, this.ingress.deps.clock.now() + ingressLimits.lingerMs);
         if (this.lingered > ingressLimits.maxLingerBytes) this.socket.destroy();
     }
   }
 
   drained(): void {
     this.exchange?.visitorDrained();
+    if (this.mode === "lingering" && this.lingered === 0) this.awaitMore();
   }
 
   ended(): void {
@@ -128,7 +129,7 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
   }
 
   resume(): void {
-    if (this.exchange?.answered === true) this.awaitUpload();
+    if (this.exchange?.answered === true) this.awaitMore();
     this.socket.resume();
   }
 
@@ -148,7 +149,7 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
     else this.linger();
   }
 
-  awaitUpload(): void {
+  awaitMore(): void {
     this.deadlineMs = this.ingress.deps.clock.now() + ingressLimits.idleMs;
   }
 
@@ -361,7 +362,7 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
 
   /** Ready for another request, which may have come already. */
   private nextRequest(): void {
-    this.deadlineMs = this.ingress.deps.clock.now() + ingressLimits.idleMs;
+    this.awaitMore();
     this.socket.resume();
     this.reader.next();
     if (this.halfClosed && !this.busy) this.halfClose();
@@ -371,7 +372,7 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
   private linger(): void {
     this.mode = "lingering";
     this.reader.detach();
-    this.deadlineMs = this.ingress.deps.clock.now() + ingressLimits.lingerMs;
+    this.awaitMore();
     this.socket.resume();
     this.halfClose();
   }

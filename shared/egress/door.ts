@@ -10,6 +10,7 @@ import type { Dial } from "../socket.ts";
 import { egressLimits } from "./limits.ts";
 import { Places } from "./places.ts";
 import type { EgressPolicy } from "./policy.ts";
+import type { SearchDeps } from "./search.ts";
 import { parseTarget, targetText } from "./target.ts";
 import { TcpCall } from "./tcp-call.ts";
 import { UdpFlow } from "./udp-flow.ts";
@@ -45,13 +46,14 @@ export interface EgressDoorDeps {
  * What is denied is told `egress-denied`, be there something or not.
  */
 export class EgressDoor {
-  readonly #deps: EgressDoorDeps;
+  readonly #deps: EgressDoorDeps & SearchDeps;
   readonly #dials = new Places(egressLimits.maxDials, egressLimits.maxDialsOfOne);
 
   readonly #flows = new Places(egressLimits.maxFlows, egressLimits.maxFlowsOfOne);
 
   constructor(deps: EgressDoorDeps) {
-    this.#deps = deps;
+    const lookUps = new Places(egressLimits.maxLookUps, egressLimits.maxLookUpsOfOne);
+    this.#deps = { ...deps, lookUps };
   }
 
   /** Flows of datagrams now. */

@@ -7,13 +7,23 @@ export const egressLimits = {
   maxDials: 512,
   /** Of one subject: targets that never answer must not take the places of all others. */
   maxDialsOfOne: 256,
+  /** Names that are looked up at once: as many as the system takes (shared/resolve.ts). */
+  maxLookUps: 256,
+  /**
+   * Of one subject. A name server that never answers keeps a look-up in the system for several times as long as we wait,
+   * and so must not get at more than a part of them.
+   */
+  maxLookUpsOfOne: 32,
   /** Flows of datagrams at once, each with a socket of its own. */
   maxFlows: 1_024,
   /** Of one subject. */
   maxFlowsOfOne: 256,
   /** A flow over which nothing went for so long is over (PROTOCOL.md section 7). */
   flowIdleMs: 60_000,
-  /** Of a flow whose socket is not open yet; the oldest are dropped. A datagram of the largest size and some small ones fit. */
-  maxEarlyBytes: 131_072,
+  /**
+   * Of a flow whose socket is not open yet; the oldest are dropped. What the stream's first window has reserved, which its datagrams
+   * don't take, so that flows that wait hold no more than --memory says. A datagram of the largest size fits.
+   */
+  maxEarlyBytes: 65_536,
   maxEarlyDatagrams: 64,
 } as const;

@@ -19,6 +19,8 @@ export interface EgressRequest {
 export interface SearchDeps {
   readonly resolve: Resolve;
   readonly clock: Clock;
+  /** Of those who look names up. */
+  readonly lookUps: Places;
   readonly isOwn?: (address: string, port: number) => boolean;
 }
 
@@ -33,6 +35,8 @@ export class EgressSearch {
   #over = false;
   #hasFound = false;
   readonly #giveBack: () => void;
+  /** Gives up waiting to look the name up; one that is under way can't be given up. */
+  #leaveLookUps = (): void => {};
   readonly #stopTimer: () => void;
 
   constructor(
@@ -58,18 +62,32 @@ export class EgressSearch {
     if (this.#over) return;
     this.#over = true;
     this.#stopTimer();
+    this.#leaveLookUps();
     this.#giveBack();
   }
 
   #look(): void {
     if (this.#over) return;
     const { address, name } = this.request.target.host;
-    if (address !== undefined) this.#check([address]);
-    else
-      this.deps.resolve(name).then(
-        (texts) => this.#resolved(texts),
-        (error: unknown) => this.#unresolved(error),
-      );
+    if (address === undefined) this.#lookUp(name);
+    else this.#check([address]);
+  }
+
+  #lookUp(name: string): void {
+    const { lookUps, resolve } = this.deps;
+    let isUnderWay = false;
+    const leave = lookUps.take(this.request.policy.owner, () => {
+      isUnderWay = true;
+      resolve(name)
+        .finally(() => leave())
+        .then(
+          (texts) => this.#resolved(texts),
+          (error: unknown) => this.#unresolved(error),
+        );
+    });
+    this.#leaveLookUps = () => {
+      if (!isUnderWay) leave();
+    };
   }
 
   #resolved(texts: readonly string[]): void {

@@ -1,3 +1,5 @@
+import { limits } from "./limits.ts";
+
 /**
  * The one cap a process has for what its streams may hold. A stream's window is reserved here before the peer may use
  * it, so the sum of all that peers can make us hold stays under the cap. First windows get half, so that growth never makes a new stream wait; growth gets the other.
@@ -47,4 +49,9 @@ export class Memory {
     this.first -= firstBytes;
     this.grown -= grownBytes;
   }
+}
+
+/** What a stream reserves at first: its window, but for one of datagrams, where DATA is a fault and not kept. */
+export function firstReserve(kind: number, window: number): number {
+  return kind === limits.datagramKind ? limits.datagramStreamBytes : window;
 }

@@ -3,6 +3,7 @@ import { Allowance } from "./allowance.ts";
 import { RecordType } from "./frame.ts";
 import { Ledger } from "./ledger.ts";
 import { limits } from "./limits.ts";
+import { firstReserve } from "./memory.ts";
 import { type MessageHandler, readMessage } from "./message.ts";
 import { type Goaway, Outbox } from "./outbox.ts";
 import type { GoawayKind, Resumption, SessionHandler, SessionOptions } from "./session-handler.ts";
@@ -128,7 +129,7 @@ export class Session implements StreamHost {
     if (id === undefined && this.said === undefined)
       this.goaway("drain", "going-away", limits.usedUpGraceMs, "");
     if (id === undefined || this.leaving) return undefined;
-    if (!options.memory.admit(options.window)) return undefined;
+    if (!options.memory.admit(firstReserve(kind, options.window))) return undefined;
     const { peerWindow, window } = options;
     const stream = new Stream(this, id, kind, handler, peerWindow, window, this.nowMs, fields);
     this.streams.add(stream);
@@ -299,7 +300,7 @@ export class Session implements StreamHost {
     streams.highestPeerId = id;
     if (this.lastAccepted !== undefined) return undefined;
     if (fields.length + limits.frameCost > options.window) return "flow-control-error";
-    if (streams.peers >= options.streams || !options.memory.admit(options.window)) {
+    if (streams.peers >= options.streams || !options.memory.admit(firstReserve(kind, options.window))) {
       this.outbox.addReset(id, "too-many-streams");
       this.wake();
       return this.blame();
@@ -369,7 +370,7 @@ export class Session implements StreamHost {
   private forget(stream: Stream): void {
     if (!this.streams.remove(stream)) return;
     if (stream.isBulk) this.outbox.bulkWindow = stream.window;
-    this.options.memory.release(this.options.window, stream.grownBytes);
+    this.options.memory.release(firstReserve(stream.kind, this.options.window), stream.grownBytes);
     this.outbox.datagrams.forget(stream);
     stream.drop();
     if (this.streams.size > 0 || this.ledger.ackDueMs === undefined) return;

@@ -65,7 +65,12 @@ export class Cuts {
       relay = await startRelay();
       proxy = await storm.proxy(relay.port);
       const token = await relay.token();
-      agent = await startAgent({ ...relay, url: proxy.url }, { origin: origin.port, name: "blue", token });
+      // What is under way is counted by the frames in WebSockets; under `auto` links that die so often go without.
+      const args = ["--transport", "ws"];
+      agent = await startAgent(
+        { ...relay, url: proxy.url },
+        { origin: origin.port, name: "blue", token, args },
+      );
       const target = { port: relay.port, host: relay.hostFor("blue") };
       const load = new Load(target, shape, ledger, pace, new Random(options.seed));
       const over = load.run();

@@ -1,7 +1,10 @@
 import { describe, expect, test } from "bun:test";
+import { streamKinds } from "../../shared/kind.ts";
 import { DatagramQueue } from "../../shared/mux/datagram-queue.ts";
 import { MessageWriter } from "../../shared/mux/frame.ts";
 import { limits } from "../../shared/mux/limits.ts";
+import type { Stream } from "../../shared/mux/stream.ts";
+import { silentHandler } from "../../shared/mux/stream-handler.ts";
 import { numberedDatagram as datagram } from "./numbered-datagram.ts";
 import { type End, Pair, type Sent } from "./pair.ts";
 import type { Talk } from "./talk.ts";
@@ -185,6 +188,20 @@ describe("datagrams that wait", () => {
     pair.settle();
     expect(heard).toEqual([]);
   });
+});
+
+test("streams of datagrams reserve little memory, and give it back: who forges senders does not use up the relay", () => {
+  const pair = new Pair({ streams: 4_096, capBytes: 4 * 65_536 });
+  const open = () => pair.relay.session.open(streamKinds.udp, new Uint8Array(10), silentHandler);
+  const flows: (Stream | undefined)[] = [];
+  for (let at = 0; at < 16; at++) flows.push(open());
+  pair.settle();
+  expect(pair.ends.map((end) => end.memory.reservedBytes)).toEqual([65_536, 65_536]);
+  expect(flow(pair.relay).stream.kind).toBe(1);
+  expect(open()).toBeUndefined();
+  for (const one of flows) one?.reset("cancelled");
+  pair.settle();
+  expect(pair.ends.map((end) => end.memory.reservedBytes)).toEqual([65_536, 65_536]);
 });
 
 describe("a flood of datagrams", () => {

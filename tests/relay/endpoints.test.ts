@@ -153,6 +153,29 @@ describe("a public port", () => {
     expect(all.open.size).toBe(0);
   });
 
+  test("stays open where another that is asked for instead is taken", async () => {
+    const all = new SetUp();
+    await all.reserve("blue", { port: 7_000 });
+    all.names.touch("blue", 0);
+    all.foreign.add(7_001);
+    await all.reserve("red", { owner: "you", port: 7_002 });
+    for (const port of [7_001, 7_002])
+      expect(await all.refusal(all.reserve("blue", { port }))).toBe("port-taken");
+    expect([...all.open].sort()).toEqual(["tcp 7000 blue", "tcp 7002 red"]);
+    expect(all.names.portOf("blue", "tcp")).toBe(7_000);
+    expect(await all.reserve("blue", { port: 7_003 })).toBe(7_003);
+    expect([...all.open].sort()).toEqual(["tcp 7002 red", "tcp 7003 blue"]);
+  });
+
+  test("that is open is still the name's where the store has lost it", async () => {
+    const all = new SetUp();
+    await all.reserve("blue", { port: 7_003 });
+    all.names.dropPort("blue", 7_003);
+    expect(await all.reserve("blue")).toBe(7_003);
+    expect(all.names.portOf("blue", "tcp")).toBe(7_003);
+    expect([...all.open]).toEqual(["tcp 7003 blue"]);
+  });
+
   test("is opened once, however many links ask for it at once", async () => {
     const all = new SetUp();
     all.names.claim("blue", "me", "tcp", 0);
@@ -197,5 +220,29 @@ describe("a relay that was restarted", () => {
     });
     await next.inherit();
     expect(opened).toEqual([`${names.portOf("here", "tcp")} here`]);
+  });
+
+  test("leaves a name the port that the process before it still has open, and takes no other for it", async () => {
+    const all = new SetUp();
+    await all.reserve("blue", { port: 7_003 });
+    all.names.touch("blue", 0);
+    all.names.end();
+    all.names.leave("blue", 0);
+    all.endpoints.close();
+    const { names, clock } = all;
+    const suspended = new Suspended(new Memory(2 ** 24));
+    const tunnels = new Tunnels(names, { suspended, resumeWindowMs: windowMs });
+    let isTaken = true;
+    const next = new Endpoints({
+      ...{ clock, names, tunnels, random: (bytes) => bytes, ranges: { tcp: { low: 7_000, high: 7_004 } } },
+      bind: async () => {
+        if (isTaken) throw new UnderpassError("port-in-use");
+        return { close() {} };
+      },
+    });
+    await next.inherit();
+    expect(names.portOf("blue", "tcp")).toBe(7_003);
+    isTaken = false;
+    expect(await next.reserve("blue", "me", "tcp", undefined)).toBe(7_003);
   });
 });

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { HttpIngressDeps } from "../../relay/ingress/ingress-deps.ts";
+import { ingressLimits } from "../../relay/ingress/limits.ts";
 import { HttpVisitor } from "../../relay/ingress/visitor.ts";
 import { Router } from "../../relay/router.ts";
 import { holdLimits } from "../../shared/hold.ts";
@@ -264,4 +265,27 @@ describe("a visitor whose request no agent has looked at", () => {
     expect(lost.got).toContain("\r\nUnderpass-Error: link-lost\r\n");
     expect(all.tunnel.streams.length).toBe(2);
   });
+});
+
+test("a visitor who reads his last answer slowly keeps his socket as long as it drains; one who goes on sending does not", () => {
+  const all = new VisitorSetUp();
+  all.agentComes(2);
+  const [socket, sender] = [all.visitor(), all.visitor()];
+  const [slow, busy] = all.visitors;
+  const last = `GET /a HTTP/1.1\r\nHost: blue.localhost\r\nConnection: close\r\n\r\n`;
+  socket.says(last);
+  all.tunnel.last.answers("hello");
+  sender.says(last);
+  all.tunnel.last.answers("hello");
+  expect([socket.finished, socket.over]).toEqual([true, false]);
+  all.clock.advance(70_000);
+  socket.handler.drained();
+  const { idleMs, lingerMs } = ingressLimits;
+  expect(slow?.deadlineMs).toBe(all.clock.now() + idleMs);
+  sender.says("more");
+  const untilMs = all.clock.now() + lingerMs;
+  all.clock.advance(1_000);
+  sender.says("and more");
+  sender.handler.drained();
+  expect(busy?.deadlineMs).toBe(untilMs);
 });

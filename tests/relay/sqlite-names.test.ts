@@ -79,6 +79,22 @@ class Process {
   }
 }
 
+describe("a public port that two processes give away at once", () => {
+  test("stays with the name that was written first, whose row is nobody else's business", () => {
+    const one = new Process();
+    const other = new Process();
+    one.names.claim("blue", "alice", "tcp", one.now);
+    other.names.claim("red", "bob", "tcp", other.now);
+    expect(one.names.givePort("blue", "tcp", 7_000, one.now)).toBe(true);
+    // What `givePort` does once it has seen that the port is nobody's, which it was a moment ago.
+    const kept = other.store.update("red", (row) => row && { ...row, port: 7_000 });
+    expect(kept?.port).toBeUndefined();
+    expect(other.names.lookup("blue")?.owner).toBe("alice");
+    expect(other.names.lookup("red")?.owner).toBe("bob");
+    expect(one.names.portOf("blue", "tcp")).toBe(7_000);
+  });
+});
+
 describe("names over a restart", () => {
   test("a name stays its owner's, for the ttl after its agent left: the time between processes counts", () => {
     const old = new Process();

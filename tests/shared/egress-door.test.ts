@@ -191,6 +191,36 @@ describe("the look-up", () => {
     },
   );
 
+  test("that never ends takes its place from others of its subject alone, also when it is given up", async () => {
+    const asked: string[] = [];
+    const answers: (() => void)[] = [];
+    const resolve = (name: string) => {
+      asked.push(name);
+      return new Promise<string[]>((done) => answers.push(() => done(["1.1.1.1"])));
+    };
+    const rig = new EgressRig({ resolve });
+    const greedy = policyOf("*:443");
+    const share = egressLimits.maxLookUpsOfOne;
+    for (let round = 0; round < 2; round++) {
+      const calls = Array.from({ length: share + 1 }, (_, index) =>
+        rig.open(`n${index}.example:443`, greedy),
+      );
+      await turns();
+      if (round === 0) for (const call of calls) call.stream?.reset("cancelled");
+    }
+    await turns();
+    expect(asked).toHaveLength(share);
+    rig.open("other.example:443", policyOf("*:443"));
+    await turns();
+    expect(asked.at(-1)).toBe("other.example");
+    // A place that is free again is for the next that still waits.
+    answers[0]?.();
+    await turns();
+    expect(asked).toHaveLength(share + 2);
+    rig.lose();
+    expect(rig.door.dials).toBe(0);
+  });
+
   test("is not done for a target whose text is denied", async () => {
     const rig = new EgressRig({ answers: { "some.example": [["1.1.1.1"]] } });
     expect(await rig.open("some.example:443", policyOf("other.example:443", "10.0.0.0/8:80")).outcome()).toBe(

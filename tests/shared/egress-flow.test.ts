@@ -3,6 +3,7 @@ import type { DatagramHandler, DatagramSocket, OpenDatagrams } from "../../share
 import { egressLimits } from "../../shared/egress/limits.ts";
 import { UnderpassError } from "../../shared/errors.ts";
 import { streamKinds } from "../../shared/kind.ts";
+import { limits } from "../../shared/mux/limits.ts";
 import { openDatagrams } from "../../shared/runtimes/node-datagrams.ts";
 import { systemClock } from "../../shared/runtimes/system-clock.ts";
 import { VirtualClock } from "../agent/virtual-clock.ts";
@@ -119,6 +120,17 @@ describe("a flow with a target", () => {
     const socket = await socketOf(sockets);
     await turns();
     expect(socket.sent).toEqual(many.slice(3));
+  });
+
+  test("keeps no more before its socket is open than the window that its stream has reserved", async () => {
+    const { rig, sockets } = fakeRig();
+    const call = rig.open("1.1.1.1:53", policyOf("*:53"), udp);
+    for (const first of "abc") call.stream?.datagram(new TextEncoder().encode(first.padEnd(30_000)));
+    rig.arrive();
+    const socket = await socketOf(sockets);
+    await turns();
+    expect(socket.sent.map(([first]) => first)).toEqual(["b", "c"]);
+    expect(egressLimits.maxEarlyBytes).toBeLessThanOrEqual(limits.initialWindowBytes);
   });
 
   test("is reset when the network says that nobody is there, unless somebody has answered", async () => {

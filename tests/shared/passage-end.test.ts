@@ -84,6 +84,19 @@ describe("a passage as the end of a pipe", () => {
     expect(open.all.metrics.streamsOpen).toBe(0);
   });
 
+  test("that broke before anybody heard it tells whoever comes to hear it, but not from inside", async () => {
+    const all = new HoldSetUp({ maxHeldBytes: 1_000 });
+    const far = new PassageEnd(all.deps, all.way());
+    expect(far.start(opening)).toBeUndefined();
+    // There is no room for what a visitor has sent already.
+    far.write(new Uint8Array(2_000));
+    const codes: Code[] = [];
+    far.handler = { data() {}, drained() {}, ended() {}, aborted: (code) => void codes.push(code) };
+    expect(codes).toEqual([]);
+    await turn();
+    expect(codes).toEqual(["agent-offline"]);
+  });
+
   test("resets the stream when it is aborted, and hears nothing after", () => {
     const { all, far, heard } = setUp();
     far.start(opening);
