@@ -89,10 +89,12 @@ export class Reception {
     if (this.pending >= receptionLimits.maxPending || this.linkCount >= receptionLimits.maxLinks)
       throw new UnderpassError("too-many-links");
     const claims = await deps.tokens.verify(token, deps.clock.date());
-    // Who resumes what has lost the name since, or would join what carries something else, must not take name and port along.
-    const asks = held !== undefined ? held.leaving : deps.tunnels.hasOtherKind(name, kind);
+    const hasPort = kind === "tcp" || kind === "udp";
+    // Who resumes what has lost the name since, or is only to join what carries something else, must not change what the name
+    // is for: that would cost it its port.
+    const asks = held !== undefined ? held.leaving : !hasPort && deps.tunnels.hasOtherKind(name, kind);
     checkRight(deps, claims, { name, kind }, deps.clock.now(), { asks });
-    if (!asks && (kind === "tcp" || kind === "udp")) await deps.ports?.open(name, ownerOf(claims), kind);
+    if (hasPort && !asks) await deps.ports?.open(name, ownerOf(claims), kind);
     return { name, kind, claims, session };
   }
 

@@ -183,8 +183,18 @@ export class PostSender {
     if (chosen.socket !== undefined) this.#write(chosen);
   }
 
+  get #hasServed(): boolean {
+    return this.#sockets.some(({ served }) => served);
+  }
+
+  /** What was tried on a new socket waits for one that is there, and counts as not tried. */
+  #dialPauses(post: Post): void {
+    this.#dialAfterMs = this.#options.clock.now() + limits.dialPauseMs;
+    post.tries--;
+  }
+
   #dialsLater(nowMs: number): boolean {
-    return nowMs < this.#dialAfterMs && this.#sockets.some(({ served }) => served);
+    return nowMs < this.#dialAfterMs && this.#hasServed;
   }
 
   #write(on: PostSocket): void {
@@ -245,9 +255,7 @@ export class PostSender {
         this.#handler.drained();
       },
       failed: () => {
-        // A relay that drains takes no new sockets, and goes on with those that it has.
-        this.#dialAfterMs = this.#options.clock.now() + limits.dialPauseMs;
-        if (this.#sockets.some(({ served }) => served) && made.post !== undefined) made.post.tries--;
+        if (this.#hasServed && made.post !== undefined) this.#dialPauses(made.post);
         broken();
       },
     });
@@ -267,13 +275,20 @@ export class PostSender {
     by.post = undefined;
     post.socket = undefined;
     by.cancelStall();
-    const keeps = staysOpen && !by.reader.surplus;
+    // Another relay, which takes over from this link's: that one takes no new sockets, and goes on with those it has.
+    const isElsewhere = status === 404 && !by.served && this.#hasServed;
+    const keeps = staysOpen && !by.reader.surplus && !isElsewhere;
     by.served = true;
     by.idleSinceMs = this.#options.clock.now();
     if (!keeps) this.#forget(by);
     if (status === 204) {
       this.#posts.delete(post.number);
       this.#learn(post);
+      this.#next();
+      return;
+    }
+    if (isElsewhere) {
+      this.#dialPauses(post);
       this.#next();
       return;
     }

@@ -282,6 +282,43 @@ describe("a link of events and POSTs", () => {
     }
   });
 
+  test("outlives a relay that takes no new sockets, be another in its place, by those that it has", async () => {
+    let first: Socket | undefined;
+    let answerSecond = (): void => {};
+    const tries: string[] = [];
+    const over = Promise.withResolvers<void>();
+    await withRelay(
+      (text, socket) => {
+        if (text.startsWith("GET")) return write(socket, head + opening);
+        const requests = text.split("POST ").slice(1);
+        const number = /Underpass-Sequence: (\d+)/.exec(requests.at(-1) ?? "")?.[1];
+        first ??= socket;
+        tries.push(`${number} ${socket === first ? "first" : "other"}`);
+        const taken = "HTTP/1.1 204 No Content\r\n\r\n";
+        if (socket !== first) write(socket, "HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n");
+        else if (number === "2") answerSecond = () => write(socket, taken);
+        else write(socket, taken);
+        if (socket !== first) answerSecond();
+        if (tries.length === 4) over.resolve();
+      },
+      async (relay) => {
+        const link = await openLink(relay);
+        if (link instanceof UnderpassError) throw link;
+        const ear = new LinkEar(link);
+        ear.call(() => link.send(new Uint8Array(1)));
+        await ear.until(() => ear.drains > 0 && tries.length === 1 && link.queued === 0);
+        ear.call(() => link.send(new Uint8Array(2)));
+        await Promise.resolve();
+        await Promise.resolve();
+        ear.call(() => link.send(new Uint8Array(3)));
+        await over.promise;
+        expect(tries).toEqual(["1 first", "2 first", "3 other", "3 first"]);
+        expect(ear.closes).toEqual([]);
+        link.destroy();
+      },
+    );
+  });
+
   test("survives or ends, and never throws, whatever bytes a relay sends", async () => {
     const piece = fc.oneof(
       fc.uint8Array({ maxLength: 20 }).map((bytes) => Buffer.from(bytes).toString("latin1")),

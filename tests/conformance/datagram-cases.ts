@@ -212,6 +212,18 @@ export const datagramCases: readonly DatagramCase[] = [
     },
   },
   {
+    name: "a port is shared with another socket where both ask for that",
+    skipOnDeno: "node:dgram of Deno 2.9.6 knows no SO_REUSEPORT",
+    run: async (open) => {
+      const one = await open({ host: "127.0.0.1", reusePort: true }, nobody);
+      const other = await open({ host: "127.0.0.1", port: one.port, reusePort: true }, nobody);
+      assert.equal(other.port, one.port);
+      assert.equal(await refusal(open({ host: "127.0.0.1", port: one.port }, nobody)), "port-in-use");
+      one.close();
+      other.close();
+    },
+  },
+  {
     name: "a port where nobody listens is told as refused",
     skipOnDeno: "node:dgram of Deno 2.9.6 swallows what ICMP tells",
     run: async (open) => {

@@ -1,9 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { TunnelWay } from "../../relay/tunnel-way.ts";
 import type { Code } from "../../shared/errors.ts";
 import { encodeHead } from "../../shared/head.ts";
 import { holdLimits } from "../../shared/hold.ts";
 import { encodeLatin1 } from "../../shared/http1/latin1.ts";
+import { streamKinds } from "../../shared/kind.ts";
 import type { StreamHandler } from "../../shared/mux/stream.ts";
 import { Passage, passageLimits } from "../../shared/passage.ts";
 import { HoldSetUp, type OpenedStream } from "./fake-tunnel.ts";
@@ -109,6 +111,22 @@ describe("a request without an agent", () => {
     expectNothingLeft(all);
     all.agentComes();
     expect([ear.heard, all.tunnel.streams]).toEqual([[], []]);
+  });
+
+  test("does not go behind those who wait for a way out of the same tunnel's network", () => {
+    const all = new HoldSetUp();
+    const out = new Ear();
+    const way = new TunnelWay(all.deps, "blue", "egress", streamKinds.tcp);
+    expect(new Passage(all.deps, way, out).start(opening)).toBeUndefined();
+    expect([all.hold.waiting, all.tunnel.streams.length]).toEqual([1, 0]);
+    // The one that is there is no way out.
+    const { tunnel } = all;
+    const { open } = tunnel;
+    tunnel.open = (service, ...rest) =>
+      service === "egress" ? undefined : open.call(tunnel, service, ...rest);
+    all.agentComes();
+    const { passage } = passageOf(all);
+    expect([passage.start(opening), passage.waits, tunnel.streams.length]).toEqual([undefined, false, 1]);
   });
 
   test("goes behind those that wait already", () => {

@@ -58,6 +58,27 @@ describe("a takeover", () => {
   });
 });
 
+describe("a name's kind, and with it its port", () => {
+  test("stays while another kind is refused, and changes with the takeover", async () => {
+    const desk = new Desk();
+    await desk.call();
+    const wrong = await desk.call({ instance: instance("b"), kind: "private", join: true });
+    expect([wrong.refusal, desk.names.lookup("blue")?.kind]).toEqual(["kind-forbidden", "http"]);
+    await desk.call({ instance: instance("b"), kind: "private", attempt: 2 });
+    expect(desk.names.lookup("blue")?.kind).toBe("private");
+  });
+
+  test("is no matter for an older session that finishes its streams on another link", async () => {
+    const desk = new Desk();
+    const old = await desk.call();
+    await visit(desk);
+    await desk.call({ instance: instance("b"), kind: "private" });
+    old.link.breaks();
+    expect((await desk.resume(old.welcome, { received: 1, only: true })).welcome.resumed).toBe(true);
+    expect(desk.names.lookup("blue")?.kind).toBe("private");
+  });
+});
+
 describe("a link that the relay suspects", () => {
   test("is told to the agent over the others of its instance, and over one that comes later", async () => {
     const desk = new Desk();

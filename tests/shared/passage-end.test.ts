@@ -4,6 +4,7 @@ import { encodeHead } from "../../shared/head.ts";
 import { PassageEnd } from "../../shared/passage-end.ts";
 import { pauseAboveBytes } from "../../shared/pipe-ends/socket-end.ts";
 import { HoldSetUp } from "../relay/fake-tunnel.ts";
+import { turn } from "./driver-bench.ts";
 
 const opening = encodeHead({ visitor: "192.0.2.7:50123" });
 const noHead = encodeHead({});

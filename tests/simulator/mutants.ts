@@ -134,7 +134,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: "memory is not given back",
     file: session,
-    search: "    this.options.memory.release(this.options.window, stream.grownBytes);\n",
+    search:
+      "    this.options.memory.release(firstReserve(stream.kind, this.options.window), stream.grownBytes);\n",
     replace: "",
   },
   {
