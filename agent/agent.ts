@@ -28,6 +28,8 @@ import type { MoveLinks } from "./transport.ts";
 /** Whoever serves the streams: an origin on the network, or a function in this process. */
 export interface Origin {
   open(stream: Stream, fields: Uint8Array): StreamHandler;
+  /** The agent is leaving: what never ends by itself ends soon. */
+  leave?(): void;
   /** Closes what it keeps open between exchanges. */
   close?(): void;
 }

@@ -60,6 +60,7 @@ export function composeTunnel(given: TunnelOptions): Running {
     },
     abandon: () => agent.abandon(),
     async stop(graceMs) {
+      origin.leave?.();
       await agent.stop(graceMs);
       origin.close?.();
       await hint?.close();

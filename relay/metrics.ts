@@ -11,6 +11,8 @@ const statusClasses = ["1xx", "2xx", "3xx", "4xx", "5xx"] as const;
 export class Metrics {
   /** Gauges. */
   streamsOpen = 0;
+  /** Of udp tunnels' visitors. */
+  flowsOpen = 0;
   links = 0;
   sessions = 0;
   tunnels = 0;
@@ -77,6 +79,7 @@ export class Metrics {
     lines.push(`underpass_bytes_total{direction="out"} ${this.bytesOut}`);
     single("streams_total", "counter", "Streams that were opened to agents.", this.streams);
     single("streams_open", "gauge", "Streams that are open now.", this.streamsOpen);
+    single("flows_open", "gauge", "Visitors of udp tunnels who were heard of lately.", this.flowsOpen);
     single("held", "gauge", "Requests that wait for an agent now.", this.held);
     single("held_total", "counter", "Requests that had to wait for an agent.", this.holds);
     single("held_expired_total", "counter", "Requests that waited in vain.", this.holdsExpired);

@@ -151,6 +151,7 @@ export async function startRelay(config: RelayConfig): Promise<RunningRelay> {
     fault: (error) => log.write({ event: "fault", message: error.message }),
     beforeMetrics: () => {
       metrics.memoryHeldBytes = memory.reservedBytes;
+      metrics.flowsOpen = bytes.openFlows;
     },
   });
   const ownHost = new OwnHost(app, reception, clock, new EventLinks({ clock, random }), draining);

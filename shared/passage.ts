@@ -2,6 +2,7 @@ import type { Clock } from "./clock.ts";
 import type { Code } from "./errors.ts";
 import type { HeldPlace, HeldRequest, Hold } from "./hold.ts";
 import { limits } from "./mux/limits.ts";
+import { ownBytes } from "./mux/own-bytes.ts";
 import type { Stream, StreamHandler } from "./mux/stream.ts";
 
 /** How a request gets to the other side: by which sessions. */
@@ -101,7 +102,7 @@ export class Passage implements StreamHandler, HeldRequest {
   /** false: no more until `writable`. */
   write(bytes: Uint8Array): boolean {
     if (this.over) return true;
-    if (this.said !== undefined) this.keep({ kind: "body", bytes: pieceToKeep(bytes) }, bytes.length);
+    if (this.said !== undefined) this.keep({ kind: "body", bytes: ownBytes(bytes) }, bytes.length);
     // Kept too much: it has been refused.
     return this.current?.write(bytes) ?? this.over;
   }
@@ -291,8 +292,3 @@ export class Passage implements StreamHandler, HeldRequest {
 const nothing = new Uint8Array(0);
 const ended: Said = { kind: "end" };
 const hasLeft: Said = { kind: "left" };
-
-/** A small view would keep the whole of what was read with it. */
-function pieceToKeep(bytes: Uint8Array): Uint8Array {
-  return bytes.buffer.byteLength > 4 * bytes.length + 1_024 ? bytes.slice() : bytes;
-}

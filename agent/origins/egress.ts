@@ -30,6 +30,10 @@ export class EgressOrigin implements Origin {
     return door.open(stream, head, policy, onEnd);
   }
 
+  leave(): void {
+    this.#options.origin.leave?.();
+  }
+
   close(): void {
     this.#options.origin.close?.();
   }

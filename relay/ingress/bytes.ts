@@ -41,6 +41,13 @@ export class BytesIngress {
     return this.#tls?.listener.port;
   }
 
+  /** Visitors of udp tunnels who were heard of lately. */
+  get openFlows(): number {
+    let open = 0;
+    for (const { flows } of this.#flows.values()) open += flows;
+    return open;
+  }
+
   /** Whether this relay has what sessions of that kind need. */
   offers(kind: SessionKind): boolean {
     if (kind === "tcp") return this.#config.tcpPorts !== undefined;

@@ -1,5 +1,6 @@
 import type { Code } from "../errors.ts";
 import { encodeHead } from "../head.ts";
+import { ownBytes } from "../mux/own-bytes.ts";
 import type { Stream, StreamHandler } from "../mux/stream.ts";
 import type { PipeHandler } from "../pipe.ts";
 import type { Dial, DialFailure, Socket } from "../socket.ts";
@@ -65,7 +66,7 @@ export class TcpCall implements PipeHandler {
 
   data(bytes: Uint8Array): void {
     // A copy: a small piece would keep its whole message.
-    this.#early.push(bytes.slice());
+    this.#early.push(ownBytes(bytes));
     this.#earlyBytes += bytes.length;
     this.#end.held(this.#earlyBytes);
   }

@@ -1,6 +1,7 @@
 import type { DatagramFailure, DatagramSocket, OpenDatagrams } from "../datagrams.ts";
 import { type Code, UnderpassError } from "../errors.ts";
 import { encodeHead } from "../head.ts";
+import { ownBytes } from "../mux/own-bytes.ts";
 import type { Stream, StreamHandler } from "../mux/stream.ts";
 import type { Address } from "./address.ts";
 import type { EgressEnd } from "./door.ts";
@@ -56,7 +57,7 @@ export class UdpFlow implements StreamHandler {
       return;
     }
     // A copy: a small one would keep its whole message.
-    this.#early.push(payload.slice());
+    this.#early.push(ownBytes(payload));
     this.#earlyBytes += payload.length;
     while (
       this.#earlyBytes > egressLimits.maxEarlyBytes ||

@@ -1,4 +1,5 @@
 import type { Code } from "../errors.ts";
+import { ownBytes } from "../mux/own-bytes.ts";
 import type { PipeEnd, PipeHandler } from "../pipe.ts";
 import type { Dial, DialFailure, DialTarget, Socket } from "../socket.ts";
 import { deafPipeHandler } from "./deaf.ts";
@@ -51,7 +52,7 @@ export class DialEnd implements PipeEnd {
     if (this.#end !== undefined) return this.#end.write(bytes);
     if (this.#over || this.#ending || bytes.length === 0) return this.#unsentBytes;
     // While it waits, a small view must not pin the message that it came in.
-    this.#unsent.push(bytes.slice());
+    this.#unsent.push(ownBytes(bytes));
     this.#unsentBytes += bytes.length;
     return this.#unsentBytes;
   }
