@@ -113,7 +113,7 @@ const tokenWarning =
   "A token in --token is visible to every user of this machine. Rather use --token-file or UNDERPASS_TOKEN.";
 
 /** What works, and is seldom meant. */
-function warningsOf(command: AgentCommand): readonly string[] {
+export function warningsOf(command: AgentCommand): readonly string[] {
   if (command.command === "proxy" && command.authFile === undefined && !isLoopback(command.listen.host))
     return ["Whoever can reach this proxy may use it. Rather listen on 127.0.0.1, or give --auth-file."];
   const offersNobody =

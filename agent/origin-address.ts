@@ -1,5 +1,6 @@
 import { UnderpassError } from "../shared/errors.ts";
 import type { Kind } from "../shared/kind.ts";
+import { quotedAddress } from "./screen-text.ts";
 
 /** Where the origin listens. */
 export interface OriginAddress {
@@ -43,9 +44,9 @@ export function parsePort(text: string, what: string): number {
 function parseUrl(text: string): OriginAddress {
   const url = /^https?:\/\//i.test(text) ? URL.parse(text) : null;
   if (url === null)
-    fail(`${quote(text)}: the target is PORT, http://HOST:PORT, https://HOST:PORT or unix:/PATH.`);
+    fail(`${quotedAddress(text)}: the target is PORT, http://HOST:PORT, https://HOST:PORT or unix:/PATH.`);
   if (url.pathname !== "/" || url.search !== "" || url.hash !== "" || url.username !== "") {
-    fail(`${quote(text)}: give only scheme, host and port; visitors bring the path.`);
+    fail(`${quotedAddress(text)}: give only scheme, host and port; visitors bring the path.`);
   }
   const tls = url.protocol === "https:";
   const port = url.port === "" ? (tls ? 443 : 80) : Number(url.port);
@@ -56,7 +57,7 @@ function parseHostPort(kind: Kind, text: string): OriginAddress {
   const [, bracketed, plain, digits] = /^(?:\[([0-9a-fA-F:.]+)\]|([^\s:/@[\]]+)):(\d+)$/.exec(text) ?? [];
   const host = bracketed ?? plain;
   if (host === undefined || digits === undefined) {
-    fail(`${quote(text)}: the target is PORT, HOST:PORT${kind === "udp" ? "" : " or unix:/PATH"}.`);
+    fail(`${quotedAddress(text)}: the target is PORT, HOST:PORT${kind === "udp" ? "" : " or unix:/PATH"}.`);
   }
   const port = parsePort(digits, `${quote(text)}: the port`);
   const shown = bracketed === undefined ? host : `[${host}]`;

@@ -1,4 +1,5 @@
 import { UnderpassError } from "../shared/errors.ts";
+import { quotedAddress } from "./screen-text.ts";
 
 /** Over what an agent's links go: `auto` is a WebSocket, and SSE with POSTs where none can be had. */
 export type TransportChoice = (typeof transportChoices)[number];
@@ -74,12 +75,12 @@ function checkRelay(text: string, options: { readonly insecure: boolean; readonl
   const { insecure, mark } = options;
   const url = URL.parse(text);
   if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) {
-    fail(`${mark}relay ${JSON.stringify(text)}: give a URL such as https://relay.example`);
+    fail(`${mark}relay ${quotedAddress(text)}: give a URL such as https://relay.example`);
   }
   if (url.username !== "" || url.password !== "")
     fail(`${mark}relay: a credential has no place in a URL. Use ${mark}token-file.`);
   if (url.pathname !== "/" || url.search !== "" || url.hash !== "") {
-    fail(`${mark}relay ${JSON.stringify(text)}: give only scheme, host and port.`);
+    fail(`${mark}relay ${quotedAddress(text)}: give only scheme, host and port.`);
   }
   if (url.protocol === "http:" && !insecure && !isLoopback(url.hostname)) {
     throw new UnderpassError(

@@ -6,6 +6,11 @@ export function visible(text: string): string {
   });
 }
 
+/** In quotes, for a complaint about what should be an address: without what may be a secret in it, a login or a query. */
+export function quotedAddress(text: string): string {
+  return JSON.stringify(text.replace(/\/\/.*@/s, "//...@").replace(/\?.*$/s, "?..."));
+}
+
 /** The beginning that fits in `room` columns, with a mark where something was cut. */
 export function clip(text: string, room: number): string {
   return text.length <= room ? text : `${text.slice(0, Math.max(room - 1, 0))}…`;

@@ -29,6 +29,7 @@ export interface EndpointsDeps {
 }
 
 interface Endpoint {
+  readonly name: string;
   readonly kind: Kind;
   readonly port: number;
   readonly bound: BoundPort;
@@ -50,6 +51,10 @@ const endpointLimits = {
  */
 export class Endpoints implements PortKeeper {
   readonly #deps: EndpointsDeps;
+  /**
+   * By kind and name: a name that is claimed for another kind keeps what is open as long as its agents are here, who may
+   * never have to leave (the claim can be refused yet).
+   */
   readonly #open = new Map<string, Endpoint>();
   /** One at a time for each name. */
   readonly #opening = new Map<string, Promise<unknown>>();
@@ -120,11 +125,11 @@ export class Endpoints implements PortKeeper {
       throw new UnderpassError("kind-unavailable");
     if (asked !== undefined && !isIn(range, asked))
       throw new UnderpassError("port-forbidden", `The relay gives away ports ${range.low} to ${range.high}.`);
-    const open = this.#open.get(name);
+    const open = this.#open.get(keyOf(kind, name));
     // Where the store has lost it, the one that is open is the name's.
-    const kept = names.portOf(name, kind) ?? (open?.kind === kind ? open.port : undefined);
+    const kept = names.portOf(name, kind) ?? open?.port;
     const wanted = asked ?? (kept !== undefined && isIn(range, kept) ? kept : undefined);
-    if (open?.kind === kind && open.port === wanted && names.givePort(name, kind, wanted, clock.now()))
+    if (open !== undefined && open.port === wanted && names.givePort(name, kind, wanted, clock.now()))
       return wanted;
     if (wanted !== undefined) {
       if (await this.#take(name, kind, wanted)) return wanted;
@@ -143,12 +148,15 @@ export class Endpoints implements PortKeeper {
   }
 
   async #take(name: string, kind: "tcp" | "udp", port: number): Promise<boolean> {
-    const { names, clock } = this.#deps;
+    const { names, clock, tunnels } = this.#deps;
     const before = names.portOf(name, kind);
+    const others = [...this.#open.values()].filter(
+      (endpoint) => endpoint.name !== name && endpoint.kind === kind && endpoint.port === port,
+    );
+    if (others.some((other) => tunnels.find(other.name)?.serves(kind) === true)) return false;
     if (!names.givePort(name, kind, port, clock.now())) return false;
     // Of a name that has lost it: its own agent has gone.
-    for (const [other, endpoint] of this.#open)
-      if (other !== name && endpoint.kind === kind && endpoint.port === port) this.#shut(other);
+    for (const other of others) this.#shut(kind, other.name);
     const bound = await this.#bound(name, kind, port);
     if (bound !== undefined) return true;
     names.dropPort(name, port);
@@ -170,15 +178,16 @@ export class Endpoints implements PortKeeper {
       bound.close();
       throw new UnderpassError("going-away");
     }
-    this.#shut(name);
-    this.#open.set(name, { kind, port, bound, openedMs: clock.now() });
+    this.#shut(kind, name);
+    this.#open.set(keyOf(kind, name), { name, kind, port, bound, openedMs: clock.now() });
     if (this.#cancelSweep === undefined) this.#sweepLater();
     return bound;
   }
 
-  #shut(name: string): void {
-    this.#open.get(name)?.bound.close();
-    this.#open.delete(name);
+  #shut(kind: Kind, name: string): void {
+    const key = keyOf(kind, name);
+    this.#open.get(key)?.bound.close();
+    this.#open.delete(key);
   }
 
   #sweepLater(): void {
@@ -186,10 +195,10 @@ export class Endpoints implements PortKeeper {
     this.#cancelSweep = clock.at(clock.now() + endpointLimits.sweepMs, () => {
       this.#cancelSweep = undefined;
       const nowMs = clock.now();
-      for (const [name, { kind, openedMs }] of this.#open) {
+      for (const { name, kind, openedMs } of this.#open.values()) {
         const isNew = nowMs - openedMs < endpointLimits.awaitAgentMs;
         if (!isNew && tunnels.find(name)?.serves(kind) !== true && !tunnels.expects(name, kind, nowMs))
-          this.#shut(name);
+          this.#shut(kind, name);
       }
       if (this.#open.size > 0) this.#sweepLater();
     });
@@ -199,6 +208,10 @@ export class Endpoints implements PortKeeper {
     const bytes = this.#deps.random(new Uint8Array(4));
     return new DataView(bytes.buffer).getUint32(0) % size;
   }
+}
+
+function keyOf(kind: Kind, name: string): string {
+  return `${kind} ${name}`;
 }
 
 function isIn(range: PortRange | undefined, port: number): boolean {

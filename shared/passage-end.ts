@@ -1,4 +1,5 @@
 import type { Code } from "./errors.ts";
+import { decodeHead } from "./head.ts";
 import type { StreamHandler } from "./mux/stream.ts";
 import { Passage, type PassageDeps, type Way } from "./passage.ts";
 import type { PipeEnd, PipeHandler } from "./pipe.ts";
@@ -88,8 +89,11 @@ class Ear implements StreamHandler {
     private readonly opened: () => void,
   ) {}
 
-  head(): void {
+  head(fields: Uint8Array): void {
     if (this.#isOpen) return this.#fail();
+    const head = decodeHead(fields);
+    // No field that is known belongs here; those that are not are for a later version.
+    if (head === undefined || Object.keys(head).length > 0) return this.#fail("head-invalid");
     this.#isOpen = true;
     this.opened();
   }
@@ -114,8 +118,8 @@ class Ear implements StreamHandler {
     this.pipeEnd.writable();
   }
 
-  #fail(): void {
-    this.pipeEnd.abort("stream-state");
-    this.pipeEnd.broke("stream-state");
+  #fail(code: Code = "stream-state"): void {
+    this.pipeEnd.abort(code);
+    this.pipeEnd.broke(code);
   }
 }

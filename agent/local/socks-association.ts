@@ -20,7 +20,8 @@ const addressAt = 3;
 /**
  * UDP ASSOCIATE (RFC 1928 section 7): a local UDP socket that lives as long as the TCP socket it was asked for on, at the
  * address where that one arrived, for datagrams of its peer's address alone. From which port is left open, since what
- * programs announce is mostly 0, and seldom right where it is not.
+ * programs announce is mostly 0, and seldom right where it is not. Where a login is asked for, the first port that sends is
+ * the only one: others at that address (users of this machine, neighbours behind one router) have not said it.
  */
 export class SocksAssociation {
   readonly #place: ProxyPlace;
@@ -29,6 +30,8 @@ export class SocksAssociation {
   readonly #flows = new Map<string, ProxyFlow>();
   readonly #watch: IdleWatch<ProxyFlow>;
   #socket: DatagramSocket | undefined;
+  /** Of a proxy that asks for a login: the `address:port` that it is for. */
+  #only: string | undefined;
   #over = false;
 
   constructor(tcp: Socket, place: ProxyPlace, openDatagrams: OpenDatagrams, handler: AssociationHandler) {
@@ -67,6 +70,8 @@ export class SocksAssociation {
     if (bytes[2] !== 0) return;
     const address = readSocksAddress(bytes, addressAt);
     if (address === undefined || address === "unknown" || address.target === undefined) return;
+    if (this.#place.credentials !== undefined) this.#only ??= remote;
+    if (remote !== (this.#only ?? remote)) return;
     const key = `${remote} ${address.target}`;
     const flow = this.#flows.get(key) ?? this.#open(key, address.target, remote, bytes.slice(0, address.to));
     this.#watch.touch(flow);

@@ -58,6 +58,7 @@ async function runAgent(options: AgentOptions): Promise<number> {
   let face: Face | undefined;
   const early: FleetEvent[] = [];
   const show = (event: FleetEvent): void => void (face === undefined ? early.push(event) : face.show(event));
+  const warnings = [...options.face.warnings];
   let composed: Running;
   try {
     composed = await composeAny(command, {
@@ -66,6 +67,7 @@ async function runAgent(options: AgentOptions): Promise<number> {
       onHangUp: (reload) => {
         hungUp = reload;
       },
+      onWarning: (text) => void (face === undefined ? warnings.push(text) : face.warn(text)),
     });
   } catch (error) {
     if (options.face.json && error instanceof UnderpassError) {
@@ -82,7 +84,7 @@ async function runAgent(options: AgentOptions): Promise<number> {
     interrupt,
     readerGone: () => stop.resolve(),
   });
-  for (const warning of options.face.warnings) face.warn(warning);
+  for (const warning of warnings) face.warn(warning);
   for (const event of early) face.show(event);
   composed.start();
   // What has ended by itself, in order or not, needs no grace.
@@ -101,6 +103,7 @@ interface Listeners {
   readonly onBlockedHost: (tunnel?: string) => void;
   /** From now on SIGHUP is to do this, rather than to stop. */
   readonly onHangUp: (reload: () => void) => void;
+  readonly onWarning: (text: string) => void;
 }
 
 async function composeAny(command: AgentCommand, on: Listeners): Promise<Running> {

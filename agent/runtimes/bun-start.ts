@@ -1,12 +1,12 @@
 import { isatty } from "node:tty";
 import { UnderpassError } from "../../shared/errors.ts";
-import { readConfig } from "../config.ts";
+import { type Config, readConfig } from "../config.ts";
 import { describeEntries } from "../config-check.ts";
 import { ConfigWatch } from "../config-watch.ts";
 import { Fleet } from "../fleet.ts";
 import { FleetCompose, type FleetSurroundings } from "../fleet-compose.ts";
 import type { FleetEvent } from "../fleet-event.ts";
-import type { ConfigCheckCommand, FaceOptions, StartCommand } from "../options.ts";
+import { type ConfigCheckCommand, type FaceOptions, type StartCommand, warningsOf } from "../options.ts";
 import type { Running } from "../running.ts";
 import { visible } from "../screen-text.ts";
 import { configFiles } from "./config-files.ts";
@@ -15,6 +15,8 @@ export interface StartSurroundings extends Omit<FleetSurroundings, "onEvent"> {
   readonly onEvent: (event: FleetEvent) => void;
   /** From now on SIGHUP is to do this, rather than to stop. */
   readonly onHangUp: (reload: () => void) => void;
+  /** What the person should know, once each. */
+  readonly onWarning: (text: string) => void;
 }
 
 const defaultPath = "underpass.yaml";
@@ -24,8 +26,15 @@ export async function composeStart(command: StartCommand, given: StartSurroundin
   const { config: path = defaultPath, names, link, listen } = command;
   const { onEvent, platform } = given;
   const { clock } = platform;
-  const entriesOf = (text: string) =>
-    readConfig({ text, path, names, link, ...(listen && { listen }) }).entries;
+  const warned = new Set<string>();
+  const entriesOf = (text: string) => {
+    const { entries } = readConfig({ text, path, names, link, ...(listen && { listen }) });
+    for (const warning of warnings(entries)) {
+      if (!warned.has(warning)) given.onWarning(warning);
+      warned.add(warning);
+    }
+    return entries;
+  };
   const tell = (error: unknown, rest: string): void => {
     const { code, message } = readable(error, path);
     onEvent({ event: "error", code, message: `${message} ${rest}`, fatal: false });
@@ -79,7 +88,12 @@ export async function checkConfig(command: ConfigCheckCommand, { json }: FaceOpt
   const { entries } = readConfig({ text: await readFile(path), path, names: [], link: {} });
   const lines = describeEntries(entries, { json });
   process.stdout.write(lines.map((line) => `${visible(line)}\n`).join(""));
+  for (const warning of warnings(entries)) process.stderr.write(`warning: ${visible(warning)}\n`);
   return 0;
+}
+
+function warnings(entries: Config["entries"]): readonly string[] {
+  return [...entries].flatMap(([key, command]) => warningsOf(command).map((text) => `${key}: ${text}`));
 }
 
 async function readFile(path: string): Promise<string> {

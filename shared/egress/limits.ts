@@ -1,3 +1,5 @@
+import { limits } from "../mux/limits.ts";
+
 export const egressLimits = {
   /** For a place, the look-up and all dials of one target together. */
   openTimeoutMs: 10_000,
@@ -20,10 +22,9 @@ export const egressLimits = {
   maxFlowsOfOne: 256,
   /** A flow over which nothing went for so long is over (PROTOCOL.md section 7). */
   flowIdleMs: 60_000,
-  /**
-   * Of a flow whose socket is not open yet; the oldest are dropped. What the stream's first window has reserved, which its datagrams
-   * don't take, so that flows that wait hold no more than --memory says. A datagram of the largest size fits.
-   */
+  /** Of a flow whose socket is not open yet; the oldest are dropped. A datagram of the largest size fits. */
   maxEarlyBytes: 65_536,
   maxEarlyDatagrams: 64,
+  /** The same of one that waits for a place, of which there is no end: what its stream has reserved. */
+  maxWaitingBytes: limits.datagramStreamBytes,
 } as const;

@@ -33,6 +33,7 @@ export class EgressSearch {
   /** When all must be over, the dials too. */
   readonly deadlineMs: number;
   #over = false;
+  #hasPlace = false;
   #hasFound = false;
   readonly #giveBack: () => void;
   /** Gives up waiting to look the name up; one that is under way can't be given up. */
@@ -49,7 +50,15 @@ export class EgressSearch {
     this.deadlineMs = deps.clock.now() + egressLimits.openTimeoutMs;
     this.#stopTimer = deps.clock.at(this.deadlineMs, () => this.#fail("origin-timeout"));
     // After this turn at the earliest, so that nothing is told from inside the constructor.
-    this.#giveBack = places.take(request.policy.owner, () => deps.clock.soon(() => this.#look()));
+    this.#giveBack = places.take(request.policy.owner, () => {
+      this.#hasPlace = true;
+      deps.clock.soon(() => this.#look());
+    });
+  }
+
+  /** Others have all the places that it may have. */
+  get isWaiting(): boolean {
+    return !this.#hasPlace;
   }
 
   /** What was found is open: the deadline is met. The place stays taken. */

@@ -59,8 +59,9 @@ export class UdpFlow implements StreamHandler {
     // A copy: a small one would keep its whole message.
     this.#early.push(ownBytes(payload));
     this.#earlyBytes += payload.length;
+    const { maxEarlyBytes, maxWaitingBytes } = egressLimits;
     while (
-      this.#earlyBytes > egressLimits.maxEarlyBytes ||
+      this.#earlyBytes > (this.#search.isWaiting ? maxWaitingBytes : maxEarlyBytes) ||
       this.#early.length > egressLimits.maxEarlyDatagrams
     )
       this.#earlyBytes -= this.#early.shift()?.length ?? 0;

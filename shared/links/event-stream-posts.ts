@@ -1,10 +1,9 @@
 import type { Clock } from "../clock.ts";
-import { fieldValue } from "../http1/head.ts";
 import { encodeLatin1 } from "../http1/latin1.ts";
-import { HttpReader } from "../http1/reader.ts";
-import type { Dial, DialTarget, Socket } from "../socket.ts";
+import type { Dial, DialTarget } from "../socket.ts";
 import { eventStreamLimits } from "./event-stream-limits.ts";
 import { encodePost, type Part, partHeaderBytes } from "./event-stream-post.ts";
+import { PostSocket } from "./event-stream-post-socket.ts";
 
 /** How large a POST may be on the way to this relay: learnt by one link, kept for the next. */
 export interface PostCap {
@@ -47,10 +46,6 @@ const limits = {
   /** Before another try, doubled with each. Where an idle socket was closed on us there is no need to wait. */
   againMs: 100,
   maxAgainMs: 3_000,
-  dialTimeoutMs: 10_000,
-  maxAnswerHeadBytes: 16_384,
-  /** Only the status counts; what comes with it is dropped up to this. */
-  maxAnswerBodyBytes: 65_536,
 } as const;
 
 /** A POST on its way. */
@@ -62,19 +57,16 @@ interface Post {
   tries: number;
   /** Waits before the next try. */
   cancelWait: (() => void) | undefined;
-  socket: PostSocket | undefined;
+  place: Place | undefined;
 }
 
-/** A socket for POSTs, one after the other. */
-interface PostSocket {
+/** A socket for POSTs, and what it is at. */
+interface Place {
+  readonly socket: PostSocket;
   post: Post | undefined;
-  /** Absent while it is dialled. */
-  socket: Socket | undefined;
-  reader: HttpReader<"response">;
   /** It has answered before: that it is closed between POSTs is no news. */
   served: boolean;
   idleSinceMs: number;
-  close(): void;
   cancelStall: () => void;
 }
 
@@ -87,7 +79,7 @@ export class PostSender {
   #sent = 0;
   readonly #posts = new Map<number, Post>();
   /** The last one that was used at the end: the others may be left to die. */
-  #sockets: PostSocket[] = [];
+  #places: Place[] = [];
   #bodyBytes: number;
   #scheduled = false;
   #dialAfterMs = 0;
@@ -102,8 +94,7 @@ export class PostSender {
   /** Bytes that have not left for the network. */
   get queued(): number {
     let queued = this.#waitingBytes;
-    for (const { socket, request } of this.#posts.values())
-      queued += socket?.socket === undefined ? request.length : socket.socket.queued;
+    for (const { place, request } of this.#posts.values()) queued += place?.socket.queued ?? request.length;
     return queued;
   }
 
@@ -128,8 +119,8 @@ export class PostSender {
     this.#waitingBytes = 0;
     for (const post of this.#posts.values()) post.cancelWait?.();
     this.#posts.clear();
-    for (const socket of this.#sockets) socket.close();
-    this.#sockets = [];
+    for (const place of this.#places) this.#close(place);
+    this.#places = [];
   }
 
   /** Fills the places for POSTs that are free. Returns whether something went. */
@@ -141,7 +132,7 @@ export class PostSender {
       const request = this.#nextRequest(number);
       const post: Post = {
         ...{ number, request, firstMs: nowMs, triedMs: nowMs, tries: 0 },
-        ...{ cancelWait: undefined, socket: undefined },
+        ...{ cancelWait: undefined, place: undefined },
       };
       this.#posts.set(number, post);
       this.#try(post);
@@ -168,23 +159,23 @@ export class PostSender {
   /** Gives a POST to a socket: an idle one, else a new one, else the first that is free again. */
   #try(post: Post): void {
     const nowMs = this.#options.clock.now();
-    for (const socket of this.#sockets)
-      if (socket.post === undefined && nowMs - socket.idleSinceMs > limits.idleMs) this.#forget(socket);
-    const idle = this.#sockets.findLast((socket) => socket.post === undefined);
-    if (idle === undefined && (this.#sockets.length >= eventStreamLimits.maxPosts || this.#dialsLater(nowMs)))
+    for (const place of this.#places)
+      if (place.post === undefined && nowMs - place.idleSinceMs > limits.idleMs) this.#forget(place);
+    const idle = this.#places.findLast((place) => place.post === undefined);
+    if (idle === undefined && (this.#places.length >= eventStreamLimits.maxPosts || this.#dialsLater(nowMs)))
       return;
-    const chosen = idle ?? this.#dial();
-    this.#sockets = [...this.#sockets.filter((socket) => socket !== chosen), chosen];
+    const chosen = idle ?? this.#open();
+    this.#places = [...this.#places.filter((place) => place !== chosen), chosen];
     chosen.post = post;
-    post.socket = chosen;
+    post.place = chosen;
     post.tries++;
     post.triedMs = nowMs;
     this.#watch(chosen);
-    if (chosen.socket !== undefined) this.#write(chosen);
+    chosen.socket.send(post.request);
   }
 
   get #hasServed(): boolean {
-    return this.#sockets.some(({ served }) => served);
+    return this.#places.some(({ served }) => served);
   }
 
   /** What was tried on a new socket waits for one that is there, and counts as not tried. */
@@ -197,87 +188,44 @@ export class PostSender {
     return nowMs < this.#dialAfterMs && this.#hasServed;
   }
 
-  #write(on: PostSocket): void {
-    if (on.post === undefined) return;
-    on.reader.expect("POST");
-    on.socket?.write(on.post.request);
-  }
-
-  #dial(): PostSocket {
+  #open(): Place {
     const { dial, target } = this.#options;
-    let status = 0;
-    let staysOpen = false;
-    let bodyBytes = 0;
-    const broken = (): void => this.#broken(made);
-    const made: PostSocket = {
-      ...{ post: undefined, socket: undefined, served: false, idleSinceMs: 0, cancelStall: () => {} },
-      reader: new HttpReader(
-        "response",
-        {
-          head(head) {
-            status = head.status;
-            const connection = fieldValue(head.fields, "connection")?.toLowerCase();
-            staysOpen = head.minor === 1 && connection?.includes("close") !== true;
-            bodyBytes = 0;
-          },
-          body: (bytes) => {
-            bodyBytes += bytes.length;
-            if (bodyBytes > limits.maxAnswerBodyBytes) broken();
-          },
-          trailers() {},
-          end: () => this.#answered(made, status, { staysOpen }),
-          fault: broken,
+    const place: Place = {
+      socket: new PostSocket(dial, target, {
+        opened: () => this.#handler.drained(),
+        drained: () => {
+          this.#watch(place);
+          this.#handler.drained();
         },
-        { maxHeadBytes: limits.maxAnswerHeadBytes },
-      ),
-      close: () => {
-        made.cancelStall();
-        giveUp();
-        made.socket?.destroy();
-      },
+        answered: (status, how) => this.#answered(place, status, how),
+        failed: () => {
+          // A relay that drains takes no new sockets, and goes on with those that it has.
+          if (this.#hasServed && place.post !== undefined) this.#dialPauses(place.post);
+          this.#broken(place);
+        },
+        broken: () => this.#broken(place),
+      }),
+      ...{ post: undefined, served: false, idleSinceMs: 0, cancelStall: () => {} },
     };
-    const giveUp = dial(target, limits.dialTimeoutMs, {
-      opened: (socket) => {
-        made.socket = socket;
-        socket.handler = {
-          data: (bytes) => made.reader.push(bytes),
-          drained: () => {
-            this.#watch(made);
-            this.#handler.drained();
-          },
-          ended: () => {
-            made.reader.finish();
-            broken();
-          },
-          closed: broken,
-        };
-        this.#write(made);
-        this.#handler.drained();
-      },
-      failed: () => {
-        if (this.#hasServed && made.post !== undefined) this.#dialPauses(made.post);
-        broken();
-      },
-    });
-    return made;
+    return place;
   }
 
-  #watch(socket: PostSocket): void {
+  #watch(place: Place): void {
     const { clock } = this.#options;
-    socket.cancelStall();
-    if (socket.post === undefined) return;
-    socket.cancelStall = clock.at(clock.now() + limits.stallMs, () => this.#broken(socket));
+    place.cancelStall();
+    if (place.post === undefined) return;
+    place.cancelStall = clock.at(clock.now() + limits.stallMs, () => this.#broken(place));
   }
 
-  #answered(by: PostSocket, status: number, { staysOpen }: { readonly staysOpen: boolean }): void {
+  #answered(by: Place, status: number, { staysOpen }: { readonly staysOpen: boolean }): void {
     const { post } = by;
     if (post === undefined || this.#stopped) return;
     by.post = undefined;
-    post.socket = undefined;
+    post.place = undefined;
     by.cancelStall();
     // Another relay, which takes over from this link's: that one takes no new sockets, and goes on with those it has.
     const isElsewhere = status === 404 && !by.served && this.#hasServed;
-    const keeps = staysOpen && !by.reader.surplus && !isElsewhere;
+    const keeps = staysOpen && !isElsewhere;
     by.served = true;
     by.idleSinceMs = this.#options.clock.now();
     if (!keeps) this.#forget(by);
@@ -304,23 +252,28 @@ export class PostSender {
   }
 
   /** A socket is gone, or of no use any more. */
-  #broken(socket: PostSocket): void {
-    if (this.#stopped || !this.#sockets.includes(socket)) return;
-    this.#forget(socket);
-    const { post } = socket;
-    socket.post = undefined;
-    if (post !== undefined) this.#again(post, { waits: !socket.served });
+  #broken(place: Place): void {
+    if (this.#stopped || !this.#places.includes(place)) return;
+    this.#forget(place);
+    const { post } = place;
+    place.post = undefined;
+    if (post !== undefined) this.#again(post, { waits: !place.served });
     this.#next();
   }
 
-  #forget(socket: PostSocket): void {
-    this.#sockets = this.#sockets.filter((other) => other !== socket);
+  #forget(place: Place): void {
+    this.#places = this.#places.filter((other) => other !== place);
+    this.#close(place);
+  }
+
+  #close({ socket, cancelStall }: Place): void {
+    cancelStall();
     socket.close();
   }
 
   #again(post: Post, { waits }: { readonly waits: boolean }): void {
     const { clock } = this.#options;
-    post.socket = undefined;
+    post.place = undefined;
     if (post.tries >= limits.maxTries || clock.now() - post.firstMs >= limits.giveUpMs) {
       this.#fail();
       return;
@@ -337,7 +290,7 @@ export class PostSender {
   #next(): void {
     for (const post of this.#posts.values()) {
       if (this.#stopped) return;
-      if (post.socket === undefined && post.cancelWait === undefined) this.#try(post);
+      if (post.place === undefined && post.cancelWait === undefined) this.#try(post);
     }
     this.#pump();
     if (!this.#stopped) this.#handler.drained();

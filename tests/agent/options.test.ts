@@ -111,6 +111,18 @@ describe("where to", () => {
     expect(refusal(`connect a --stdio --relay ${relay}`).code).toBe("usage");
   });
 
+  test("a complaint about an address does not repeat a login or a query, as logs are read by others", () => {
+    for (const words of [
+      "--port 1 --relay ws://me:s3cret@r.example",
+      "--port 1 --relay https://me:s3c/ret@r.example:x",
+      "--port 1 --relay https://r.example/?token=s3cret",
+      "http http://me:s3cret@box",
+      "tcp tcp://me:s3cret@box:1",
+    ])
+      expect(refusal(words).message).not.toMatch(/s3c|ret@|cret/);
+    expect(refusal("--port 1", { UNDERPASS_RELAY: "ws://me:s3cret@r" }).message).toContain('"ws://...@r"');
+  });
+
   test("--listen of a tunnel is for the embedded relay", () => {
     expect(exposed("--port 1 --listen 0.0.0.0:9").listen).toEqual({ host: "0.0.0.0", port: 9 });
     expect(exposed("tcp 1 --listen [::]:9").listen).toEqual({ host: "::", port: 9 });

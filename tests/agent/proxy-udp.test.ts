@@ -168,6 +168,22 @@ describe("UDP ASSOCIATE", () => {
     expect(six.udp.flows).toHaveLength(1);
   });
 
+  test("is for the first port that sends, where a login is asked for: others have not said it", async () => {
+    const udp = new FakeUdp();
+    const proxy = await FakeProxy.start({
+      openDatagrams: udp.open,
+      credentials: { user: "u", password: "p" },
+    });
+    proxy.udpFlow = udp.call;
+    const socket = proxy.socket();
+    socket.says(Uint8Array.of(5, 1, 2, 1, 1, 0x75, 1, 0x70));
+    socket.says(associate);
+    await turn();
+    const datagram = wrapped("a.test", 7, Buffer.from("x"));
+    for (const port of [41_000, 41_001, 41_000]) udp.says(datagram, `127.0.0.1:${port}`);
+    expect(udp.flows.map(({ sent }) => sent.length)).toEqual([2]);
+  });
+
   test("lives as long as its TCP socket: FIN, a break and the proxy's end close it with its flows", async () => {
     for (const ends of ["halfCloses", "breaks", "destroy"] as const) {
       const { proxy, udp, socket } = await start();

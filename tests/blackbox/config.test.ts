@@ -141,6 +141,20 @@ describe("agent config check", () => {
   );
 
   test(
+    "warns of a proxy that whoever reaches it may use, as the command line does",
+    async () => {
+      const proxies = "\nproxy:\n  open: {listen: 0.0.0.0:0}\n  near: {listen: 127.0.0.1:0}\n";
+      await folder.put("open.yaml", `${folder.tunnels("web: {http: 8080}")}${proxies}`);
+      const check = folder.run("config", "check", "--config", "open.yaml");
+      expect(await check.exit()).toBe(0);
+      expect(check.stderr).toMatch(/^warning: open: Whoever can reach this proxy may use it\..*\n$/);
+      const start = folder.run("start", "--config", "open.yaml", "open");
+      await start.output((_, stderr) => stderr.includes("warning: open: Whoever"));
+    },
+    testLimitMs,
+  );
+
+  test(
     "says all that is wrong, with lines, and is exit 2",
     async () => {
       await folder.put("amiss.yaml", "tunnels:\n  web: {htp: 1, http: 2}\n  db: {tcp: 0}\nlink: 2\n");

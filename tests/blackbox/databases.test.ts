@@ -67,8 +67,10 @@ describe.skipIf(relayRuntime === "workerd")("through a tcp tunnel", () => {
     test.each([1, 16])(
       "answers 50 visitors of redis-benchmark with %d requests under way each",
       async (pipeline) => {
-        const { get, set } = await redis.visit(port, { requests: 20_000, visitors: 50, pipeline });
-        expect(Math.min(get, set)).toBeGreaterThan(0);
+        for (const command of ["set", "get"] as const)
+          expect(
+            await redis.visit(port, { command, requests: 20_000, visitors: 50, pipeline }),
+          ).toBeGreaterThan(0);
       },
       testLimitMs,
     );

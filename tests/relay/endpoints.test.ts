@@ -17,6 +17,8 @@ class SetUp {
   readonly open = new Set<string>();
   /** Ports that another program has. */
   readonly foreign = new Set<number>();
+  /** `kind name` of tunnels with an agent. */
+  readonly served = new Set<string>();
   draws = 0;
 
   constructor(tcp: PortRange | undefined = { low: 7_000, high: 7_004 }, udp?: PortRange) {
@@ -26,6 +28,9 @@ class SetUp {
     const tunnels = new Tunnels(this.names, {
       suspended: new Suspended(new Memory(2 ** 24)),
       resumeWindowMs: windowMs,
+    });
+    Object.assign(tunnels, {
+      find: (name: string) => ({ serves: (kind: string) => this.served.has(`${kind} ${name}`) }),
     });
     this.endpoints = new Endpoints({
       ...{ clock, random, names: this.names, tunnels, ranges: { tcp, udp } },
@@ -174,6 +179,25 @@ describe("a public port", () => {
     expect(await all.reserve("blue")).toBe(7_003);
     expect(all.names.portOf("blue", "tcp")).toBe(7_003);
     expect([...all.open]).toEqual(["tcp 7003 blue"]);
+  });
+
+  test("stays open for the agents that are here when the name is claimed for another kind, and is nobody else's", async () => {
+    const range = { low: 7_000, high: 7_001 };
+    const all = new SetUp(range, range);
+    await all.reserve("blue", { port: 7_000 });
+    all.served.add("tcp blue");
+    await all.reserve("blue", { kind: "udp", port: 7_001 });
+    expect([...all.open].sort()).toEqual(["tcp 7000 blue", "udp 7001 blue"]);
+    expect(await all.refusal(all.reserve("red", { owner: "you", port: 7_000 }))).toBe("port-taken");
+    // It was refused, and the first agent's next link comes.
+    expect(await all.reserve("blue")).toBe(7_000);
+    // It was not, and the first agent has left.
+    await all.reserve("blue", { kind: "udp" });
+    all.served.clear();
+    all.served.add("udp blue");
+    all.clock.advance(70_000);
+    expect(all.open.size).toBe(1);
+    expect(await all.reserve("red", { owner: "you", port: 7_000 })).toBe(7_000);
   });
 
   test("is opened once, however many links ask for it at once", async () => {

@@ -3,7 +3,6 @@ import type { DatagramHandler, DatagramSocket, OpenDatagrams } from "../../share
 import { egressLimits } from "../../shared/egress/limits.ts";
 import { UnderpassError } from "../../shared/errors.ts";
 import { streamKinds } from "../../shared/kind.ts";
-import { limits } from "../../shared/mux/limits.ts";
 import { openDatagrams } from "../../shared/runtimes/node-datagrams.ts";
 import { systemClock } from "../../shared/runtimes/system-clock.ts";
 import { VirtualClock } from "../agent/virtual-clock.ts";
@@ -122,15 +121,25 @@ describe("a flow with a target", () => {
     expect(socket.sent).toEqual(many.slice(3));
   });
 
-  test("keeps no more before its socket is open than the window that its stream has reserved", async () => {
+  test("keeps little before its socket is open, and less while it waits for a place", async () => {
     const { rig, sockets } = fakeRig();
-    const call = rig.open("1.1.1.1:53", policyOf("*:53"), udp);
-    for (const first of "abc") call.stream?.datagram(new TextEncoder().encode(first.padEnd(30_000)));
-    rig.arrive();
+    const policy = policyOf("*:53");
+    const { maxFlowsOfOne, maxEarlyBytes, maxWaitingBytes } = egressLimits;
+    const calls = Array.from({ length: maxFlowsOfOne + 1 }, () => rig.open("1.1.1.1:53", policy, udp));
+    const say = (call: Outgoing | undefined, bytes: number) => {
+      for (const first of "abc") call?.stream?.datagram(new TextEncoder().encode(first.padEnd(bytes)));
+      rig.arrive();
+    };
+    say(calls.at(0), maxEarlyBytes / 2);
+    say(calls.at(-1), maxWaitingBytes / 2);
     const socket = await socketOf(sockets);
     await turns();
     expect(socket.sent.map(([first]) => first)).toEqual(["b", "c"]);
-    expect(egressLimits.maxEarlyBytes).toBeLessThanOrEqual(limits.initialWindowBytes);
+    calls[0]?.stream?.reset("cancelled");
+    rig.arrive();
+    const waited = await socketOf(sockets, maxFlowsOfOne);
+    await turns();
+    expect(waited.sent.map(([first]) => first)).toEqual(["b", "c"]);
   });
 
   test("is reset when the network says that nobody is there, unless somebody has answered", async () => {

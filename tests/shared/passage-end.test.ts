@@ -49,6 +49,15 @@ describe("a passage as the end of a pipe", () => {
     }
   });
 
+  test("breaks a far end that accepts with what does not belong there", () => {
+    for (const fields of [encodeHead({ target: "a:1" }), Uint8Array.of(0x7f, 0, 0)]) {
+      const { all, far, heard } = setUp();
+      far.start(opening);
+      all.tunnel.last.handler.head(fields);
+      expect([heard, all.tunnel.last.resetCode]).toEqual([["aborted head-invalid"], "head-invalid"]);
+    }
+  });
+
   test("weighs all that waits once it is full, so that a stream at the other end gives no credit for it", () => {
     const { all, far, heard } = setUp();
     all.tunnel.nextHighBytes = 1_000;
