@@ -306,8 +306,8 @@ export class Agent implements SlotOwner {
   /** Streams of other kinds are no business of an agent's; those with a target are only if it was told so. */
   #refusalOf({ kind }: Stream, fields: Uint8Array): Code | undefined {
     const { kind: served, offersEgress } = this.#settings;
-    if (offersEgress === true) return undefined;
-    if (kind !== streamKinds.http && decodeHead(fields)?.target !== undefined) return "egress-denied";
+    if (kind !== streamKinds.http && decodeHead(fields)?.target !== undefined)
+      return offersEgress === true ? undefined : "egress-denied";
     return isKind(served) && kind === streamKindOf[served] ? undefined : "kind-unknown";
   }
 

@@ -192,6 +192,7 @@ export class RelayDialer {
 
   #misuse(token: string | undefined): UnderpassError | undefined {
     if (token === undefined) return undefined;
+    if (token === "") return new RelayRefusal("unauthorized", "The token is empty.");
     const { relay, insecure } = this.#options;
     if (!isSecure(relay) && !insecure && !isLoopback(relay.hostname))
       return new RelayRefusal("insecure-relay");

@@ -3,6 +3,7 @@ import { parsePattern } from "../shared/egress/pattern.ts";
 import { UnderpassError } from "../shared/errors.ts";
 import { kinds } from "../shared/kind.ts";
 import { parseListenAddress } from "../shared/listen-address.ts";
+import { isName } from "../shared/name.ts";
 import { parseDuration, parseSize } from "../shared/units.ts";
 import type { PortRange, RelayCommand, RelayOptions, SecretSource, TokenOptions } from "./options.ts";
 import { checkedDomain, checkedPublicUrl, checkedRouting, defaultDomain } from "./public-address.ts";
@@ -184,6 +185,9 @@ function tokenShape(values: Values): TokenOptions {
   const ttlMs = within("--ttl", () => parseDuration(values.text("--ttl") ?? "30d"));
   if (ttlMs < 1000) throw new UnderpassError("usage", "--ttl: the least is 1s.");
   const [names, connect, egress] = [values.list("--name"), values.list("--connect"), patterns(values)];
+  const misnamed = connect?.find((text) => !isName(text));
+  if (misnamed !== undefined)
+    throw new UnderpassError("usage", `--connect: '${misnamed}' is not the name of one tunnel.`);
   const asked = values.list("--kind")?.map((text) => {
     const kind = kinds.find((known) => known === text);
     if (kind === undefined)

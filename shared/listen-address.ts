@@ -10,7 +10,7 @@ export interface ListenAddress {
 
 /** `127.0.0.1:8787`, `[::1]:0`, `localhost:8787`. Throws `usage`: a port alone would leave open who may reach it. */
 export function parseListenAddress(text: string): ListenAddress {
-  const [, bracketed, plain, digits] = /^(?:\[([0-9a-fA-F:.%]+)\]|([^:[\]/\s]+)):(\d{1,5})$/.exec(text) ?? [];
+  const [, bracketed, plain, digits] = /^(?:\[([0-9a-fA-F:.%]+)\]|([\w.-]+)):(\d{1,5})$/.exec(text) ?? [];
   const host = bracketed ?? plain;
   const port = Number(digits);
   if (host === undefined || !(port <= 65_535)) {

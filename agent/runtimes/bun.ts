@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { Memory } from "../../shared/mux/memory.ts";
@@ -10,6 +10,9 @@ import { systemClock } from "../../shared/runtimes/system-clock.ts";
 import { agentMemoryBytes } from "../agent.ts";
 import type { Platform } from "../platform.ts";
 import { StandardEnd } from "./standard-end.ts";
+
+/** Larger is no token and no login; a device never ends. */
+const maxTextBytes = 65_536;
 
 /** What Bun gives an agent. */
 export const bunPlatform: Platform = {
@@ -23,7 +26,12 @@ export const bunPlatform: Platform = {
   clock: systemClock,
   random: (bytes) => crypto.getRandomValues(bytes),
   environment: process.env,
-  readText: (path) => readFile(path, "utf8"),
+  async readText(path) {
+    const file = Bun.file(path).slice(0, maxTextBytes + 1);
+    const text = await file.text();
+    if (text.length > maxTextBytes) throw new RangeError(`${path} has more than ${maxTextBytes} bytes`);
+    return text;
+  },
   standardPipe: () => new StandardEnd(),
   async keepSecret(text) {
     // `mkdtemp` makes it for this user alone.

@@ -325,7 +325,8 @@ export class Session implements StreamHost {
     const code = resetCode(wire);
     this.forget(stream);
     handler.reset(code === "no-error" && !stream.peerEnded ? "stream-failed" : code);
-    return this.streams.isOwn(id) ? undefined : this.blame();
+    // A relay passes on what visitors do: one who comes and goes all the time must not cost the others their streams.
+    return this.streams.isOwn(id) || this.options.side === "agent" ? undefined : this.blame();
   }
 
   /** Resets a stream for what the peer sent on it. */

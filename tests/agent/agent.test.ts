@@ -1,6 +1,8 @@
 import { expect, test } from "bun:test";
 import { encodeHead } from "../../shared/head.ts";
 import { encodeLatin1 } from "../../shared/http1/latin1.ts";
+import { streamKinds } from "../../shared/kind.ts";
+import type { Stream } from "../../shared/mux/stream.ts";
 import { delayMs, passes, setUp, silent } from "./agent-bench.ts";
 
 test("an agent without a name asks for one, and keeps it when it dials again", async () => {
@@ -226,3 +228,21 @@ test("stop says goodbye, waits for open streams no longer than the grace, and en
   expect(streams[0]?.closed).toBe(true);
   expect(await agent.ended).toBeUndefined();
 });
+
+test.each([false, true])(
+  "streams that are not its tunnel's are refused (--allow-egress: %p)",
+  (offersEgress) => {
+    const { agent, streams } = setUp({ kind: "private", offersEgress });
+    const outcome = (kind: number, target?: string): string => {
+      const resets: string[] = [];
+      const stream = { kind, handler: silent, reset: (code: string) => void resets.push(code) };
+      const before = streams.length;
+      agent.opened(stream as unknown as Stream, encodeHead(target === undefined ? {} : { target }));
+      return streams.length > before ? "served" : resets.join();
+    };
+    const { http, tcp, udp } = streamKinds;
+    expect([outcome(tcp), outcome(http), outcome(udp)]).toEqual(["served", "kind-unknown", "kind-unknown"]);
+    const denied = offersEgress ? "served" : "egress-denied";
+    expect([outcome(tcp, "a:1"), outcome(udp, "a:1")]).toEqual([denied, denied]);
+  },
+);

@@ -171,6 +171,39 @@ describe("without WebSocket", () => {
   );
 });
 
+describe("through something that kills WebSockets", () => {
+  // Within the 101; in the handshake; once it has carried something.
+  for (const bytes of [10, 300, 1_500]) {
+    test(
+      `after ${bytes} bytes, an agent goes without by itself`,
+      async () => {
+        const proxy: FaultProxy = await FaultProxy.listen(relay.port, {
+          tap: ({ index }) => {
+            return (direction, sent) => {
+              if (direction !== "up" || !sent.includes("Sec-WebSocket-Key")) return;
+              // The pipe is not in the list before its first bytes.
+              void proxy.pipe(index).then((pipe) => pipe.faultAfter(bytes, "down", "reset"));
+            };
+          },
+        });
+        const agent = await agentAt(proxy.url, "--links", "1");
+        try {
+          // Visitors notice nothing of all that.
+          do expect((await visit(target)).text).toBe("ok");
+          while (!transports(agent).includes("sse"));
+          for (let i = 0; i < 20; i++) expect((await visit(target)).text).toBe("ok");
+          expect(transports(agent).at(-1)).toBe("sse");
+          expect(agent.events.filter(({ fatal }) => fatal === true)).toEqual([]);
+        } finally {
+          await agent.kill();
+          await proxy.close();
+        }
+      },
+      testLimitMs,
+    );
+  }
+});
+
 describe.skipIf(nginxBinary === undefined)("behind an nginx with its defaults", () => {
   let nginx: NginxProxy;
   let agent: Program;

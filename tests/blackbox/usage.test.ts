@@ -35,6 +35,8 @@ describe("agent: bad usage is exit 2 with a line on stderr and nothing on stdout
     ["http", "8080", "--max-reconnect-delay", "soon"],
     ["http", "8080", "--links", "many"],
     ["http", "8080", "--relay", "http://127.0.0.1:1", "--token-file", "/nonexistent/token"],
+    // A device never ends.
+    ["http", "8080", "--relay", "http://127.0.0.1:1", "--token-file", "/dev/zero"],
     ["tcp"],
     ["tcp", "5432", "--host-header", "origin"],
     ["tcp", "5432", "--remote-port", "0"],

@@ -299,6 +299,16 @@ describe("floods:", () => {
     expect(victim.session.over).toBe(false);
   });
 
+  test("an agent suffers any number: they are visitors', of whom one must not cost the others their streams", () => {
+    const victim = new Victim({ side: "agent" });
+    for (let id = 2; id < 120_000; id += 400) {
+      const records = Array.from({ length: 200 }, (_, at) => [open(id + at * 2, 0), reset(id + at * 2)]);
+      victim.feed([ack(victim.oracle.sentCount), ...records.flat()]);
+      victim.flush();
+    }
+    expect([victim.session.over, victim.session.openStreams]).toEqual([false, 0]);
+  });
+
   test.each([
     ["frames unknown", (id: number) => unknown(id)],
     ["kinds unknown", (id: number) => open(id + 100_000, 0, unservedKind)],

@@ -107,6 +107,7 @@ describe("the relay's command line", () => {
     ["--listen", "127.0.0.1:65536"],
     ["--listen", "::1:80"],
     ["--listen", "a b:80"],
+    ["--listen", "*:80"],
     ["--domain", "a.example:80"],
     ["--domain", "http://a.example"],
     ["--domain", "*.a.example"],
@@ -165,6 +166,11 @@ describe("the relay's command line", () => {
       data: "d",
     });
     expect(token(["--sub", "a"])).toEqual({ subject: "a", ttlMs: 2_592_000_000, data: ".underpass" });
+  });
+
+  test("--connect takes names, no globs, and says so", () => {
+    for (const wrong of ["b*", "Box", ""])
+      expect(() => token(["--sub", "a", "--connect", "db", "--connect", wrong])).toThrow("--connect: ");
   });
 
   test("a pattern of egress is looked at when the token is made, not when it is used", () => {

@@ -46,8 +46,8 @@ describe.skipIf(missing !== "")(
     });
 
     test.each([
-      ["up", (host: string, to: string) => [from, `${host}:${to}`] as const],
-      ["down", (host: string, to: string) => [`${host}:${from}`, to] as const],
+      ["up", (host: string, to: string): [string, string] => [from, `${host}:${to}`]],
+      ["down", (host: string, to: string): [string, string] => [`${host}:${from}`, to]],
     ])(
       "scp of 1 GiB %s, beside scp without it: every copy has the same hash",
       async (name, paths) => {
