@@ -99,7 +99,7 @@ export async function startRelay(config: RelayConfig): Promise<RunningRelay> {
   const { maxNames, maxNamesPerOwner } = relayLimits;
   const names = new Names({ ttlMs: config.nameTtlMs, random, maxNames, maxNamesPerOwner }, config.names);
   const suspended = new Suspended(memory);
-  const tunnels = new Tunnels(names, { suspended, resumeWindowMs });
+  const tunnels = new Tunnels(names, { memory, suspended, resumeWindowMs });
   const callers = new Callers(suspended);
   const hold = new Hold({ clock, metrics });
   const ways = { clock, tunnels, names, hold, metrics, log };

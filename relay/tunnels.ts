@@ -1,4 +1,5 @@
 import type { Kind } from "../shared/kind.ts";
+import type { Memory } from "../shared/mux/memory.ts";
 import type { Stream, StreamHandler } from "../shared/mux/stream.ts";
 import { isQuicker } from "../shared/quickest.ts";
 import type { AgentSession } from "./agent-session.ts";
@@ -36,6 +37,8 @@ interface Remembered {
 
 export interface TunnelsOptions {
   readonly suspended: Suspended;
+  /** That visitors' streams take; no tunnel takes all of it. */
+  readonly memory: Memory;
   /** How long a session can be resumed. So long two supervisors of one name must not fight, and visitors may wait. */
   readonly resumeWindowMs: number;
 }
@@ -49,11 +52,20 @@ class LocalTunnel implements Tunnel {
   /** The newest instance has said goodbye. */
   isBye = false;
 
-  constructor(readonly name: string) {}
+  constructor(
+    readonly name: string,
+    private readonly memory: Memory,
+  ) {}
 
   reaches(service: Service): boolean {
     for (const session of this.sessions) if (offers(session, service) && takesStreams(session)) return true;
     return false;
+  }
+
+  private get openStreams(): number {
+    let open = 0;
+    for (const { driver } of this.sessions) open += driver.session.openStreams;
+    return open;
   }
 
   serves(service: Service): boolean {
@@ -82,7 +94,7 @@ class LocalTunnel implements Tunnel {
         (best === undefined || isQuicker(session.driver, best.driver))
       )
         best = session;
-    if (best === undefined) return undefined;
+    if (best === undefined || this.memory.isHog(this.openStreams)) return undefined;
     const stream = best.driver.session.open(kind, fields, handler);
     if (stream !== undefined) return stream;
     // It has as many as it may: any other will do.
@@ -203,7 +215,7 @@ export class Tunnels implements SessionHome {
     const { name } = session;
     let tunnel = this.live.get(name);
     if (tunnel === undefined) {
-      tunnel = new LocalTunnel(name);
+      tunnel = new LocalTunnel(name, this.options.memory);
       this.live.set(name, tunnel);
     }
     const present = [...tunnel.sessions];

@@ -60,7 +60,7 @@ export class TunnelObject extends DurableObject<WorkersEnv> {
     const memory = new Memory(objectLimits.memoryBytes);
     const { resumeWindowMs } = config;
     const suspended = new Suspended(memory);
-    const tunnels = new Tunnels(names, { suspended, resumeWindowMs });
+    const tunnels = new Tunnels(names, { memory, suspended, resumeWindowMs });
     const callers = new Callers(suspended);
     const metrics = new Metrics();
     const hold = new Hold({ clock, metrics });

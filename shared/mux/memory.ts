@@ -22,6 +22,15 @@ export class Memory {
     return true;
   }
 
+  /**
+   * Whether somebody who has so many streams is to leave the rest to others: the last eighth of the first windows is for
+   * those who have not half of them. An idle stream costs its owner nothing, and could stay for ever.
+   */
+  isHog(streams: number): boolean {
+    const half = this.capBytes / 2;
+    return this.first > half * 0.875 && streams * limits.initialWindowBytes > half / 2;
+  }
+
   /** Room to grow a window by `bytes`. false: leave it as it is. */
   grow(bytes: number): boolean {
     if (this.grown + bytes > this.capBytes / 2) return false;

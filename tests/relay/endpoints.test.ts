@@ -8,6 +8,7 @@ import { Memory } from "../../shared/mux/memory.ts";
 import { VirtualClock } from "../agent/virtual-clock.ts";
 
 const windowMs = 60_000;
+const memory = new Memory(2 ** 24);
 
 class SetUp {
   readonly clock = new VirtualClock();
@@ -26,7 +27,8 @@ class SetUp {
     const random = (bytes: Uint8Array<ArrayBuffer>) => bytes.fill(0, 0, 3).fill(this.draws++ % 256, 3);
     this.names = new Names({ ttlMs: 3_600_000, maxNames: 100, random });
     const tunnels = new Tunnels(this.names, {
-      suspended: new Suspended(new Memory(2 ** 24)),
+      memory,
+      suspended: new Suspended(memory),
       resumeWindowMs: windowMs,
     });
     Object.assign(tunnels, {
@@ -231,7 +233,8 @@ describe("a relay that was restarted", () => {
     all.endpoints.close();
     const { names, clock } = all;
     const tunnels = new Tunnels(names, {
-      suspended: new Suspended(new Memory(2 ** 24)),
+      memory,
+      suspended: new Suspended(memory),
       resumeWindowMs: windowMs,
     });
     const opened: string[] = [];
@@ -255,7 +258,7 @@ describe("a relay that was restarted", () => {
     all.endpoints.close();
     const { names, clock } = all;
     const suspended = new Suspended(new Memory(2 ** 24));
-    const tunnels = new Tunnels(names, { suspended, resumeWindowMs: windowMs });
+    const tunnels = new Tunnels(names, { memory, suspended, resumeWindowMs: windowMs });
     let isTaken = true;
     const next = new Endpoints({
       ...{ clock, names, tunnels, random: (bytes) => bytes, ranges: { tcp: { low: 7_000, high: 7_004 } } },

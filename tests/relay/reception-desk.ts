@@ -83,7 +83,7 @@ export class Desk {
     this.names = new Names({ ttlMs: 3_600_000, maxNames: 100, random });
     const resumeWindowMs = 60_000;
     const suspended = new Suspended(memory);
-    this.tunnels = new Tunnels(this.names, { suspended, resumeWindowMs });
+    this.tunnels = new Tunnels(this.names, { memory, suspended, resumeWindowMs });
     this.callers = new Callers(suspended);
     const tokens: Pick<ReceptionDeps["tokens"], "verify"> = {
       verify: async (subject, nowMs) => ({

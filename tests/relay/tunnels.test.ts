@@ -10,7 +10,8 @@ import { Memory } from "../../shared/mux/memory.ts";
 function setUp(): Tunnels {
   const names = new Names({ ttlMs: 1_000, maxNames: 10, random: (bytes) => bytes });
   names.claim("blue", "me", "http", 0);
-  return new Tunnels(names, { suspended: new Suspended(new Memory(1_048_576)), resumeWindowMs: 60_000 });
+  const memory = new Memory(1_048_576);
+  return new Tunnels(names, { memory, suspended: new Suspended(memory), resumeWindowMs: 60_000 });
 }
 
 let made = 0;

@@ -55,6 +55,7 @@ export class RelayPlace implements Place {
     const names = new Names({ ttlMs: 86_400_000, maxNames: 10, random });
     const suspended = new Suspended(this.memory);
     this.tunnels = new Tunnels(names, {
+      memory: this.memory,
       suspended,
       resumeWindowMs: options.resumeWindowMs,
     });
