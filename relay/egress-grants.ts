@@ -14,4 +14,11 @@ export class EgressGrants {
     this.#policies.set(claims, policy);
     return policy;
   }
+
+  /** For a call by way of an agent, which resolves names itself: see EgressPolicy.permitsText. */
+  reach(claims: Claims, target: string): "no" | "public" | "yes" {
+    const policy = this.policyOf(claims);
+    if (!policy.permitsTarget(target)) return "no";
+    return policy.opensPublicOnly(target) ? "public" : "yes";
+  }
 }

@@ -26,6 +26,9 @@ export type RelayEvent =
       readonly event: "stream";
       readonly name: string;
       readonly kind: SessionKind;
+      /** Of an agent that called, and what it reached where that was not the tunnel's own origin. */
+      readonly subject?: string;
+      readonly target?: string;
       readonly ms: number;
       readonly bytesIn: number;
       readonly bytesOut: number;

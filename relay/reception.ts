@@ -89,6 +89,8 @@ export class Reception {
     if (this.pending >= receptionLimits.maxPending || this.linkCount >= receptionLimits.maxLinks)
       throw new UnderpassError("too-many-links");
     const claims = await deps.tokens.verify(token, deps.clock.date());
+    if (held === undefined && isCalling(kind) && deps.callers.isFull(ownerOf(claims)))
+      throw new UnderpassError("too-many-links");
     const hasPort = kind === "tcp" || kind === "udp";
     // Who resumes what has lost the name since, or is only to join what carries something else, must not change what the name
     // is for: that would cost it its port.

@@ -100,7 +100,7 @@ export async function startRelay(config: RelayConfig): Promise<RunningRelay> {
   const names = new Names({ ttlMs: config.nameTtlMs, random, maxNames, maxNamesPerOwner }, config.names);
   const suspended = new Suspended(memory);
   const tunnels = new Tunnels(names, { memory, suspended, resumeWindowMs });
-  const callers = new Callers(suspended);
+  const callers = new Callers(suspended, memory);
   const hold = new Hold({ clock, metrics });
   const ways = { clock, tunnels, names, hold, metrics, log };
   const bytes = new BytesIngress(config, ways);
@@ -123,7 +123,8 @@ export async function startRelay(config: RelayConfig): Promise<RunningRelay> {
   const door = new EgressDoor(config);
   const calls = new Calls({
     ...ways,
-    mayReach: (claims, target) => grants.policyOf(claims).permitsTarget(target),
+    mayReach: (claims, target) => grants.reach(claims, target),
+    isHog: (owner) => callers.isHog(owner),
     egress: (stream, head, claims, done) => door.open(stream, head, grants.policyOf(claims), done),
   });
   const reception = new Reception({

@@ -9,14 +9,24 @@ export interface HeadFields {
   readonly trailers?: Uint8Array;
   /** `host:port` that is to be reached: egress. */
   readonly target?: string;
+  /** The target is a name that may lead to public addresses only. */
+  readonly publicOnly?: boolean;
   /** `address:port` of the visitor. */
   readonly visitor?: string;
   /** `address:port` at which the visitor arrived. */
   readonly local?: string;
 }
 
-const tags = { http: 0x01, trailers: 0x02, target: 0x03, visitor: 0x81, local: 0x82 } as const;
+const tags = {
+  http: 0x01,
+  trailers: 0x02,
+  target: 0x03,
+  publicOnly: 0x04,
+  visitor: 0x81,
+  local: 0x82,
+} as const;
 const optionalTag = 0x80;
+const nothing = new Uint8Array(0);
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
@@ -27,6 +37,7 @@ export function encodeHead(head: HeadFields): Uint8Array {
     [tags.http, head.http],
     [tags.trailers, head.trailers],
     [tags.target, text(head.target)],
+    [tags.publicOnly, head.publicOnly === true ? nothing : undefined],
     [tags.visitor, text(head.visitor)],
     [tags.local, text(head.local)],
   ];
@@ -81,6 +92,7 @@ export function decodeHead(fields: Uint8Array): HeadFields | undefined {
     http?: Uint8Array;
     trailers?: Uint8Array;
     target?: string;
+    publicOnly?: boolean;
     visitor?: string;
     local?: string;
   } = {};
@@ -106,6 +118,10 @@ export function decodeHead(fields: Uint8Array): HeadFields | undefined {
       if (value.length > limits.maxTargetBytes) return undefined;
       head.target = decoder.decode(value);
       seen |= 8;
+    } else if (tag === tags.publicOnly) {
+      if (value.length > 0) return undefined;
+      head.publicOnly = true;
+      seen |= 32;
     } else if (tag === tags.local) {
       head.local = decoder.decode(value);
       seen |= 16;

@@ -22,8 +22,13 @@ export interface CallEnd {
 export interface CallsDeps extends PassageDeps, WayDeps {
   readonly metrics: Metrics;
   readonly log: RelayLog;
-  /** May these claims reach that target (`host:port`), as far as can be told before its name is resolved? */
-  readonly mayReach: (claims: Claims, target: string) => boolean;
+  /**
+   * May these claims reach that target (`host:port`), as far as can be told before its name is resolved? `public`: if
+   * it leads to public addresses.
+   */
+  readonly mayReach: (claims: Claims, target: string) => "no" | "public" | "yes";
+  /** Whether this subject has so many streams that the rest is for others. */
+  readonly isHog: (owner: string) => boolean;
   /** Reaches a target from this relay; absent: this relay does not. */
   readonly egress?:
     | ((stream: Stream, head: HeadFields, claims: Claims, done: (end: CallEnd) => void) => StreamHandler)
@@ -47,7 +52,8 @@ export class Calls {
   open(agent: AgentSession, stream: Stream, fields: Uint8Array): StreamHandler {
     const { metrics } = this.#deps;
     const head = decodeHead(fields);
-    const code = head === undefined ? "head-invalid" : this.#refusal(agent, stream, head);
+    let code = head === undefined ? "head-invalid" : this.#refusal(agent, stream, head);
+    if (code === undefined && this.#deps.isHog(agent.owner)) code = "too-many-streams";
     if (code !== undefined || head === undefined) {
       metrics.refused(code ?? "head-invalid");
       stream.reset(code ?? "head-invalid");
@@ -70,18 +76,24 @@ export class Calls {
     if (stream.kind !== streamKinds.tcp && stream.kind !== streamKinds.udp) return "kind-unknown";
     if (head.target === undefined) return "head-invalid";
     if (kind === "egress") return egress === undefined ? "kind-unknown" : undefined;
-    return mayReach(claims, head.target) ? undefined : "egress-denied";
+    return mayReach(claims, head.target) === "no" ? "egress-denied" : undefined;
+  }
+
+  /** What the far agent gets to read: the target, and how far the token's grant goes. */
+  #opening({ claims }: AgentSession, { target }: HeadFields): Uint8Array {
+    if (target === undefined) return encodeHead({});
+    return encodeHead({ target, publicOnly: this.#deps.mayReach(claims, target) === "public" });
   }
 
   /** To an agent that serves the tunnel: there, it is a stream like a visitor's. */
-  #pipe(agent: AgentSession, stream: Stream, { target }: HeadFields): StreamHandler {
+  #pipe(agent: AgentSession, stream: Stream, head: HeadFields): StreamHandler {
     const deps = this.#deps;
-    const report = this.#report(agent);
+    const report = this.#report(agent, head);
     const service = agent.kind === "via" ? "egress" : "private";
     const far = new PassageEnd(deps, new TunnelWay(deps, agent.name, service, stream.kind), () =>
       stream.head(noHead),
     );
-    const refusal = far.start(encodeHead({ ...(target !== undefined && { target }) }));
+    const refusal = far.start(this.#opening(agent, head));
     if (refusal !== undefined) {
       stream.reset(refusal);
       report({ bytesIn: 0, bytesOut: 0, code: refusal });
@@ -96,11 +108,11 @@ export class Calls {
   }
 
   /** Datagrams don't wait for an agent. */
-  #flow(agent: AgentSession, stream: Stream, { target }: HeadFields): StreamHandler {
+  #flow(agent: AgentSession, stream: Stream, head: HeadFields): StreamHandler {
     const deps = this.#deps;
     const way = new TunnelWay(deps, agent.name, "egress", stream.kind);
-    const flow = new CallFlow(stream, this.#report(agent));
-    const far = way.open(encodeHead({ ...(target !== undefined && { target }) }), flow.far);
+    const flow = new CallFlow(stream, this.#report(agent, head));
+    const far = way.open(this.#opening(agent, head), flow.far);
     if (far === undefined) flow.refuse(way.refusal);
     else flow.join(far);
     return flow.near;
@@ -108,17 +120,20 @@ export class Calls {
 
   #out(agent: AgentSession, stream: Stream, head: HeadFields): StreamHandler {
     const { egress } = this.#deps;
-    return egress?.(stream, head, agent.claims, this.#report(agent)) ?? stream.handler;
+    return egress?.(stream, head, agent.claims, this.#report(agent, head)) ?? stream.handler;
   }
 
-  #report({ name, kind }: AgentSession): (end: CallEnd) => void {
+  /** Who reached what: an operator is asked for it when somebody complains. */
+  #report({ name, kind, claims }: AgentSession, { target }: HeadFields): (end: CallEnd) => void {
     const { metrics, log, clock } = this.#deps;
     const startedMs = clock.now();
     return ({ bytesIn, bytesOut, code }) => {
       metrics.bytesIn += bytesIn;
       metrics.bytesOut += bytesOut;
       const ms = clock.now() - startedMs;
-      log.write({ event: "stream", name, kind, ms, bytesIn, bytesOut, ...(code !== undefined && { code }) });
+      const { subject } = claims;
+      const more = { ...(target !== undefined && { target }), ...(code !== undefined && { code }) };
+      log.write({ event: "stream", name, kind, subject, ms, bytesIn, bytesOut, ...more });
     };
   }
 }

@@ -61,7 +61,7 @@ export class TunnelObject extends DurableObject<WorkersEnv> {
     const { resumeWindowMs } = config;
     const suspended = new Suspended(memory);
     const tunnels = new Tunnels(names, { memory, suspended, resumeWindowMs });
-    const callers = new Callers(suspended);
+    const callers = new Callers(suspended, memory);
     const metrics = new Metrics();
     const hold = new Hold({ clock, metrics });
     tunnels.onReady = (name) => hold.tryAgain(name);
@@ -69,7 +69,8 @@ export class TunnelObject extends DurableObject<WorkersEnv> {
     const grants = new EgressGrants();
     const calls = new Calls({
       ...ways,
-      mayReach: (claims, target) => grants.policyOf(claims).permitsTarget(target),
+      mayReach: (claims, target) => grants.reach(claims, target),
+      isHog: (owner) => callers.isHog(owner),
     });
     const reception = new Reception({
       ...ways,

@@ -76,7 +76,8 @@ export class EgressDoor {
     policy: EgressPolicy,
     done: (end: EgressEnd) => void = () => {},
   ): StreamHandler {
-    const asked = (fields instanceof Uint8Array ? decodeHead(fields) : fields)?.target;
+    const head = fields instanceof Uint8Array ? decodeHead(fields) : fields;
+    const { target: asked, publicOnly = false } = head ?? {};
     const refuse = (target: string, code: Code): StreamHandler => {
       stream.reset(code);
       done({ target, bytesIn: 0, bytesOut: 0, end: "reset", code });
@@ -88,7 +89,7 @@ export class EgressDoor {
     const text = targetText(target);
     const asking = policy.asks(target);
     if (asking === "denied") return refuse(text, "egress-denied");
-    const request = { target, text, policy, byAddress: asking === "by-address" };
+    const request = { target, text, policy, publicOnly, byAddress: asking === "by-address" };
     if (stream.kind === streamKinds.tcp)
       return new TcpCall(this.#deps, this.#dials, stream, request, done).receiver;
     const { openDatagrams } = this.#deps;

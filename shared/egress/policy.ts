@@ -58,13 +58,14 @@ export class EgressPolicy {
 
   /**
    * May `address`, to which the target's name resolved (or which it is), be dialled? `isOwn`: it belongs to this machine, so that a public
-   * one is granted like loopback, and by a pattern for it alone.
+   * one is granted like loopback, and by a pattern for it alone. `publicOnly`: somebody before this policy granted no more.
    */
-  permits(target: Target, address: Address, { isOwn = false } = {}): boolean {
+  permits(target: Target, address: Address, { isOwn = false, publicOnly = false } = {}): boolean {
     const grant = this.nameGrant(target);
     const judged = judge(address);
     const { class: name, range } =
       isOwn && judged.class === "public" ? { class: "loopback", range: single(address) } : judged;
+    if (publicOnly && name !== "public") return false;
     if (name === "public" && grant !== "none") return true;
     if (grant === "exact" && name !== "link-local" && name !== "metadata") return true;
     return this.patterns.some(
@@ -87,6 +88,12 @@ export class EgressPolicy {
   permitsTarget(text: string): boolean {
     const target = parseTarget(text);
     return target !== undefined && this.asks(target) === "granted";
+  }
+
+  /** `HOST:PORT` that is permitted is a name that no pattern has as it is: it may lead to public addresses only. */
+  opensPublicOnly(text: string): boolean {
+    const target = parseTarget(text);
+    return target !== undefined && target.host.address === undefined && this.nameGrant(target) !== "exact";
   }
 
   private nameGrant({ host, port }: Target): NameGrant {

@@ -14,6 +14,8 @@ export interface EgressRequest {
   readonly policy: EgressPolicy;
   /** No pattern has its name: whether the name is known is not told. */
   readonly byAddress: boolean;
+  /** Whoever passed it on granted public addresses only. */
+  readonly publicOnly: boolean;
 }
 
 export interface SearchDeps {
@@ -111,10 +113,10 @@ export class EgressSearch {
   }
 
   #check(addresses: readonly Address[]): void {
-    const { policy, target } = this.request;
+    const { policy, target, publicOnly } = this.request;
     const permitted = addresses.filter((address) => {
       const isOwn = this.deps.isOwn?.(address.text, target.port) === true;
-      return policy.permits(target, address, { isOwn });
+      return policy.permits(target, address, { isOwn, publicOnly });
     });
     if (permitted.length === 0) {
       this.#fail("egress-denied");

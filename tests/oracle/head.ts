@@ -7,11 +7,19 @@ export interface OracleHead {
   /** Hex. */
   trailers?: string;
   target?: string;
+  publicOnly?: boolean;
   visitor?: string;
   local?: string;
 }
 
-const tags = { http: 0x01, trailers: 0x02, target: 0x03, visitor: 0x81, local: 0x82 } as const;
+const tags = {
+  http: 0x01,
+  trailers: 0x02,
+  target: 0x03,
+  publicOnly: 0x04,
+  visitor: 0x81,
+  local: 0x82,
+} as const;
 const optionalBit = 0x80;
 const maxHttpBytes = 32_768;
 const maxTargetBytes = 300;
@@ -26,6 +34,7 @@ export function encodeHead(head: OracleHead): Uint8Array {
   if (head.http !== undefined) parts.push(encodeRawField(tags.http, fromHex(head.http)));
   if (head.trailers !== undefined) parts.push(encodeRawField(tags.trailers, fromHex(head.trailers)));
   if (head.target !== undefined) parts.push(encodeRawField(tags.target, fromText(head.target)));
+  if (head.publicOnly === true) parts.push(encodeRawField(tags.publicOnly, new Uint8Array(0)));
   if (head.visitor !== undefined) parts.push(encodeRawField(tags.visitor, fromText(head.visitor)));
   if (head.local !== undefined) parts.push(encodeRawField(tags.local, fromText(head.local)));
   return join(...parts);
@@ -52,6 +61,9 @@ export function decodeHead(fields: Uint8Array): OracleHead | "head-invalid" {
     else if (tag === tags.target) {
       if (value.length > maxTargetBytes) return "head-invalid";
       head.target = toText(value);
+    } else if (tag === tags.publicOnly) {
+      if (value.length > 0) return "head-invalid";
+      head.publicOnly = true;
     } else if (tag === tags.visitor) head.visitor = toText(value);
     else if (tag === tags.local) head.local = toText(value);
     else if ((tag & optionalBit) === 0) return "head-invalid";

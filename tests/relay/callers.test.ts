@@ -111,6 +111,19 @@ describe("a dial is refused", () => {
     expect((await desk.call({ kind: "via", token: "you" })).refusal).toBeUndefined();
   });
 
+  test("too-many-links for a subject that has 1,024 sessions, but none of those is kept from its next link", async () => {
+    const desk = deskWith(mayCall);
+    const first = await desk.call({ kind: "connect" });
+    for (let other = 0; other < 1_023; other++)
+      await desk.call({ kind: "connect", instance: `${"b".repeat(16)}${other}` });
+    expect(await desk.refusalOf(desk.call({ kind: "egress", instance: instance("c") }))).toBe(
+      "too-many-links",
+    );
+    expect((await desk.call({ kind: "connect", token: "you" })).refusal).toBeUndefined();
+    first.link.breaks();
+    expect((await desk.resume(first.welcome, { kind: "connect" })).welcome.resumed).toBe(true);
+  });
+
   test("kind-unavailable where the relay was started without what the kind needs", async () => {
     const desk = deskWith(mayCall);
     desk.offered = (kind) => kind === "http";

@@ -49,13 +49,16 @@ class SetUp {
   readonly log: RelayEvent[] = [];
   readonly calls: Calls;
   readonly reached: string[] = [];
+  hog = false;
   claims: Partial<Claims> = { connect: ["blue"], egress: ["*:*"] };
 
   constructor({ egress = true }: { readonly egress?: boolean } = {}) {
     this.calls = new Calls({
       ...this.all.deps,
       log: { write: (event) => void this.log.push(event) },
-      mayReach: (_claims, target) => target.endsWith(":443"),
+      mayReach: (_claims, target) =>
+        target.endsWith(":443") ? (target.startsWith("*") ? "yes" : "public") : "no",
+      isHog: () => this.hog,
       egress: egress
         ? (stream, head, _agent, done) => {
             this.reached.push(head.target ?? "");
@@ -170,6 +173,14 @@ describe("a stream is refused", () => {
     });
   }
 
+  test("of a subject that has so many that the rest is for others: too-many-streams", () => {
+    const setUp = new SetUp();
+    setUp.all.agentComes(1);
+    setUp.hog = true;
+    expect(setUp.open("connect").said).toEqual(["RESET too-many-streams"]);
+    expect(setUp.open("egress", { target: "a:443" }).said).toEqual(["RESET too-many-streams"]);
+  });
+
   test("out at a relay that reaches nothing: kind-unknown", () => {
     const setUp = new SetUp({ egress: false });
     expect(setUp.open("egress", { target: "a:443" }).said).toEqual(["RESET kind-unknown"]);
@@ -189,7 +200,8 @@ describe("a way out", () => {
   test("at the relay is asked for what the token grants there", () => {
     const setUp = new SetUp();
     setUp.open("egress", { target: "example.com:80" });
-    expect([setUp.reached, setUp.log]).toMatchObject([["example.com:80"], [{ kind: "egress", bytesIn: 1 }]]);
+    const line = { kind: "egress", subject: "me", target: "example.com:80", bytesIn: 1 };
+    expect([setUp.reached, setUp.log]).toMatchObject([["example.com:80"], [line]]);
   });
 
   test("of datagrams passes them both ways, and its end", () => {

@@ -84,7 +84,7 @@ export class Desk {
     const resumeWindowMs = 60_000;
     const suspended = new Suspended(memory);
     this.tunnels = new Tunnels(this.names, { memory, suspended, resumeWindowMs });
-    this.callers = new Callers(suspended);
+    this.callers = new Callers(suspended, memory);
     const tokens: Pick<ReceptionDeps["tokens"], "verify"> = {
       verify: async (subject, nowMs) => ({
         ...{ issuer: "underpass", subject, kinds: ["http", "private"], connect: [], egress: [] },

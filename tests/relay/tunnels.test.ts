@@ -5,7 +5,9 @@ import { Names } from "../../relay/names.ts";
 import { Suspended } from "../../relay/suspended.ts";
 import { Tunnels } from "../../relay/tunnels.ts";
 import type { Driver } from "../../shared/driver.ts";
+import { limits } from "../../shared/mux/limits.ts";
 import { Memory } from "../../shared/mux/memory.ts";
+import { silentHandler } from "../../shared/mux/stream-handler.ts";
 
 function setUp(): Tunnels {
   const names = new Names({ ttlMs: 1_000, maxNames: 10, random: (bytes) => bytes });
@@ -103,4 +105,33 @@ test("a tunnel whose agents are all leaving can't be reached, and is gone with t
   expect(tunnels.find("blue")?.reaches("http")).toBe(false);
   tunnels.remove(only, 1);
   expect(tunnels.find("blue")).toBeUndefined();
+});
+
+test("a tunnel that has half of all streams leaves the last eighth to others", () => {
+  const memory = new Memory(64 * 2 ** 20);
+  const names = new Names({ ttlMs: 1, maxNames: 10, random: (bytes) => bytes });
+  const tunnels = new Tunnels(names, { memory, suspended: new Suspended(memory), resumeWindowMs: 60_000 });
+  const capacity = memory.capBytes / 2 / limits.initialWindowBytes;
+  const [hog, other] = [session("a", 0), { ...session("b", 0), name: "red" }];
+  for (const one of [hog, other]) {
+    let open = 0;
+    Object.defineProperty(one.driver.session, "openStreams", { get: () => open });
+    Object.assign(one.driver.session, {
+      ledger: { flight: { rate: 0, roadMs: 1 } },
+      unacknowledgedBytes: 0,
+      open() {
+        if (!memory.admit(limits.initialWindowBytes)) return undefined;
+        open++;
+        return {};
+      },
+    });
+    tunnels.add(one, alone);
+  }
+  const visit = (name: string) => tunnels.find(name)?.open("http", 1, new Uint8Array(0), silentHandler);
+  let taken = 0;
+  while (visit("blue") !== undefined) taken++;
+  expect(taken).toBe(capacity * 0.875 + 1);
+  let left = 0;
+  while (visit("red") !== undefined) left++;
+  expect(left).toBe(capacity - taken);
 });

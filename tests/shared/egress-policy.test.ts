@@ -162,6 +162,25 @@ describe("what is granted", () => {
     expect(permits(policy, "example.com:8080", "127.0.0.1")).toBe(false);
   });
 
+  test("by a pattern is public only, for whoever passes the target on to one who resolves it", () => {
+    const policy = policyOf("*:443", "db.internal:443", "10.0.0.0/8:443");
+    expect(policy.opensPublicOnly("example.com:443")).toBe(true);
+    expect(policy.opensPublicOnly("db.internal:443")).toBe(false);
+    expect(policy.opensPublicOnly("10.1.2.3:443")).toBe(false);
+    const [target, inside, outside] = [
+      parseTarget("vm.example:443"),
+      parseAddress("10.1.2.3"),
+      parseAddress("93.184.215.14"),
+    ];
+    if (target === undefined || inside === undefined || outside === undefined) throw new Error("not read");
+    const far = policyOf("vm.example:443", "10.0.0.0/8:443");
+    expect([far.permits(target, inside), far.permits(target, inside, { publicOnly: true })]).toEqual([
+      true,
+      false,
+    ]);
+    expect(far.permits(target, outside, { publicOnly: true })).toBe(true);
+  });
+
   test("a public address of this very machine is granted like loopback", () => {
     const address = parseAddress("93.184.215.14");
     const target = parseTarget("example.com:443");

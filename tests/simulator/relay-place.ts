@@ -1,8 +1,8 @@
-import { Callers } from "../../relay/callers.ts";
+import type { Admission } from "../../relay/admission.ts";
 import { Tokens } from "../../relay/auth/tokens.ts";
+import { Callers } from "../../relay/callers.ts";
 import { Metrics } from "../../relay/metrics.ts";
 import { Names } from "../../relay/names.ts";
-import type { Admission } from "../../relay/admission.ts";
 import { Reception } from "../../relay/reception.ts";
 import { Suspended } from "../../relay/suspended.ts";
 import { Tunnels } from "../../relay/tunnels.ts";
@@ -65,7 +65,7 @@ export class RelayPlace implements Place {
       tokens,
       names,
       tunnels: this.tunnels,
-      callers: new Callers(suspended),
+      callers: new Callers(suspended, this.memory),
       calls: (_agent, stream) => stream.handler,
       offers: () => true,
       metrics: new Metrics(),

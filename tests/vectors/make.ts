@@ -207,6 +207,8 @@ const heads: Record<string, Uint8Array> = {
   trailers: fromHex(trailers),
   visitor: encodeHead({ visitor: "192.0.2.7:50123", local: "203.0.113.1:5432" }),
   target: encodeHead({ target: "[2001:db8::7]:443" }),
+  "target that must be public": encodeHead({ target: "example.com:443", publicOnly: true }),
+  "public with a value": join(encodeRawField(3, fromText("a:1")), encodeRawField(4, fromHex("01"))),
   "target of the largest size": encodeRawField(3, new Uint8Array(300).fill(0x61)),
   "target one byte too large": encodeRawField(3, new Uint8Array(301).fill(0x61)),
   "target twice": join(encodeRawField(3, fromText("a:1")), encodeRawField(3, fromText("a:1"))),
