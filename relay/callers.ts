@@ -4,7 +4,7 @@ import type { SessionHome, SessionPlace } from "./session-home.ts";
 import type { Suspended } from "./suspended.ts";
 
 /** So that one token can't take all links: a pool has two. */
-const maxPerOwner = 1_024;
+const defaultMaxPerOwner = 1_024;
 
 /** The sessions of agents that call: each stands for itself, and only its own agent replaces it. */
 export class Callers implements SessionHome {
@@ -17,11 +17,12 @@ export class Callers implements SessionHome {
   constructor(
     private readonly suspended: Suspended,
     private readonly memory: Memory,
+    private readonly maxPerOwner = defaultMaxPerOwner,
   ) {}
 
   /** Whether this subject has as many sessions as one may. */
   isFull(owner: string): boolean {
-    return (this.byOwner.get(owner)?.size ?? 0) >= maxPerOwner;
+    return (this.byOwner.get(owner)?.size ?? 0) >= this.maxPerOwner;
   }
 
   /** Whether this subject has so many streams that the rest is for others: each of a call takes two windows here. */

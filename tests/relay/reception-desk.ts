@@ -55,6 +55,9 @@ export type HelloFacts = Partial<Hello> & {
   readonly dialled?: Hello["kind"];
 };
 
+/** Sessions of one subject that call: low, as ids are drawn from few. */
+export const maxCallers = 20;
+
 export const instance = (letter: string): string => letter.repeat(32);
 
 /** A reception with everything behind it, a token for each subject (its text), and virtual time. */
@@ -84,7 +87,7 @@ export class Desk {
     const resumeWindowMs = 60_000;
     const suspended = new Suspended(memory);
     this.tunnels = new Tunnels(this.names, { memory, suspended, resumeWindowMs });
-    this.callers = new Callers(suspended, memory);
+    this.callers = new Callers(suspended, memory, maxCallers);
     const tokens: Pick<ReceptionDeps["tokens"], "verify"> = {
       verify: async (subject, nowMs) => ({
         ...{ issuer: "underpass", subject, kinds: ["http", "private"], connect: [], egress: [] },
