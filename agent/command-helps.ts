@@ -67,7 +67,7 @@ export const commandHelps: readonly CommandHelp[] = [
     text: "a SOCKS5 and HTTP proxy here, out at the relay or at another agent",
     examples: [
       ["underpass proxy --listen 127.0.0.1:1080 --relay https://relay.example", ""],
-      ["underpass proxy --listen 1080 --via box --relay https://relay.example", "out at `box` is"],
+      ["underpass proxy --listen 1080 --via box --relay https://relay.example", "out at box's agent"],
     ],
   },
   {

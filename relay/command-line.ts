@@ -5,7 +5,8 @@ import { kinds } from "../shared/kind.ts";
 import { parseListenAddress } from "../shared/listen-address.ts";
 import { isName } from "../shared/name.ts";
 import { parseDuration, parseSize } from "../shared/units.ts";
-import type { PortRange, RelayCommand, RelayOptions, SecretSource, TokenOptions } from "./options.ts";
+import type { PortRange } from "./endpoints.ts";
+import type { RelayCommand, RelayOptions, SecretSource, TokenOptions } from "./options.ts";
 import { checkedDomain, checkedPublicUrl, checkedRouting, defaultDomain } from "./public-address.ts";
 import { serveExamples, serveSwitches, tokenExamples, tokenSwitches, variableOf } from "./switches.ts";
 
@@ -170,13 +171,15 @@ function portsShape(values: Values): Pick<RelayOptions, "tcpPorts" | "udpPorts" 
   };
 }
 
+/** `[HOST:]LOW-HIGH`. */
 function portRange(name: string, text: string): PortRange {
-  const [, from = "", to = from] = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(text) ?? [];
+  const [, host, from = "", to = from] =
+    /^(?:([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):)?(\d{1,5})(?:-(\d{1,5}))?$/.exec(text) ?? [];
   const [low, high] = [Number(from), Number(to)];
   if (from === "" || low < 1 || high > 65_535 || low > high) {
     throw new UnderpassError("usage", `${name}: '${text}' is not LOW-HIGH. Write it like 20000-20999.`);
   }
-  return { low, high };
+  return { low, high, ...(host !== undefined && { host: host.replace(/^\[|\]$/g, "") }) };
 }
 
 function tokenShape(values: Values): TokenOptions {

@@ -8,6 +8,8 @@ import type { Tunnels } from "./tunnels.ts";
 
 /** Ports that may be given away, both ends included. */
 export interface PortRange {
+  /** Where they open; absent: where the relay listens. */
+  readonly host?: string;
   readonly low: number;
   readonly high: number;
 }

@@ -7,6 +7,8 @@ export type RelayEvent =
   | {
       readonly event: "agent";
       readonly name: string;
+      /** What its session is for: to serve, or to call (connect, via, egress). */
+      readonly kind: SessionKind;
       readonly state: "here" | "resumed" | "gone";
       readonly subject?: string;
       readonly code?: string;

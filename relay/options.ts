@@ -1,11 +1,6 @@
 import type { Kind } from "../shared/kind.ts";
 import type { ListenAddress } from "../shared/listen-address.ts";
-
-/** Both ends included. */
-export interface PortRange {
-  readonly low: number;
-  readonly high: number;
-}
+import type { PortRange } from "./endpoints.ts";
 
 /** Where the HS256 key comes from; the first that is given counts: text, file, one made in `data`. */
 export interface SecretSource {

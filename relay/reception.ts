@@ -85,7 +85,7 @@ export class Reception {
     const held = session === undefined ? undefined : this.held(session);
     if (deps.draining() && held === undefined) throw new UnderpassError("going-away");
     if (token === undefined)
-      throw new UnderpassError("unauthorized", "A token is needed: Authorization: Bearer JWT.");
+      throw new UnderpassError("unauthorized", "The relay wants a token: give one by --token-file.");
     if (this.pending >= receptionLimits.maxPending || this.linkCount >= receptionLimits.maxLinks)
       throw new UnderpassError("too-many-links");
     const claims = await deps.tokens.verify(token, deps.clock.date());
@@ -192,7 +192,7 @@ export class Reception {
     this.expireWith(claims, agent);
     this.tellDoubts(agent);
     this.home(kind).changed(agent);
-    log.write({ event: "agent", name, state: "resumed", subject: claims.subject });
+    log.write({ event: "agent", name, kind, state: "resumed", subject: claims.subject });
     return undefined;
   }
 
@@ -272,7 +272,7 @@ export class Reception {
     );
     metrics.sessions++;
     metrics.tunnels = tunnels.size;
-    deps.log.write({ event: "agent", name, state: "here", subject: claims.subject });
+    deps.log.write({ event: "agent", name, kind, state: "here", subject: claims.subject });
     for (const old of superseded) this.retire(old, "superseded");
     for (const old of replaced) old.driver.session.lost("session-gone");
     this.expireWith(claims, agent);
@@ -297,7 +297,7 @@ export class Reception {
     metrics.sessions--;
     this.home(agent.kind).remove(agent, clock.now());
     metrics.tunnels = tunnels.size;
-    log.write({ event: "agent", name: agent.name, state: "gone", code });
+    log.write({ event: "agent", name: agent.name, kind: agent.kind, state: "gone", code });
   }
 
   /** Only the agent can dial: it is told over another of its sessions. */

@@ -15,7 +15,10 @@ export function serveSwitches(): Option[] {
     switchOf("--domain <domain...>", "a tunnel 'blue' is at blue.<domain>; may be repeated", "localhost"),
     switchOf("--public-url <url>", "what the outside calls this relay when a proxy stands before it"),
     switchOf("--routing <how>", "host (blue.<domain>), path (/~blue/), or both", "both"),
-    switchOf("--tcp-ports <low-high>", "public ports that tcp tunnels may have; none: no such tunnels"),
+    switchOf(
+      "--tcp-ports <low-high>",
+      "public ports that tcp tunnels may have, HOST: before them if not that of --listen; none: no such tunnels",
+    ),
     switchOf("--udp-ports <low-high>", "public ports that udp tunnels may have; none: no such tunnels"),
     switchOf(
       "--tls-listen <host:port>",

@@ -98,21 +98,21 @@ export class BytesIngress {
   }
 
   #bindTcp(port: number, name: string): Promise<BoundPort> {
-    const { listen, accept, reusePort = false } = this.#config;
-    return accept({ host: listen.host, port, reusePort }, (socket) => {
+    const { listen, accept, tcpPorts, reusePort = false } = this.#config;
+    return accept({ host: tcpPorts?.host ?? listen.host, port, reusePort }, (socket) => {
       const refusal = this.#tcp.carry({ name, kind: "tcp", socket });
       if (refusal !== undefined) socket.destroy();
     });
   }
 
   async #bindUdp(port: number, name: string): Promise<BoundPort> {
-    const { listen, openDatagrams, reusePort = false } = this.#config;
+    const { listen, openDatagrams, udpPorts, reusePort = false } = this.#config;
     const { clock, log, metrics } = this.#deps;
     const way = new TunnelWay(this.#deps, name, "udp", streamKinds.udp);
     const flows = await UdpIngress.open({
       clock,
       openDatagrams,
-      address: { host: listen.host, port, reusePort },
+      address: { host: udpPorts?.host ?? listen.host, port, reusePort },
       open: (fields, handler) => way.open(fields, handler),
       onFlow: ({ bytesIn, bytesOut, ms, code }) => {
         metrics.bytesIn += bytesIn;

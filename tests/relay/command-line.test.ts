@@ -61,6 +61,7 @@ describe("the relay's command line", () => {
     ["--grace", "0", "UNDERPASS_GRACE", { graceMs: 0 }],
     ["--resume-window", "5m", "UNDERPASS_RESUME_WINDOW", { resumeWindowMs: 300_000 }],
     ["--tcp-ports", "20000-20999", "UNDERPASS_TCP_PORTS", { tcpPorts: { low: 20_000, high: 20_999 } }],
+    ["--tcp-ports", "[::]:7-9", "UNDERPASS_TCP_PORTS", { tcpPorts: { low: 7, high: 9, host: "::" } }],
     ["--udp-ports", "53", "UNDERPASS_UDP_PORTS", { udpPorts: { low: 53, high: 53 } }],
     ["--tls-listen", "0.0.0.0:443", "UNDERPASS_TLS_LISTEN", { tlsListen: { host: "0.0.0.0", port: 443 } }],
   ];
