@@ -61,7 +61,7 @@ function line(event: RelayEvent): string {
     case "request":
       return `request ${event.name} ${event.method} ${quoted(event.path)} ${event.status} ${event.ms.toFixed(1)}ms in=${event.bytesIn} out=${event.bytesOut}`;
     case "agent":
-      return `agent ${event.name} ${event.kind} ${event.state}${event.subject === undefined ? "" : ` sub=${quoted(event.subject)}`}${event.code === undefined ? "" : ` code=${event.code}`}`;
+      return `agent ${event.name} ${event.state}${event.kind === "http" ? "" : ` ${event.kind}`}${event.subject === undefined ? "" : ` sub=${quoted(event.subject)}`}${event.code === undefined ? "" : ` code=${event.code}`}`;
     case "stream":
       return `stream ${event.name} ${event.kind}${event.subject === undefined ? "" : ` sub=${quoted(event.subject)}`}${event.target === undefined ? "" : ` to=${quoted(event.target)}`} ${event.ms.toFixed(1)}ms in=${event.bytesIn} out=${event.bytesOut}${event.code === undefined ? "" : ` code=${event.code}`}`;
     case "fault":
