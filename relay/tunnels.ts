@@ -55,6 +55,8 @@ class LocalTunnel implements Tunnel {
   constructor(
     readonly name: string,
     private readonly memory: Memory,
+    /** There are other tunnels, for whose visitors something must be left. */
+    private readonly hasNeighbours: () => boolean,
   ) {}
 
   reaches(service: Service): boolean {
@@ -62,10 +64,11 @@ class LocalTunnel implements Tunnel {
     return false;
   }
 
-  private get openStreams(): number {
+  private get isHog(): boolean {
+    if (!this.hasNeighbours()) return false;
     let open = 0;
     for (const { driver } of this.sessions) open += driver.session.openStreams;
-    return open;
+    return this.memory.isHog(open);
   }
 
   serves(service: Service): boolean {
@@ -94,7 +97,7 @@ class LocalTunnel implements Tunnel {
         (best === undefined || isQuicker(session.driver, best.driver))
       )
         best = session;
-    if (best === undefined || this.memory.isHog(this.openStreams)) return undefined;
+    if (best === undefined || this.isHog) return undefined;
     const stream = best.driver.session.open(kind, fields, handler);
     if (stream !== undefined) return stream;
     // It has as many as it may: any other will do.
@@ -215,7 +218,7 @@ export class Tunnels implements SessionHome {
     const { name } = session;
     let tunnel = this.live.get(name);
     if (tunnel === undefined) {
-      tunnel = new LocalTunnel(name, this.options.memory);
+      tunnel = new LocalTunnel(name, this.options.memory, () => this.live.size > 1);
       this.live.set(name, tunnel);
     }
     const present = [...tunnel.sessions];

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { randomBytes } from "node:crypto";
 import { absent } from "./programs/installed.ts";
 import type { Program } from "./programs/program.ts";
 import { type Relay, relayRuntime } from "./programs/relay.ts";
@@ -8,7 +9,7 @@ import { Redis } from "./real/redis.ts";
 
 const testLimitMs = 60_000;
 const noPostgres = absent("postgres", "initdb", "pgbench", "psql", "setpriv");
-const noRedis = absent("redis-server", "redis-benchmark");
+const noRedis = absent("redis-server", "redis-benchmark", "redis-cli");
 
 // How fast they are beside the same without the tunnel is told by tests/soak/databases.test.ts.
 describe.skipIf(relayRuntime === "workerd")("through a tcp tunnel", () => {
@@ -44,11 +45,22 @@ describe.skipIf(relayRuntime === "workerd")("through a tcp tunnel", () => {
     test(
       "serves pgbench's transactions to eight visitors, none fails, and the books agree",
       async () => {
-        for (const selectOnly of [true, false])
-          expect(await postgres.visit(port, { seconds: 2, visitors: 8, selectOnly })).toBeGreaterThan(0);
-        const books = await postgres.books(port);
-        expect(books).toEqual(await postgres.books(postgres.port));
-        expect(new Set(books).size).toBe(1);
+        for (const [seconds, selectOnly] of [
+          [1, true],
+          [2, false],
+        ] as const)
+          expect(await postgres.visit(port, { seconds, visitors: 8, selectOnly })).toBeGreaterThan(0);
+        expect(new Set(await postgres.books(port)).size).toBe(1);
+      },
+      testLimitMs,
+    );
+
+    test(
+      "gives 100,000 rows as it does without the tunnel",
+      async () => {
+        const rows = await postgres.accounts(port);
+        expect(rows.length).toBeGreaterThan(5_000_000);
+        expect(rows === (await postgres.accounts(postgres.port))).toBe(true);
       },
       testLimitMs,
     );
@@ -71,6 +83,17 @@ describe.skipIf(relayRuntime === "workerd")("through a tcp tunnel", () => {
           expect(
             await redis.visit(port, { command, requests: 20_000, visitors: 50, pipeline }),
           ).toBeGreaterThan(0);
+      },
+      testLimitMs,
+    );
+
+    test(
+      "keeps a value of 8 MB that comes by the tunnel, and gives it back",
+      async () => {
+        const value = randomBytes(4_000_000).toString("hex");
+        await redis.set(port, "large", value);
+        expect((await redis.get(redis.port, "large")) === value).toBe(true);
+        expect((await redis.get(port, "large")) === value).toBe(true);
       },
       testLimitMs,
     );

@@ -33,7 +33,6 @@ describe.skipIf(relayRuntime === "workerd" || missing !== "")(
       ["up", []],
       ["down", ["-R"]],
       ["up with eight streams", ["-P", "8"]],
-      ["down with eight streams", ["-P", "8", "-R"]],
       ["both ways at once", ["--bidir"]],
     ])(
       "runs %s without an error",

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { freePort } from "../programs/free-port.ts";
 import { needed } from "../programs/installed.ts";
 import { Program } from "../programs/program.ts";
-import { run } from "../programs/run.ts";
+import { type Ran, run } from "../programs/run.ts";
 
 export interface RedisRun {
   readonly command: "set" | "get";
@@ -46,8 +46,23 @@ export class Redis {
     return rate;
   }
 
+  async set(port: number, key: string, value: string): Promise<void> {
+    const { stdout } = await this.#cli(port, ["-x", "set", key], value);
+    if (stdout.trim() !== "OK") throw new Error(`redis-cli: ${stdout}`);
+  }
+
+  async get(port: number, key: string): Promise<string> {
+    // It adds the end of the line.
+    return (await this.#cli(port, ["--raw", "get", key])).stdout.slice(0, -1);
+  }
+
   async stop(): Promise<void> {
     await this.program.kill();
     await rm(this.folder, { recursive: true, force: true });
+  }
+
+  #cli(port: number, args: readonly string[], stdin = ""): Promise<Ran> {
+    const command = [needed("redis-cli"), "-h", "127.0.0.1", "-p", String(port), ...args];
+    return run(command, { stdin, limitMs: 30_000 });
   }
 }
