@@ -15,15 +15,15 @@ import { Memory } from "../shared/mux/memory.ts";
 import type { Stream, StreamHandler } from "../shared/mux/stream.ts";
 import { watchSleep } from "../shared/sleep.ts";
 import type { Caller } from "./caller.ts";
-import { Credential } from "./credential.ts";
-import type { AgentEvent } from "./events.ts";
-import type { LinkLost } from "./greeting.ts";
+import { Credential } from "./dial/credential.ts";
+import type { LinkLost } from "./dial/greeting.ts";
+import { RelayRefusal } from "./dial/relay-refusal.ts";
+import type { MoveLinks } from "./dial/transport.ts";
 import type { HeldSession } from "./held-session.ts";
 import { Outgoing } from "./outgoing.ts";
-import { RelayRefusal } from "./relay-refusal.ts";
 import { renewWorst } from "./renewal.ts";
+import type { AgentEvent } from "./screen/events.ts";
 import { Slot, type SlotOptions, type SlotOwner } from "./slot.ts";
-import type { MoveLinks } from "./transport.ts";
 
 /** Whoever serves the streams: an origin on the network, or a function in this process. */
 export interface Origin {

@@ -1,13 +1,13 @@
 import manifest from "../package.json" with { type: "json" };
 import { UnderpassError } from "../shared/errors.ts";
 import { type Kind, kinds } from "../shared/kind.ts";
-import { compose } from "./compose.ts";
-import type { AgentEvent } from "./events.ts";
-import type { ExposeCommand } from "./options.ts";
+import type { ExposeCommand } from "./command/options.ts";
+import { checkRelayLink } from "./command/relay-link.ts";
+import { checkTunnel } from "./command/tunnel-spec.ts";
+import { compose } from "./compose/compose.ts";
 import type { FetchFunction } from "./origins/handler.ts";
-import { checkRelayLink } from "./relay-link.ts";
 import { bunPlatform } from "./runtimes/bun.ts";
-import { checkTunnel } from "./tunnel-spec.ts";
+import type { AgentEvent } from "./screen/events.ts";
 
 export { type Code, codes, UnderpassError } from "../shared/errors.ts";
 export type { AgentEvent, FetchFunction };

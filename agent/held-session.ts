@@ -7,8 +7,8 @@ import { Session } from "../shared/mux/session.ts";
 import type { GoawayKind } from "../shared/mux/session-handler.ts";
 import type { Stream, StreamHandler } from "../shared/mux/stream.ts";
 import { prove } from "../shared/proof.ts";
-import { type Greeted, Greeting } from "./greeting.ts";
-import { RelayRefusal } from "./relay-refusal.ts";
+import { type Greeted, Greeting } from "./dial/greeting.ts";
+import { RelayRefusal } from "./dial/relay-refusal.ts";
 import type { SlotOptions } from "./slot.ts";
 
 /** Whom a session tells. */

@@ -4,7 +4,7 @@ import type { Memory } from "../shared/mux/memory.ts";
 import type { PipeEnd } from "../shared/pipe.ts";
 import type { Resolve } from "../shared/resolve.ts";
 import type { Dial, Listen, StartTls } from "../shared/socket.ts";
-import type { Environment } from "./proxy-environment.ts";
+import type { Environment } from "./dial/proxy-environment.ts";
 
 /** What an agent needs of the runtime it runs on; one file in runtimes/ provides it. */
 export interface Platform {

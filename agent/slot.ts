@@ -6,10 +6,10 @@ import { limits } from "../shared/mux/limits.ts";
 import type { Memory } from "../shared/mux/memory.ts";
 import type { GoawayKind } from "../shared/mux/session-handler.ts";
 import type { Stream, StreamHandler } from "../shared/mux/stream.ts";
-import type { Backoff } from "./backoff.ts";
-import { type Greeted, Greeting, type LinkLost, type OpenLink } from "./greeting.ts";
+import type { Backoff } from "./dial/backoff.ts";
+import { type Greeted, Greeting, type LinkLost, type OpenLink } from "./dial/greeting.ts";
+import { RelayRefusal } from "./dial/relay-refusal.ts";
 import { HeldSession, type HeldSessionOwner } from "./held-session.ts";
-import { RelayRefusal } from "./relay-refusal.ts";
 
 export interface SlotOptions {
   /** From 0. */

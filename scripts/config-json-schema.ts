@@ -1,5 +1,5 @@
 import { type JsonSchema, toJsonSchema } from "@valibot/to-json-schema";
-import { configSchema } from "../agent/config-schema.ts";
+import { configSchema } from "../agent/config/schema.ts";
 
 /** What a parser does in the agent; a pattern beside it says the same as far as a pattern can. */
 const agentOnly = ["check", "raw_check", "transform"];

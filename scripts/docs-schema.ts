@@ -1,4 +1,4 @@
-/** Writes docs/underpass.schema.json from the schema in agent/config-schema.ts: `npm run docs:schema`. */
+/** Writes docs/underpass.schema.json from the schema in agent/config/schema.ts: `npm run docs:schema`. */
 import { configJsonSchema } from "./config-json-schema.ts";
 
 const root = new URL("..", import.meta.url).pathname;

@@ -13,7 +13,7 @@ const inside = (path: string, ...folders: string[]): boolean =>
   folders.some((folder) => path.startsWith(`${folder}/`));
 const isRuntime = (path: string): boolean => /(^|\/)runtimes\//.test(path);
 /** Composition roots: they may open real handles, and so may what only serves development. */
-const roots = ["relay.ts", "agent.ts", "agent/expose.ts", "agent/embedded.ts"];
+const roots = ["relay.ts", "agent.ts", "agent/expose.ts", "agent/compose/embedded.ts"];
 const isRoot = (path: string): boolean =>
   roots.includes(path) || isRuntime(path) || inside(path, "tests", "bench", "scripts", "examples");
 const isPackage = (name: string): boolean => !/\.tsx?$/.test(name);
@@ -65,7 +65,7 @@ const rules: readonly Rule[] = [
   {
     name: "agent/ never imports relay/, save for the embedded relay",
     breaks: ({ path, imports }) =>
-      (inside(path, "agent") || path === "agent.ts") && path !== "agent/embedded.ts"
+      (inside(path, "agent") || path === "agent.ts") && path !== "agent/compose/embedded.ts"
         ? imports.filter((name) => inside(name, "relay") || name === "relay.ts")
         : [],
   },
@@ -134,7 +134,7 @@ describe("the rules", () => {
     ["shared/mux/stream.ts", "export async function pump() {}", 1],
     ["shared/http1/head.ts", 'import type { Socket } from "../socket.ts";', 1],
     ["shared/driver.ts", 'import { Relay } from "../relay/relay.ts";', 1],
-    ["relay/relay.ts", 'export * from "../agent/dial.ts";', 1],
+    ["relay/relay.ts", 'export * from "../agent/dial/dial.ts";', 1],
     ["relay/relay.ts", 'import { listen } from "../shared/runtimes/bun-sockets.ts";', 1],
     ["relay/relay.ts", 'const fs = await import("node:fs");', 1],
     ["relay/relay.ts", "Bun.serve({});", 1],
@@ -155,7 +155,7 @@ describe("the rules", () => {
     ["shared/mux/stream.ts", 'import { codes } from "../errors.ts"; // Date, async, Bun'],
     ["shared/mux/stream.ts", 'const text = "await the Promise of Bun";'],
     ["shared/runtimes/bun-sockets.ts", 'import net from "node:net"; Bun.listen({});'],
-    ["agent/embedded.ts", 'import { Relay } from "../relay/relay.ts";'],
+    ["agent/compose/embedded.ts", 'import { Relay } from "../relay/relay.ts";'],
     ["agent.ts", 'import { cli } from "./agent/cli.ts"; process.exit(await cli());'],
     ["relay/app.ts", 'import { Hono } from "hono"; import { codes } from "../shared/errors.ts";'],
   ])("let pass what is right in %s: %s", (path, text) => {

@@ -2,7 +2,7 @@ import type { Clock } from "../../shared/clock.ts";
 import type { PipeEnd } from "../../shared/pipe.ts";
 import type { Listen, Listener, Socket } from "../../shared/socket.ts";
 import { SocketEnd, type Splice, type SpliceEnd, splice } from "../../shared/splice.ts";
-import type { StreamEvent } from "../events.ts";
+import type { StreamEvent } from "../screen/events.ts";
 
 /** Two sockets each: below what a system gives one process where it was raised, so that the rest goes on working. */
 const maxOpen = 30_000;

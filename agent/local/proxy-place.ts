@@ -3,7 +3,7 @@ import type { OpenDatagrams } from "../../shared/datagrams.ts";
 import type { Code } from "../../shared/errors.ts";
 import type { Socket, SocketHandler } from "../../shared/socket.ts";
 import type { Caller } from "../caller.ts";
-import type { StreamEvent } from "../events.ts";
+import type { StreamEvent } from "../screen/events.ts";
 import type { ProxyCredentials } from "./proxy-credentials.ts";
 
 /** What the conversations on the proxy's local sockets share. */

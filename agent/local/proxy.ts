@@ -3,7 +3,7 @@ import type { OpenDatagrams } from "../../shared/datagrams.ts";
 import type { ListenAddress } from "../../shared/listen-address.ts";
 import type { Listen, Listener, Socket, SocketHandler } from "../../shared/socket.ts";
 import type { Caller } from "../caller.ts";
-import type { StreamEvent } from "../events.ts";
+import type { StreamEvent } from "../screen/events.ts";
 import { HttpProxyTalk } from "./http-proxy.ts";
 import type { ProxyCredentials } from "./proxy-credentials.ts";
 import { proxyLimits } from "./proxy-limits.ts";

@@ -17,7 +17,7 @@ import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
 import { SocketEnd } from "../../shared/pipe-ends/socket-end.ts";
 import { StreamEnd } from "../../shared/pipe-ends/stream-end.ts";
 import { splice } from "../../shared/splice.ts";
-import type { RequestEvent } from "../events.ts";
+import type { RequestEvent } from "../screen/events.ts";
 import type { Deadlines } from "./deadlines.ts";
 import { originLimits } from "./limits.ts";
 import type { OriginSocket, OriginUser } from "./origin-socket.ts";

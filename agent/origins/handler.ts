@@ -5,7 +5,7 @@ import { HttpFault } from "../../shared/http1/fault.ts";
 import { type Framing, requestFraming } from "../../shared/http1/framing.ts";
 import { fieldValue, parseRequestHead, type RequestHead } from "../../shared/http1/head.ts";
 import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
-import type { RequestEvent } from "../events.ts";
+import type { RequestEvent } from "../screen/events.ts";
 import { AnswerWriter } from "./answer-writer.ts";
 import { BodySource } from "./body-source.ts";
 

@@ -8,7 +8,7 @@ import { withoutHopByHop } from "../../shared/http1/hop.ts";
 import { encodeLatin1 } from "../../shared/http1/latin1.ts";
 import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
 import type { Dial, DialTarget } from "../../shared/socket.ts";
-import type { RequestEvent } from "../events.ts";
+import type { RequestEvent } from "../screen/events.ts";
 import { Deadlines } from "./deadlines.ts";
 import { type ExchangePlace, HttpExchange } from "./exchange.ts";
 import type { OriginTimeouts } from "./limits.ts";

@@ -6,7 +6,7 @@ import { writeProxyHeader } from "../../shared/proxy-protocol.ts";
 import type { Dial, DialTarget } from "../../shared/socket.ts";
 import { type Splice, StreamEnd, splice } from "../../shared/splice.ts";
 import type { Origin } from "../agent.ts";
-import type { StreamEvent } from "../events.ts";
+import type { StreamEvent } from "../screen/events.ts";
 import { dialFailureCode } from "./dial-failure.ts";
 import { dialLoopback } from "./loopback.ts";
 

@@ -7,7 +7,7 @@ import { streamKinds } from "../../shared/kind.ts";
 import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
 import type { DialTarget } from "../../shared/socket.ts";
 import type { Origin } from "../agent.ts";
-import type { StreamEvent } from "../events.ts";
+import type { StreamEvent } from "../screen/events.ts";
 import { OriginFlow } from "./origin-flow.ts";
 
 export const udpOriginLimits = {

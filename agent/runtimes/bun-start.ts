@@ -1,14 +1,19 @@
 import { isatty } from "node:tty";
 import { UnderpassError } from "../../shared/errors.ts";
-import { type Config, readConfig } from "../config.ts";
-import { describeEntries } from "../config-check.ts";
-import { ConfigWatch } from "../config-watch.ts";
-import { Fleet } from "../fleet.ts";
-import { FleetCompose, type FleetSurroundings } from "../fleet-compose.ts";
-import type { FleetEvent } from "../fleet-event.ts";
-import { type ConfigCheckCommand, type FaceOptions, type StartCommand, warningsOf } from "../options.ts";
-import type { Running } from "../running.ts";
-import { visible } from "../screen-text.ts";
+import {
+  type ConfigCheckCommand,
+  type FaceOptions,
+  type StartCommand,
+  warningsOf,
+} from "../command/options.ts";
+import type { Running } from "../compose/running.ts";
+import { describeEntries } from "../config/check.ts";
+import { type Config, readConfig } from "../config/config.ts";
+import { ConfigWatch } from "../config/watch.ts";
+import { FleetCompose, type FleetSurroundings } from "../fleet/compose.ts";
+import type { FleetEvent } from "../fleet/event.ts";
+import { Fleet } from "../fleet/fleet.ts";
+import { visible } from "../screen/screen-text.ts";
 import { configFiles } from "./config-files.ts";
 
 export interface StartSurroundings extends Omit<FleetSurroundings, "onEvent"> {

@@ -1,8 +1,8 @@
 import { watch } from "node:fs";
 import { readlink, realpath } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
-import { configText, maxConfigBytes } from "../config.ts";
-import type { WatchedFiles } from "../config-watch.ts";
+import { configText, maxConfigBytes } from "../config/config.ts";
+import type { WatchedFiles } from "../config/watch.ts";
 
 /** A link that leads to a link, and so on: further than this nobody follows. */
 const maxLinks = 8;

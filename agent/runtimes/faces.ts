@@ -1,9 +1,9 @@
 import type { WriteStream } from "node:tty";
-import { eventLine } from "../events.ts";
-import type { FleetEvent } from "../fleet-event.ts";
-import { logLine } from "../log.ts";
-import type { FaceOptions } from "../options.ts";
-import { visible } from "../screen-text.ts";
+import type { FaceOptions } from "../command/options.ts";
+import type { FleetEvent } from "../fleet/event.ts";
+import { eventLine } from "../screen/events.ts";
+import { logLine } from "../screen/log.ts";
+import { visible } from "../screen/screen-text.ts";
 import { LineWriter } from "./line-writer.ts";
 
 /** Where events go: a screen for a person, lines for a program. */

@@ -1,6 +1,6 @@
 import manifest from "../../package.json" with { type: "json" };
-import type { FaceOptions } from "../options.ts";
-import { Screen } from "../screen.ts";
+import type { FaceOptions } from "../command/options.ts";
+import { Screen } from "../screen/screen.ts";
 import { bunPlatform } from "./bun.ts";
 import type { Face, FacePlace } from "./faces.ts";
 import { readKeys } from "./keys.ts";

@@ -6,7 +6,7 @@ import {
   type NameWish,
   type RelayDoor,
 } from "../../agent/agent.ts";
-import type { AgentEvent } from "../../agent/events.ts";
+import type { AgentEvent } from "../../agent/screen/events.ts";
 import type { Clock } from "../../shared/clock.ts";
 import { Driver } from "../../shared/driver.ts";
 import { type Code, UnderpassError } from "../../shared/errors.ts";

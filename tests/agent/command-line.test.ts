@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { commandHelps } from "../../agent/command-helps.ts";
-import { CommandLine } from "../../agent/command-line.ts";
-import { type CommandName, switches, variableOf } from "../../agent/switches.ts";
+import { commandHelps } from "../../agent/command/command-helps.ts";
+import { CommandLine } from "../../agent/command/command-line.ts";
+import { type CommandName, switches, variableOf } from "../../agent/command/switches.ts";
 import { UnderpassError } from "../../shared/errors.ts";
 import { kinds } from "../../shared/kind.ts";
 import { as, exposed, help, options, refusal } from "./given-options.ts";

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import Ajv, { type AnySchemaObject } from "ajv";
 import { parse } from "yaml";
-import { ConfigError, readConfig } from "../../agent/config.ts";
+import { ConfigError, readConfig } from "../../agent/config/config.ts";
 import { configJsonSchema } from "../../scripts/config-json-schema.ts";
 
 const published = join(import.meta.dir, "../../docs/underpass.schema.json");

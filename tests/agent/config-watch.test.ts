@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { ConfigWatch, watchLimits } from "../../agent/config-watch.ts";
+import { ConfigWatch, watchLimits } from "../../agent/config/watch.ts";
 import { turn } from "./fleet-bench.ts";
 import { VirtualClock } from "./virtual-clock.ts";
 

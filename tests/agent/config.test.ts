@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { ConfigError, type ConfigSource, configText, readConfig } from "../../agent/config.ts";
-import type { EntryCommand } from "../../agent/config-entries.ts";
+import { ConfigError, type ConfigSource, configText, readConfig } from "../../agent/config/config.ts";
+import type { EntryCommand } from "../../agent/config/entries.ts";
 import { UnderpassError } from "../../shared/errors.ts";
 
 function read(text: string, more: Partial<ConfigSource> = {}): ReadonlyMap<string, EntryCommand> {

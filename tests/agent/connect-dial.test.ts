@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { dialThroughProxy } from "../../agent/dial-through-proxy.ts";
-import type { Environment } from "../../agent/proxy-environment.ts";
+import { dialThroughProxy } from "../../agent/dial/dial-through-proxy.ts";
+import type { Environment } from "../../agent/dial/proxy-environment.ts";
 import { dial, listen, startTls } from "../../shared/runtimes/bun-sockets.ts";
 import { systemClock } from "../../shared/runtimes/system-clock.ts";
 import type { Dial, DialTarget, Listener, Socket } from "../../shared/socket.ts";

@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
-import { looksLikeBlockedHost } from "../../agent/blocked-host.ts";
-import { type AgentEvent, eventLine } from "../../agent/events.ts";
-import type { FleetEvent } from "../../agent/fleet-event.ts";
-import { logLine } from "../../agent/log.ts";
+import type { FleetEvent } from "../../agent/fleet/event.ts";
+import { looksLikeBlockedHost } from "../../agent/screen/blocked-host.ts";
+import { type AgentEvent, eventLine } from "../../agent/screen/events.ts";
+import { logLine } from "../../agent/screen/log.ts";
 
 const events: readonly AgentEvent[] = [
   { event: "listening", url: "http://127.0.0.1:8787", embedded: true },

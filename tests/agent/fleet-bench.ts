@@ -1,10 +1,10 @@
-import { readConfig } from "../../agent/config.ts";
-import { tunnelName } from "../../agent/config-changes.ts";
-import type { EntryCommand } from "../../agent/config-entries.ts";
-import type { AgentEvent } from "../../agent/events.ts";
-import { Fleet } from "../../agent/fleet.ts";
-import type { FleetEvent } from "../../agent/fleet-event.ts";
-import type { Running } from "../../agent/running.ts";
+import type { Running } from "../../agent/compose/running.ts";
+import { tunnelName } from "../../agent/config/changes.ts";
+import { readConfig } from "../../agent/config/config.ts";
+import type { EntryCommand } from "../../agent/config/entries.ts";
+import type { FleetEvent } from "../../agent/fleet/event.ts";
+import { Fleet } from "../../agent/fleet/fleet.ts";
+import type { AgentEvent } from "../../agent/screen/events.ts";
 import { UnderpassError } from "../../shared/errors.ts";
 import { VirtualClock } from "./virtual-clock.ts";
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { configChanges } from "../../agent/config-changes.ts";
-import { leaveGraceMs } from "../../agent/fleet.ts";
+import { configChanges } from "../../agent/config/changes.ts";
+import { leaveGraceMs } from "../../agent/fleet/fleet.ts";
 import { UnderpassError } from "../../shared/errors.ts";
 import { FleetBench, file, tunnels, turn } from "./fleet-bench.ts";
 

@@ -1,9 +1,9 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { once } from "node:events";
 import net from "node:net";
-import type { StreamEvent } from "../../agent/events.ts";
 import type { Doorway } from "../../agent/local/doorway.ts";
 import { type ForwardOptions, startForward } from "../../agent/local/forward.ts";
+import type { StreamEvent } from "../../agent/screen/events.ts";
 import { dial, listen } from "../../shared/runtimes/bun-sockets.ts";
 import { systemClock } from "../../shared/runtimes/system-clock.ts";
 import { RawService } from "../origins/places.ts";

@@ -1,10 +1,10 @@
-import { CommandLine } from "../../agent/command-line.ts";
+import { CommandLine } from "../../agent/command/command-line.ts";
 import {
   type AgentCommand,
   type AgentOptions,
   checkOptions,
   type ExposeCommand,
-} from "../../agent/options.ts";
+} from "../../agent/command/options.ts";
 import { type Code, UnderpassError } from "../../shared/errors.ts";
 
 /** What a command line, its words divided by spaces, means. */

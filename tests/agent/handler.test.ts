@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import type { RequestEvent } from "../../agent/events.ts";
 import { type FetchFunction, HandlerOrigin } from "../../agent/origins/handler.ts";
+import type { RequestEvent } from "../../agent/screen/events.ts";
 import type { Code } from "../../shared/errors.ts";
 import { decodeHead, encodeHead } from "../../shared/head.ts";
 import { decodeLatin1, encodeLatin1 } from "../../shared/http1/latin1.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { chooseProxy, type Environment } from "../../agent/proxy-environment.ts";
+import { chooseProxy, type Environment } from "../../agent/dial/proxy-environment.ts";
 import { UnderpassError } from "../../shared/errors.ts";
 
 const relay = { host: "relay.example", port: 443, secure: true };

@@ -1,6 +1,6 @@
 import type { Flow, FlowHandler } from "../../agent/caller.ts";
-import type { StreamEvent } from "../../agent/events.ts";
 import { type ProxyOptions, type RunningProxy, startProxy } from "../../agent/local/proxy.ts";
+import type { StreamEvent } from "../../agent/screen/events.ts";
 import type { Code } from "../../shared/errors.ts";
 import type { PipeEnd } from "../../shared/pipe.ts";
 import type { Socket, SocketHandler } from "../../shared/socket.ts";

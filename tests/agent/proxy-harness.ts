@@ -1,9 +1,9 @@
 import { once } from "node:events";
 import net from "node:net";
 import type { Caller, Flow, FlowHandler } from "../../agent/caller.ts";
-import type { StreamEvent } from "../../agent/events.ts";
 import { type ProxyOptions, type RunningProxy, startProxy } from "../../agent/local/proxy.ts";
 import { dialFailureCode } from "../../agent/origins/dial-failure.ts";
+import type { StreamEvent } from "../../agent/screen/events.ts";
 import type { Code } from "../../shared/errors.ts";
 import type { PipeEnd } from "../../shared/pipe.ts";
 import { DialEnd } from "../../shared/pipe-ends/dial-end.ts";

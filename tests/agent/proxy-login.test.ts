@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { readProxyLogin } from "../../agent/proxy-login.ts";
+import { readProxyLogin } from "../../agent/compose/proxy-login.ts";
 
 const read = (text: string) => readProxyLogin(async () => text, "login.txt");
 

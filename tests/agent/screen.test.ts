@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
-import type { ReadyEvent, RequestEvent } from "../../agent/events.ts";
-import { Screen, type ScreenOptions } from "../../agent/screen.ts";
-import { visible } from "../../agent/screen-text.ts";
+import type { ReadyEvent, RequestEvent } from "../../agent/screen/events.ts";
+import { Screen, type ScreenOptions } from "../../agent/screen/screen.ts";
+import { visible } from "../../agent/screen/screen-text.ts";
 import { VirtualClock } from "./virtual-clock.ts";
 
 function setUp(

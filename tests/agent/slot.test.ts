@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { RelayRefusal } from "../../agent/relay-refusal.ts";
+import { RelayRefusal } from "../../agent/dial/relay-refusal.ts";
 import { pongText } from "../../shared/driver.ts";
 import { UnderpassError } from "../../shared/errors.ts";
 import { turn } from "../shared/driver-bench.ts";

@@ -1,5 +1,5 @@
 // Dials 127.0.0.1:argv[3] through the proxy at argv[2], for a name that its certificate has and one that it has not.
-import { dialThroughProxy } from "../../agent/dial-through-proxy.ts";
+import { dialThroughProxy } from "../../agent/dial/dial-through-proxy.ts";
 import { dial, startTls } from "../../shared/runtimes/bun-sockets.ts";
 import { systemClock } from "../../shared/runtimes/system-clock.ts";
 

@@ -1,4 +1,4 @@
-import { RelayDialer } from "../../agent/dial.ts";
+import { RelayDialer } from "../../agent/dial/dial.ts";
 import { EventLinks } from "../../relay/event-links.ts";
 import { EventPosts } from "../../relay/ingress/event-posts.ts";
 import { wholeAnswer } from "../../relay/ingress/whole-answer.ts";

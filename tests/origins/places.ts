@@ -1,8 +1,8 @@
 import { once } from "node:events";
 import http from "node:http";
 import net from "node:net";
-import type { RequestEvent } from "../../agent/events.ts";
 import { HttpOrigin, type HttpOriginOptions } from "../../agent/origins/http.ts";
+import type { RequestEvent } from "../../agent/screen/events.ts";
 import { dial } from "../../shared/runtimes/bun-sockets.ts";
 import { systemClock } from "../../shared/runtimes/system-clock.ts";
 import type { DialTarget } from "../../shared/socket.ts";

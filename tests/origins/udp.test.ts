@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import type { StreamEvent } from "../../agent/events.ts";
 import { UdpOrigin, udpOriginLimits } from "../../agent/origins/udp.ts";
+import type { StreamEvent } from "../../agent/screen/events.ts";
 import type { DatagramSocket } from "../../shared/datagrams.ts";
 import { UnderpassError } from "../../shared/errors.ts";
 import { encodeHead, type HeadFields } from "../../shared/head.ts";

@@ -1,5 +1,5 @@
-import { Backoff } from "../../agent/backoff.ts";
-import type { OpenLink } from "../../agent/greeting.ts";
+import { Backoff } from "../../agent/dial/backoff.ts";
+import type { OpenLink } from "../../agent/dial/greeting.ts";
 import { Slot } from "../../agent/slot.ts";
 import type { UnderpassError } from "../../shared/errors.ts";
 import { Memory } from "../../shared/mux/memory.ts";

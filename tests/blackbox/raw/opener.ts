@@ -1,6 +1,6 @@
 import type { Agent } from "../../../agent/agent.ts";
-import { makeAgent } from "../../../agent/compose-agent.ts";
-import { checkRelayLink } from "../../../agent/relay-link.ts";
+import { checkRelayLink } from "../../../agent/command/relay-link.ts";
+import { makeAgent } from "../../../agent/compose/compose-agent.ts";
 import { bunPlatform } from "../../../agent/runtimes/bun.ts";
 import type { Code } from "../../../shared/errors.ts";
 import type { Relay } from "../programs/relay.ts";
