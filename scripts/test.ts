@@ -44,6 +44,8 @@ const programGroups: readonly Group[] = [
     title: "black box, relay on Deno",
     folder: "tests/blackbox/",
     environment: { UNDERPASS_TEST_RELAY: "deno" },
+    // What is about the agent, which is the same one.
+    without: /\/(agent-cli|commands|config|proxy-browser|usage)\.test\.ts$/,
   },
   {
     title: "black box, relay in workerd",
@@ -56,9 +58,9 @@ const programGroups: readonly Group[] = [
     title: "black box, the agent's binary",
     folder: "tests/blackbox/",
     environment: { UNDERPASS_TEST_RELAY: "bun", UNDERPASS_TEST_AGENT: join(root, "dist/underpass") },
-    // What is about the agent: the rest would say the same thing again.
+    // What is about the relay would say the same thing again.
     without:
-      /\/(relay-cli|routing|servers|autobahn|usage|matrix|egress|egress-names|tls-tunnel|proxy-protocol|udp|sse|databases|ssh|iperf|proxy-browser)\.test\.ts$/,
+      /\/(autobahn|databases|drain|egress|egress-names|hold|iperf|matrix|names|proxy-browser|proxy-protocol|relay-cli|restart|rolling|routing|servers|sse|ssh|tls-tunnel|udp|usage)\.test\.ts$/,
     prepare: "scripts/build-agent.ts",
   },
   { title: "house", folder: "tests/house/", environment: {} },
