@@ -117,6 +117,8 @@ export class Greeting {
         const result = readWelcome(bytes);
         if (result.kind === "goaway") {
           const code = goawayCode(result.wire);
+          // HELLO has not come through: that is the way's doing.
+          if (code === "handshake-timeout") lost();
           link.close(codes[code].close ?? 1002, code);
           end(new UnderpassError(code));
         } else if (result.kind === "fault") fail(result.code);

@@ -26,8 +26,11 @@ const limits = {
   maxRetryMs: 600_000,
   /** Each wait is longer or shorter by up to this share: agents behind one proxy do not come at once. */
   jitter: 0.2,
-  /** A link that is lost sooner died at once; one that lives longer has proved its transport. */
-  youngMs: 10_000,
+  /**
+   * A link that is lost sooner died at once; one that lives longer has proved its transport. More than the 10 s that
+   * WELCOME may take: a link on which nothing comes through is lost only then.
+   */
+  youngMs: 12_000,
   /** A link that died at once after it had carried something counts half: it may have been the network's fault. */
   emptyStrikes: 2,
   carriedStrikes: 1,

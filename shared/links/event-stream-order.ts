@@ -1,4 +1,5 @@
 import { eventStreamLimits as limits } from "./event-stream-limits.ts";
+import { KeptBytes } from "./kept-bytes.ts";
 
 /** Takes the bodies of POSTs in the order of their numbers, each byte of them once. */
 export interface OrderHandler {
@@ -17,7 +18,7 @@ interface Slot {
   /** How many of its bytes have come, on whichever of the sockets that it was tried on brought most. */
   received: number;
   /** Those of them that wait for its turn. */
-  pieces: Uint8Array[];
+  kept: KeptBytes;
   whole: boolean;
   waiting: ((outcome: Outcome) => void)[];
 }
@@ -61,7 +62,7 @@ export class PostOrder {
     if (number > this.#taken + limits.maxPosts) return undefined;
     let slot = this.#slots.get(number);
     if (slot === undefined) {
-      slot = { received: 0, pieces: [], whole: false, waiting: [] };
+      slot = { received: 0, kept: new KeptBytes(), whole: false, waiting: [] };
       if (number > this.#taken && !this.#isOver) this.#slots.set(number, slot);
     }
     return this.#body(number, slot);
@@ -88,7 +89,7 @@ export class PostOrder {
         const fresh = bytes.subarray(slot.received - from);
         slot.received = at;
         if (number === this.#taken + 1) return this.#handler.bytes(fresh);
-        slot.pieces.push(fresh);
+        slot.kept.push(fresh);
         this.#hold(fresh.length);
         return true;
       },
@@ -115,8 +116,7 @@ export class PostOrder {
       // What was told may have ended it.
       if (this.#isOver) return;
       slot = this.#slots.get(this.#taken + 1);
-      const pieces = slot?.pieces.splice(0) ?? [];
-      for (const piece of pieces) {
+      for (const piece of slot?.kept.take() ?? []) {
         this.#hold(-piece.length);
         if (!this.#handler.bytes(piece)) return this.end();
         if (this.#isOver) return;

@@ -83,6 +83,7 @@ export class PostSender {
   #bodyBytes: number;
   #scheduled = false;
   #dialAfterMs = 0;
+  #cancelDialPause: (() => void) | undefined;
   #stopped = false;
 
   constructor(options: PostSenderOptions, handler: PostSenderHandler) {
@@ -117,6 +118,7 @@ export class PostSender {
     this.#stopped = true;
     this.#waiting = [];
     this.#waitingBytes = 0;
+    this.#cancelDialPause?.();
     for (const post of this.#posts.values()) post.cancelWait?.();
     this.#posts.clear();
     for (const place of this.#places) this.#close(place);
@@ -184,8 +186,14 @@ export class PostSender {
     post.tries--;
   }
 
+  /** The end of the pause is waited for: the sockets that are there may all carry POSTs that wait for this one. */
   #dialsLater(nowMs: number): boolean {
-    return nowMs < this.#dialAfterMs && this.#hasServed;
+    if (nowMs >= this.#dialAfterMs || !this.#hasServed) return false;
+    this.#cancelDialPause ??= this.#options.clock.at(this.#dialAfterMs, () => {
+      this.#cancelDialPause = undefined;
+      this.#next();
+    });
+    return true;
   }
 
   #open(): Place {

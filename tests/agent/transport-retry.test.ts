@@ -63,7 +63,7 @@ describe("while links go without, a WebSocket is tried", () => {
     expect(net.dialled()).toBe("ws sse sse");
   });
 
-  test("and once one has lived for 10 s all follow, those that could not just then somewhat later", async () => {
+  test("and once one has lived for 12 s all follow, those that could not just then somewhat later", async () => {
     const net = await without();
     net.clock.advance(30_000);
     net.fates.ws = "link";
@@ -72,14 +72,14 @@ describe("while links go without, a WebSocket is tried", () => {
     // Who dials meanwhile stays where it is safe.
     expect((await net.link()).transport).toBe("sse");
     expect(net.moves.splice(0)).toEqual([[30_000, "one"]]);
-    net.clock.advance(1_000);
-    expect(net.moves.splice(0)).toEqual([[40_000, "all"]]);
+    net.clock.advance(3_000);
+    expect(net.moves.splice(0)).toEqual([[42_000, "all"]]);
     expect((await net.link()).transport).toBe("ws");
     net.clock.advance(30_000);
-    expect(net.moves.splice(0)).toEqual([[70_000, "all"]]);
+    expect(net.moves.splice(0)).toEqual([[72_000, "all"]]);
     net.left = 0;
     net.clock.advance(3_600_000);
-    expect(net.moves).toEqual([[100_000, "all"]]);
+    expect(net.moves).toEqual([[102_000, "all"]]);
   });
 
   test("one that dies before it has proved itself changes nothing, and waits go on growing", async () => {
@@ -103,12 +103,12 @@ describe("while links go without, a WebSocket is tried", () => {
     net.fates.ws = "link";
     net.left = 0;
     await net.link();
-    net.clock.advance(10_000);
+    net.clock.advance(12_000);
     expect(net.moves.length).toBe(4);
     net.fates.ws = "between";
     await net.link();
     net.clock.advance(30_000);
-    expect(net.moves.at(-1)).toEqual([250_000, "one"]);
+    expect(net.moves.at(-1)).toEqual([252_000, "one"]);
     expect(net.moves.length).toBe(5);
   });
 
@@ -117,7 +117,7 @@ describe("while links go without, a WebSocket is tried", () => {
     net.clock.advance(30_000);
     net.fates.ws = "link";
     await net.link();
-    net.clock.advance(10_000);
+    net.clock.advance(12_000);
     net.fates.ws = "between";
     await net.link();
     net.moves.length = 0;

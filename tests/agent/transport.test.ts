@@ -95,6 +95,13 @@ describe("WebSockets that die at once", () => {
     expect(net.dialled()).toBe("ws ws sse");
   });
 
+  test("also where each was given up only when the 10 s for its WELCOME were over", async () => {
+    const net = new Network();
+    await lose(net, 10_000);
+    await lose(net, 10_000);
+    expect((await net.link()).transport).toBe("sse");
+  });
+
   test("four times in a row where they had carried something", async () => {
     const net = new Network();
     for (let i = 0; i < 4; i++) await lose(net, 5_000, true);
@@ -106,7 +113,7 @@ describe("WebSockets that die at once", () => {
     const net = new Network();
     for (let i = 0; i < 5; i++) {
       await lose(net, 9_000);
-      await lose(net, 10_000);
+      await lose(net, 12_000);
     }
     expect(net.dialled()).toBe(Array(10).fill("ws").join(" "));
   });
