@@ -19,6 +19,8 @@ export interface PostFields {
 
 /** Of POSTs of all links together, waiting for their turn: then only those whose turn it is are taken in. */
 const maxHeldBytes = 67_108_864;
+/** Those that had begun before may still grow. A link that would have more held than this is dropped. */
+const dropsAboveBytes = 100_663_296;
 
 interface Entry {
   readonly name: string;
@@ -38,11 +40,12 @@ export class EventLinks {
     const { clock, random } = this.deps;
     const id = base64url(random(new Uint8Array(16)));
     const secret = base64url(random(new Uint8Array(32)));
-    const link = new EventStreamRelayLink(sink, {
+    const link: EventStreamRelayLink = new EventStreamRelayLink(sink, {
       ...{ clock, id, secret },
       gone: () => void this.entries.delete(id),
       held: (bytes) => {
         this.heldBytes += bytes;
+        if (bytes > 0 && this.heldBytes > dropsAboveBytes) link.destroy();
       },
     });
     this.entries.set(id, { name, secret, link });

@@ -29,6 +29,14 @@ describe("a link that did not last is told", () => {
     ]);
   });
 
+  test("where the relay says that no HELLO came", () => {
+    const { bench, lost } = setUp();
+    const { dial } = bench;
+    dial.accept();
+    dial.goaway("error", "handshake-timeout");
+    expect(lost).toEqual([[dial.link, "empty"]]);
+  });
+
   test("where it was lost after WELCOME, and whether it had carried any of the streams", async () => {
     const { bench, lost } = setUp();
     const first = bench.dial.welcome();

@@ -72,7 +72,11 @@ export class SlotDial {
   says(...records: OracleRecord[]): void {
     this.link.comes(encodeMessage(records));
   }
-  goaway(kind: "drain" | "bye" | "error", code: "going-away" | "superseded", graceMs = 30_000): void {
+  goaway(
+    kind: "drain" | "bye" | "error",
+    code: "going-away" | "superseded" | "handshake-timeout",
+    graceMs = 30_000,
+  ): void {
     this.says({ record: "GOAWAY", kind, code, lastStream: 0, graceMs, reason: "" });
   }
   /** What the agent has said after HELLO since the last look. */

@@ -123,8 +123,8 @@ describe("while links go without, a WebSocket is tried", () => {
     net.moves.length = 0;
     net.clock.advance(90_000);
     expect(net.moves).toEqual([
-      [70_000, "one"],
-      [130_000, "one"],
+      [72_000, "one"],
+      [132_000, "one"],
     ]);
   });
 

@@ -203,3 +203,21 @@ test("whatever is cut, repeated and overtaken on the way, each byte comes once a
     { numRuns: 500 },
   );
 });
+
+test("what waits costs little more than its bytes, however small the pieces are in which it came", () => {
+  const pieces: number[] = [];
+  const order = new PostOrder({
+    bytes: ({ buffer }) => pieces.push(buffer.byteLength) > 0,
+    complete: () => true,
+    held() {},
+  });
+  const second = order.begin(2);
+  for (let i = 0; i < 100_000; i++)
+    second?.push(new Uint8Array(65_536 * Number(i % 1_000 === 0) + 1).subarray(0, 1));
+  second?.end(() => {});
+  const first = order.begin(1);
+  first?.end(() => {});
+  expect(order.taken).toBe(2);
+  expect(pieces.length).toBeLessThan(10);
+  expect(pieces.reduce((sum, size) => sum + size, 0)).toBeLessThan(200_000);
+});
