@@ -41,11 +41,6 @@ export class EgressPolicy {
     this.owner = owner ?? this;
   }
 
-  /** Without a grant nothing is offered at all. */
-  get grantsNothing(): boolean {
-    return this.patterns.length === 0;
-  }
-
   /** Before anything is resolved. */
   asks(target: Target): Asking {
     const { host, port } = target;
