@@ -3,6 +3,7 @@ import { Hono } from "hono";
 import * as v from "valibot";
 import { type Code, codes, UnderpassError } from "../shared/errors.ts";
 import { type Kind, kinds } from "../shared/kind.ts";
+import { isName } from "../shared/name.ts";
 import type { AnswerContext } from "./answer-context.ts";
 import { answer } from "./answers.ts";
 import { allowsKind, type Claims, ownerOf } from "./auth/claims.ts";
@@ -18,6 +19,8 @@ export interface ControlDeps {
   /** Public ports of tcp and udp tunnels; absent: this relay gives none. */
   readonly ports?: PortRegister | undefined;
   readonly metrics: Metrics;
+  /** Makes the tokens of this owner that were issued until now worthless, and ends what goes on by them. */
+  readonly revoke: (owner: string) => void | Promise<void>;
   readonly state: () => "starting" | "ready" | "draining";
   /** Milliseconds that only rise, as `Names` counts; and milliseconds since 1970, for tokens. */
   readonly now: () => number;
@@ -28,6 +31,8 @@ export interface ControlDeps {
   readonly fault?: (error: Error) => void;
   /** Sets the gauges that are read off only when somebody looks. */
   readonly beforeMetrics?: () => void;
+  /** What the object of a tunnel tells of itself, as JSON; absent: tunnels have no objects here. */
+  readonly objectFigures?: (name: string) => Promise<object>;
 }
 
 /** Who gives public ports away. Both throw, or reject with, the refusal. */
@@ -44,6 +49,8 @@ export interface ControlEnv {
 
 const maxBodyBytes = 4_096;
 const problem = "application/problem+json";
+const issuer = "underpass";
+const revocationRequest = v.object({ sub: v.pipe(v.string(), v.minLength(1), v.maxLength(256)) });
 const nameRequest = v.object({
   kind: v.picklist(kinds),
   name: v.optional(v.string()),
@@ -79,6 +86,14 @@ export function controlPlane(deps: ControlDeps): Hono<ControlEnv> {
     return c.text(deps.metrics.text(), 200, { "Content-Type": "text/plain; version=0.0.4; charset=utf-8" });
   });
 
+  app.get("/_underpass/objects/:name", async (c) => {
+    const name = c.req.param("name");
+    if (deps.objectFigures === undefined || !isName(name)) return refuse("not-found", contextOf(c.req.raw));
+    const claims = await bearer(c.req.header("authorization"), deps);
+    if (claims.admin !== true) throw new UnderpassError("unauthorized", "Figures need an admin token.");
+    return c.json(await deps.objectFigures(name), 200, { "Cache-Control": "no-store" });
+  });
+
   app.post("/_underpass/names", async (c) => {
     const claims = await bearer(c.req.header("authorization"), deps);
     const wanted = v.safeParse(nameRequest, await boundedJson(c.req.raw));
@@ -101,6 +116,17 @@ export function controlPlane(deps: ControlDeps): Hono<ControlEnv> {
     const name = await grantName(register, claims, grant, deps.now());
     const port = hasPort ? await deps.ports?.reserve(name, owner, kind, asked) : undefined;
     return c.json({ name, ...(port !== undefined && { port }) }, 201, { "Cache-Control": "no-store" });
+  });
+
+  app.post("/_underpass/revocations", async (c) => {
+    const claims = await bearer(c.req.header("authorization"), deps);
+    if (claims.admin !== true) throw new UnderpassError("unauthorized", "To revoke takes an admin token.");
+    const wanted = v.safeParse(revocationRequest, await boundedJson(c.req.raw));
+    if (!wanted.success)
+      throw new UnderpassError("bad-request", 'The body is not JSON of the form {"sub":"alice"}.');
+    const { sub } = wanted.output;
+    await deps.revoke(ownerOf({ issuer, subject: sub }));
+    return c.json({ sub }, 201, { "Cache-Control": "no-store" });
   });
 
   app.notFound((c) => refuse("not-found", contextOf(c.req.raw)));

@@ -59,12 +59,17 @@ export class Callers implements SessionHome {
     const siblings = this.siblings(session);
     const replaced = siblings.filter((other) => other.slot === session.slot && !other.leaving);
     for (const other of replaced) other.leaving = true;
-    session.generation = siblings[0]?.generation ?? ++this.lastGeneration;
+    session.generation = siblings[0]?.generation ?? this.lastGeneration + 1;
+    this.takeUp(session);
+    return { superseded: [], replaced };
+  }
+
+  takeUp(session: AgentSession): void {
+    this.lastGeneration = Math.max(this.lastGeneration, session.generation);
     this.byId.set(session.id, session);
     const key = keyOf(session);
     this.byInstance.set(key, (this.byInstance.get(key) ?? new Set()).add(session));
     this.byOwner.set(session.owner, (this.byOwner.get(session.owner) ?? new Set()).add(session));
-    return { superseded: [], replaced };
   }
 
   saidBye(session: AgentSession): void {

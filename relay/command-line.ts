@@ -6,9 +6,17 @@ import { parseListenAddress } from "../shared/listen-address.ts";
 import { isName } from "../shared/name.ts";
 import { parseDuration, parseSize } from "../shared/units.ts";
 import type { PortRange } from "./endpoints.ts";
-import type { RelayCommand, RelayOptions, SecretSource, TokenOptions } from "./options.ts";
+import type { HealthOptions, RelayCommand, RelayOptions, SecretSource, TokenOptions } from "./options.ts";
 import { checkedDomain, checkedPublicUrl, checkedRouting, defaultDomain } from "./public-address.ts";
-import { serveExamples, serveSwitches, tokenExamples, tokenSwitches, variableOf } from "./switches.ts";
+import {
+  healthExamples,
+  healthSwitches,
+  serveExamples,
+  serveSwitches,
+  tokenExamples,
+  tokenSwitches,
+  variableOf,
+} from "./switches.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -57,6 +65,14 @@ export function parseRelayCommand(argv: readonly string[], env: Environment, ver
   token.addHelpText("after", tokenExamples);
   token.action(() => {
     result = { command: "token", options: tokenShape(valuesOf(token, env)) };
+  });
+  const health = settle(program.command("health"))
+    .description("Ask the relay on this machine whether it is well: exit 0, or 1 and why.")
+    .allowExcessArguments(false);
+  for (const option of healthSwitches()) health.addOption(option);
+  health.addHelpText("after", healthExamples);
+  health.action(() => {
+    result = { command: "health", options: healthShape(valuesOf(health, env)) };
   });
   // `relay --help` shows what runs by default, so that no switch is hidden behind `serve --help`.
   program.addHelpText("after", () => `\n${serve.helpInformation()}${serveExamples}`);
@@ -130,7 +146,7 @@ function serveShape(values: Values): RelayOptions {
   if (memoryBytes < minMemoryBytes) throw new UnderpassError("usage", "--memory: the least is 16MiB.");
   return {
     ...secretShape(values),
-    listen: within("--listen", () => parseListenAddress(values.text("--listen") ?? "127.0.0.1:8787")),
+    listen: listenAddress(values),
     reusePort: values.flag("--reuse-port"),
     domains: [...new Set((values.list("--domain") ?? [defaultDomain(publicUrl)]).map(checkedDomain))],
     ...(publicUrl !== undefined && { publicUrl: checkedPublicUrl(publicUrl) }),
@@ -207,6 +223,18 @@ function tokenShape(values: Values): TokenOptions {
     ...(values.flag("--admin") && { admin: true }),
     ttlMs,
   };
+}
+
+function healthShape(values: Values): HealthOptions {
+  const { host, port } = listenAddress(values);
+  if (port === 0) throw new UnderpassError("usage", "--listen: nobody knows which port 0 became.");
+  const scheme = values.text("--tls-cert") === undefined ? "http" : "https";
+  // Where all addresses are listened on, loopback is one of them.
+  return { host: host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host, port, scheme };
+}
+
+function listenAddress(values: Values): RelayOptions["listen"] {
+  return within("--listen", () => parseListenAddress(values.text("--listen") ?? "127.0.0.1:8787"));
 }
 
 /** Puts the switch's name before what its parser says. */

@@ -3,10 +3,22 @@ import type { Clock } from "../shared/clock.ts";
 import type { OrderedBody } from "../shared/links/event-stream-order.ts";
 import { EventStreamRelayLink } from "../shared/links/event-stream-relay.ts";
 import type { EventSink } from "../shared/links/event-stream-sink.ts";
+import type { Memory } from "../shared/mux/memory.ts";
 
 export interface EventLinksDeps {
   readonly clock: Clock;
   readonly random: (bytes: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer>;
+  /** Where what waits is counted; and where there is little, how much of it. */
+  readonly memory: Memory;
+  readonly bounds?: EventLinkBounds;
+}
+
+export interface EventLinkBounds {
+  readonly maxLinks: number;
+  /** Of POSTs of all links together, waiting for their turn: then only those whose turn it is are taken in. */
+  readonly maxHeldBytes: number;
+  /** Those that had begun before may still grow. A link that would have more held than this is dropped. */
+  readonly dropsAboveBytes: number;
 }
 
 /** What a POST says of itself (PROTOCOL.md section 1.1). */
@@ -17,10 +29,11 @@ export interface PostFields {
   readonly number: number;
 }
 
-/** Of POSTs of all links together, waiting for their turn: then only those whose turn it is are taken in. */
-const maxHeldBytes = 67_108_864;
-/** Those that had begun before may still grow. A link that would have more held than this is dropped. */
-const dropsAboveBytes = 100_663_296;
+const ampleBounds: EventLinkBounds = {
+  maxLinks: Number.POSITIVE_INFINITY,
+  maxHeldBytes: 67_108_864,
+  dropsAboveBytes: 100_663_296,
+};
 
 interface Entry {
   readonly name: string;
@@ -31,13 +44,21 @@ interface Entry {
 /** The links without WebSocket that this relay has, by what their POSTs say. */
 export class EventLinks {
   private readonly entries = new Map<string, Entry>();
+  private readonly bounds: EventLinkBounds;
   private heldBytes = 0;
 
-  constructor(private readonly deps: EventLinksDeps) {}
+  constructor(private readonly deps: EventLinksDeps) {
+    this.bounds = deps.bounds ?? ampleBounds;
+  }
+
+  /** There are as many as may be. */
+  get isFull(): boolean {
+    return this.entries.size >= this.bounds.maxLinks;
+  }
 
   /** Makes a link of an answer whose head has been written. */
   open(name: string, sink: EventSink): EventStreamRelayLink {
-    const { clock, random } = this.deps;
+    const { clock, random, memory } = this.deps;
     const id = base64url(random(new Uint8Array(16)));
     const secret = base64url(random(new Uint8Array(32)));
     const link: EventStreamRelayLink = new EventStreamRelayLink(sink, {
@@ -45,7 +66,8 @@ export class EventLinks {
       gone: () => void this.entries.delete(id),
       held: (bytes) => {
         this.heldBytes += bytes;
-        if (bytes > 0 && this.heldBytes > dropsAboveBytes) link.destroy();
+        memory.beside.add(bytes);
+        if (bytes > 0 && this.heldBytes > this.bounds.dropsAboveBytes) link.destroy();
       },
     });
     this.entries.set(id, { name, secret, link });
@@ -60,7 +82,8 @@ export class EventLinks {
     const entry = this.entries.get(id);
     if (entry === undefined || entry.name !== name || !isSame(secret, entry.secret)) return "unknown";
     const { link } = entry;
-    if (number > link.taken + 1 && this.heldBytes > maxHeldBytes) return "busy";
+    const isFull = this.deps.memory.isScarce || this.heldBytes > this.bounds.maxHeldBytes;
+    if (number > link.taken + 1 && isFull) return "busy";
     const body = link.post(number);
     return body === undefined ? "invalid" : { link, body };
   }

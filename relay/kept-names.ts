@@ -20,29 +20,33 @@ export interface NameRecord {
 export class KeptNames extends Names {
   readonly #memory: MemoryNames;
   readonly #ttlMs: number;
+  readonly #keep: (name: string, record: NameRecord) => void;
 
   constructor(options: NamesOptions, keep: (name: string, record: NameRecord) => void) {
     const memory = new MemoryNames((name, row) => keep(name, toRecord(row)));
     super(options, memory);
     this.#memory = memory;
     this.#ttlMs = options.ttlMs;
+    this.#keep = keep;
   }
 
   /**
-   * Takes back what was kept; of several names, the first to lapse first. An agent that was here when the process
-   * ended left now, as far as anyone knows.
+   * Takes back what was kept; of several names, the first to lapse first. `here`: the agents that it has still are.
+   * Those that were here when the process ended and are not any more left now, as far as anyone knows.
    */
-  restore(name: string, record: NameRecord, nowMs: number): void {
+  restore(name: string, record: NameRecord, nowMs: number, { here = false } = {}): void {
     const { owner, kind, state, bye = false, lapsesAtMs = nowMs + this.#ttlMs } = record;
+    if (here) {
+      const lapsesNever = { bye: false, lapsesAtMs: Number.POSITIVE_INFINITY };
+      this.#memory.put(name, { owner, kind, place: "here", ...lapsesNever });
+      return;
+    }
     const leftAtMs = state === "reserved" ? undefined : (record.leftAtMs ?? nowMs);
-    this.#memory.put(name, {
-      owner,
-      kind,
-      place: "away",
-      bye,
-      lapsesAtMs,
-      ...(leftAtMs !== undefined && { leftAtMs }),
-    });
+    const left = { bye, lapsesAtMs, ...(leftAtMs !== undefined && { leftAtMs }) };
+    const row: NameRow = { owner, kind, place: "away", ...left };
+    this.#memory.put(name, row);
+    // Else they would have left now each time.
+    if (state === "live") this.#keep(name, toRecord(row));
   }
 }
 

@@ -49,8 +49,16 @@ export interface TokenOptions extends SecretSource {
   readonly ttlMs: number;
 }
 
+/** `relay health`, checked: where the relay of this machine is to be asked. */
+export interface HealthOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly scheme: "http" | "https";
+}
+
 /** What the command line asks for. `text`: print it on stdout and exit 0 (help, version). */
 export type RelayCommand =
   | { readonly command: "serve"; readonly options: RelayOptions }
   | { readonly command: "token"; readonly options: TokenOptions }
+  | { readonly command: "health"; readonly options: HealthOptions }
   | { readonly command: "text"; readonly text: string };

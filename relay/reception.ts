@@ -1,24 +1,24 @@
 import { base64url } from "../shared/base64url.ts";
 import type { Clock } from "../shared/clock.ts";
-import { Driver } from "../shared/driver.ts";
 import { type Code, codes, UnderpassError } from "../shared/errors.ts";
 import { type Hello, readHello, writeGoaway, writeWelcome } from "../shared/handshake.ts";
 import { egressFeature, type SessionKind } from "../shared/kind.ts";
 import type { Link } from "../shared/link.ts";
 import { limits } from "../shared/mux/limits.ts";
 import type { Memory } from "../shared/mux/memory.ts";
-import { Session } from "../shared/mux/session.ts";
 import type { Stream, StreamHandler } from "../shared/mux/stream.ts";
 import { isProof } from "../shared/proof.ts";
 import { type Admission, type AdmissionDeps, checkRight } from "./admission.ts";
 import type { AgentSession } from "./agent-session.ts";
-import { type Claims, ownerOf } from "./auth/claims.ts";
-import type { Tokens } from "./auth/tokens.ts";
+import { ownerOf } from "./auth/claims.ts";
+import { isRevoked, type Tokens } from "./auth/tokens.ts";
 import type { Callers } from "./callers.ts";
 import type { DialPlace } from "./dial.ts";
 import type { RelayLog } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
-import { isCalling, type SessionHome } from "./session-home.ts";
+import { isCalling } from "./session-home.ts";
+import { SessionLife } from "./session-life.ts";
+import type { Sleep, SleepingSession } from "./sleep.ts";
 
 export interface ReceptionDeps extends AdmissionDeps {
   readonly clock: Clock;
@@ -36,6 +36,10 @@ export interface ReceptionDeps extends AdmissionDeps {
   readonly resumeWindowMs: number;
   /** No new agents: the relay is stopping. */
   readonly draining: () => boolean;
+  /** Of agents; absent: what a server of one's own can take. */
+  readonly maxLinks?: number;
+  /** Where the platform puts the relay to sleep. */
+  readonly sleep?: Sleep;
 }
 
 /** What became of a link that has said HELLO. */
@@ -47,15 +51,10 @@ interface Arrival {
 }
 
 const receptionLimits = {
-  /** An agent that said goodbye has its grace, and what the last words take. */
-  byeMarginMs: 2_000,
-  maxByeGraceMs: 300_000,
   helloWithinMs: 10_000,
   /** Links for which no session exists yet. */
   maxPending: 4_096,
   maxLinks: 60_000,
-  /** How long streams of a session that was superseded, or whose token has expired, may go on. */
-  retireGraceMs: 30_000,
 } as const;
 
 /** What every WELCOME says alike. */
@@ -70,8 +69,11 @@ const given = {
 export class Reception {
   private pending = 0;
   private linkCount = 0;
+  private readonly life: SessionLife;
 
-  constructor(private readonly deps: ReceptionDeps) {}
+  constructor(private readonly deps: ReceptionDeps) {
+    this.life = new SessionLife(deps);
+  }
 
   /** A dial was refused. */
   refused(code: Code): void {
@@ -82,12 +84,13 @@ export class Reception {
   async admit({ name, kind, session }: DialPlace, token: string | undefined): Promise<Admission> {
     const { deps } = this;
     // A session that is finishing its streams here can be resumed nowhere else.
-    const held = session === undefined ? undefined : this.held(session);
+    const held = session === undefined ? undefined : this.life.held(session);
     if (deps.draining() && held === undefined) throw new UnderpassError("going-away");
     if (token === undefined)
       throw new UnderpassError("unauthorized", "The relay wants a token: give one by --token-file.");
-    if (this.pending >= receptionLimits.maxPending || this.linkCount >= receptionLimits.maxLinks)
-      throw new UnderpassError("too-many-links");
+    const { maxPending, maxLinks } = receptionLimits;
+    const isFull = this.pending >= maxPending || this.linkCount >= (deps.maxLinks ?? maxLinks);
+    if (isFull || deps.memory.isFull) throw new UnderpassError("too-many-links");
     const claims = await deps.tokens.verify(token, deps.clock.date());
     if (held === undefined && isCalling(kind) && deps.callers.isFull(ownerOf(claims)))
       throw new UnderpassError("too-many-links");
@@ -102,22 +105,22 @@ export class Reception {
 
   /** Waits for HELLO on an open link, welcomes the agent, and drives the session. */
   receive(link: Link, admission: Admission): void {
-    const { clock, metrics } = this.deps;
+    const { clock, sleep } = this.deps;
     this.pending++;
-    this.linkCount++;
-    metrics.links++;
+    sleep?.stirs(link);
     const openedMs = clock.now();
     let waiting = true;
     const settle = () => {
       if (!waiting) return;
       waiting = false;
       this.pending--;
+      sleep?.rests(link);
       cancel();
     };
+    const uncount = this.count();
     const gone = () => {
       settle();
-      this.linkCount--;
-      metrics.links--;
+      uncount();
     };
     const refuse = (code: Code) => {
       settle();
@@ -131,10 +134,10 @@ export class Reception {
         const hello = readHello(bytes);
         if (hello.kind === "goaway") return link.destroy();
         if (hello.kind === "fault") return refuse(hello.code);
-        settle();
         const arrival = { gone, tripMs: clock.now() - openedMs };
         const refusal = this.answer(link, admission, hello.value, arrival);
         if (refusal !== undefined) refuse(refusal);
+        else settle();
       },
       text: () => refuse("protocol-error"),
       drained() {},
@@ -142,11 +145,56 @@ export class Reception {
     };
   }
 
+  /** Takes up a session that came to rest before the relay slept: on its link, or without one. */
+  takeUp(state: SleepingSession, link: Link | undefined): void {
+    this.life.takeUp(state, link, link === undefined ? () => {} : this.count());
+  }
+
+  /** Ends what goes on by tokens of this owner that were issued up to `untilMs` (a date). */
+  revoked(owner: string, untilMs: number | undefined): void {
+    for (const agent of this.sessions()) {
+      if (agent.owner !== owner || !isRevoked(agent.claims, untilMs)) continue;
+      // Nobody is to wait for it.
+      this.life.home(agent.kind).saidBye(agent, this.deps.clock.now());
+      agent.driver.close("token-expired");
+    }
+  }
+
+  /** The owners of what goes on here. */
+  owners(): Set<string> {
+    return new Set(this.sessions().map(({ owner }) => owner));
+  }
+
+  /** After a rest without timers: links that were silent for too long are dropped. */
+  wake(): void {
+    for (const { driver } of this.sessions()) driver.wake();
+  }
+
+  private sessions(): AgentSession[] {
+    return [...this.deps.tunnels.sessions(), ...this.deps.callers.sessions()];
+  }
+
+  /** Of a link whose session was not at rest when the relay ended: it is gone. */
+  dismiss(link: Link): void {
+    refuseLink(link, "session-gone", this.count());
+  }
+
+  /** One more link. Returns what says that it is gone. */
+  private count(): () => void {
+    const { metrics } = this.deps;
+    this.linkCount++;
+    metrics.links++;
+    return () => {
+      this.linkCount--;
+      metrics.links--;
+    };
+  }
+
   /** Resumes a session, or begins one. Returns why not. */
   private answer(link: Link, admission: Admission, hello: Hello, arrival: Arrival): Code | undefined {
     const { resume } = hello;
     if (resume?.session !== admission.session || hello.kind !== admission.kind) return "protocol-error";
-    const held = resume && this.held(resume.session);
+    const held = resume && this.life.held(resume.session);
     if (held !== undefined) return this.resume(held, link, admission, hello, arrival);
     if (resume?.only === true) return "session-gone";
     return this.begin(link, admission, hello, arrival);
@@ -188,10 +236,7 @@ export class Reception {
       }),
     );
     driver.link(link, gone, { peerReceived, told: ledger.received, tripMs });
-    agent.claims = claims;
-    this.expireWith(claims, agent);
-    this.tellDoubts(agent);
-    this.home(kind).changed(agent);
+    this.life.linked(agent, claims);
     log.write({ event: "agent", name, kind, state: "resumed", subject: claims.subject });
     return undefined;
   }
@@ -203,9 +248,9 @@ export class Reception {
     { gone, tripMs }: Arrival,
   ): Code | undefined {
     const { deps } = this;
-    const { clock, tunnels, metrics, random, resumeWindowMs } = deps;
+    const { clock, tunnels, random, resumeWindowMs } = deps;
     const { instance, slot, attempt, join } = hello;
-    const home = this.home(kind);
+    const home = this.life.home(kind);
     const nowMs = clock.now();
     // What would have resumed a session of a relay that is leaving must not begin one here.
     if (deps.draining()) return "going-away";
@@ -219,48 +264,12 @@ export class Reception {
     const owner = ownerOf(claims);
     const place = { name, owner, kind, instance, slot };
     if (home.isSuperseded(name, instance, nowMs) || attempt <= home.lastAttempt(place)) return "superseded";
-    const session = new Session(
-      {
-        side: "relay",
-        window: limits.initialWindowBytes,
-        peerWindow: hello.window,
-        streams: limits.maxStreams,
-        peerStreams: hello.streams,
-        memory: deps.memory,
-        tripMs,
-      },
-      nowMs,
-    );
-    const driver = new Driver(
-      session,
-      clock,
-      {
-        opened: (stream, fields) => deps.calls(agent, stream, fields),
-        goaway: (kind, _code, graceMs) => {
-          if (kind !== "bye") return;
-          home.saidBye(agent, clock.now());
-          const { maxByeGraceMs, byeMarginMs } = receptionLimits;
-          this.endWithin(agent, Math.min(graceMs, maxByeGraceMs) + byeMarginMs, "goodbye");
-        },
-        linkState: (state) => {
-          // Nobody comes back for a session that has said goodbye and is at rest.
-          if (state === "lost" && agent.saidBye && session.resting) session.lost("goodbye");
-          home.changed(agent);
-          if (state === "suspect") this.tellDoubt(agent);
-        },
-        doubted() {},
-        progress: () => home.changed(agent),
-        over: (code) => this.over(agent, code),
-      },
-      { pingsWhenIdle: false, resumeWindowMs },
-    );
     const id = base64url(random(new Uint8Array(16)));
     const secret = base64url(random(new Uint8Array(32)));
-    const agent: AgentSession = {
-      ...{ ...place, id, secret, driver, attempt, claims },
-      offersEgress: hello.features.includes(egressFeature),
-      ...{ generation: 0, leaving: false, saidBye: false, graceUntilMs: Number.POSITIVE_INFINITY },
-    };
+    const offersEgress = hello.features.includes(egressFeature);
+    const facts = { ...place, id, secret, attempt, claims, offersEgress, generation: 0 };
+    const { window: peerWindow, streams: peerStreams } = hello;
+    const agent = this.life.make(facts, { peerWindow, peerStreams, tripMs });
     const { superseded, replaced } = home.add(agent, { join: join === true, nowMs });
     const counts = { resumed: false, first: 1, received: 0 };
     link.send(
@@ -270,81 +279,12 @@ export class Reception {
         ...{ generation: agent.generation, urls: deps.urlsOf(name, kind), resumeWindowMs },
       }),
     );
-    metrics.sessions++;
-    metrics.tunnels = tunnels.size;
     deps.log.write({ event: "agent", name, kind, state: "here", subject: claims.subject });
-    for (const old of superseded) this.retire(old, "superseded");
+    for (const old of superseded) this.life.retire(old, "superseded");
     for (const old of replaced) old.driver.session.lost("session-gone");
-    this.expireWith(claims, agent);
-    driver.link(link, gone);
-    this.tellDoubts(agent);
-    home.changed(agent);
+    agent.driver.link(link, gone);
+    this.life.begun(agent);
     return undefined;
-  }
-
-  private held(session: string): AgentSession | undefined {
-    return this.deps.tunnels.session(session) ?? this.deps.callers.session(session);
-  }
-
-  private home(kind: SessionKind): SessionHome {
-    return isCalling(kind) ? this.deps.callers : this.deps.tunnels;
-  }
-
-  private over(agent: AgentSession, code: Code): void {
-    const { tunnels, metrics, log, clock } = this.deps;
-    agent.cancelExpiry?.();
-    agent.cancelGrace?.();
-    metrics.sessions--;
-    this.home(agent.kind).remove(agent, clock.now());
-    metrics.tunnels = tunnels.size;
-    log.write({ event: "agent", name: agent.name, kind: agent.kind, state: "gone", code });
-  }
-
-  /** Only the agent can dial: it is told over another of its sessions. */
-  private tellDoubt(agent: AgentSession): void {
-    for (const { driver } of this.home(agent.kind).siblings(agent))
-      if (driver.isUp) driver.session.doubt(agent.slot);
-  }
-
-  /** A session has a link: its siblings may have lost theirs without the agent's knowing. */
-  private tellDoubts(agent: AgentSession): void {
-    for (const sibling of this.home(agent.kind).siblings(agent))
-      if (!sibling.driver.isUp) agent.driver.session.doubt(sibling.slot);
-  }
-
-  /** No new streams; those that are open have their grace, on this link or another. */
-  private retire(agent: AgentSession, code: Code): void {
-    const { retireGraceMs } = receptionLimits;
-    agent.leaving = true;
-    agent.driver.goaway("drain", code, retireGraceMs);
-    this.endWithin(agent, retireGraceMs, code);
-    this.home(agent.kind).changed(agent);
-  }
-
-  /** It ends in `graceMs`, unless it does before. */
-  private endWithin(agent: AgentSession, graceMs: number, code: Code): void {
-    const { clock } = this.deps;
-    const untilMs = clock.now() + graceMs;
-    if (untilMs >= agent.graceUntilMs) return;
-    agent.graceUntilMs = untilMs;
-    agent.cancelGrace?.();
-    agent.cancelGrace = clock.at(untilMs, () => agent.driver.close(code));
-  }
-
-  private expireWith({ expiresAtMs }: Claims, agent: AgentSession): void {
-    agent.cancelExpiry?.();
-    agent.cancelExpiry = this.atExpiry(expiresAtMs, agent);
-  }
-
-  private atExpiry(expiresAtMs: number, agent: AgentSession): () => void {
-    const { clock } = this.deps;
-    const leftMs = expiresAtMs - clock.date();
-    const stepMs = Math.min(Math.max(leftMs, 0), 86_400_000);
-    let cancel = clock.at(clock.now() + stepMs, () => {
-      if (leftMs > stepMs) cancel = this.atExpiry(expiresAtMs, agent);
-      else this.retire(agent, "token-expired");
-    });
-    return () => cancel();
   }
 }
 

@@ -21,6 +21,11 @@ export interface SessionHome {
     session: AgentSession,
     options: { readonly join: boolean; readonly nowMs: number },
   ): { readonly superseded: AgentSession[]; readonly replaced: AgentSession[] };
+  /** Takes a session in that was here before the relay slept; the instances before `exclusiveGeneration` have lost the name. */
+  takeUp(
+    session: AgentSession,
+    options: { readonly exclusiveGeneration: number; readonly nowMs: number },
+  ): void;
   /** The agent is leaving for good. */
   saidBye(session: AgentSession, nowMs: number): void;
   /** A session has a link that takes streams, or none any more, or one that is in doubt. */

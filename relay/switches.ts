@@ -59,6 +59,14 @@ export function tokenSwitches(): Option[] {
   ];
 }
 
+/** Those of `serve` that say where it listens; the same variables, so that none need be given twice. */
+export function healthSwitches(): Option[] {
+  return [
+    switchOf("--listen <host:port>", "where the relay listens", "127.0.0.1:8787"),
+    switchOf("--tls-cert <file>", "given where the relay serves https itself; it is not read"),
+  ];
+}
+
 function secretSwitches(): Option[] {
   return [
     switchOf(
@@ -116,4 +124,10 @@ Examples:
   relay token --sub prometheus --admin                   for /metrics
   relay token --sub alice --secret-file key.txt          with the key in a file
   relay token --sub alice --data /var/lib/underpass      with the key of the relay whose data is there
+`;
+export const healthExamples = `
+Examples:
+  relay health                                           of the relay on 127.0.0.1:8787
+  relay health --listen 0.0.0.0:80                       given what \`serve\` was given
+  relay health --listen 0.0.0.0:443 --tls-cert chain.pem
 `;

@@ -216,11 +216,7 @@ export class Tunnels implements SessionHome {
     readonly replaced: AgentSession[];
   } {
     const { name } = session;
-    let tunnel = this.live.get(name);
-    if (tunnel === undefined) {
-      tunnel = new LocalTunnel(name, this.options.memory, () => this.live.size > 1);
-      this.live.set(name, tunnel);
-    }
+    const tunnel = this.tunnel(name);
     const present = [...tunnel.sessions];
     const own = present.filter((other) => other.instance === session.instance);
     const known = this.instance(session, options.nowMs);
@@ -246,6 +242,35 @@ export class Tunnels implements SessionHome {
     this.names.touch(name, options.nowMs);
     if (tunnel.sessions.size > tunnelLimits.maxSessions) this.endLongest(name);
     return { superseded, replaced };
+  }
+
+  takeUp(
+    session: AgentSession,
+    { exclusiveGeneration, nowMs }: { readonly exclusiveGeneration: number; readonly nowMs: number },
+  ): void {
+    const tunnel = this.tunnel(session.name);
+    tunnel.generation = Math.max(tunnel.generation, session.generation);
+    tunnel.exclusiveGeneration = Math.max(tunnel.exclusiveGeneration, exclusiveGeneration);
+    this.lastGeneration = Math.max(this.lastGeneration, session.generation);
+    tunnel.sessions.add(session);
+    this.byId.set(session.id, session);
+    this.remember(session, nowMs);
+  }
+
+  /** Of the last instance that came without `join`. */
+  exclusiveGeneration(name: string): number {
+    return this.live.get(name)?.exclusiveGeneration ?? 0;
+  }
+
+  /** Until when it matters that instances were here which are not any more, while others are: they must not take over. */
+  remembersUntil(name: string): number {
+    const tunnel = this.live.get(name);
+    if (tunnel === undefined) return 0;
+    const here = new Set([...tunnel.sessions].map(({ instance }) => `${name} ${instance}`));
+    let latestMs = 0;
+    for (const [key, { untilMs }] of this.instances)
+      if (key.startsWith(`${name} `) && !here.has(key)) latestMs = Math.max(latestMs, untilMs);
+    return latestMs;
   }
 
   /** The agent of this session is leaving for good, whichever of its sessions said so. */
@@ -287,6 +312,13 @@ export class Tunnels implements SessionHome {
       this.names.leave(name, nowMs, { bye: isBye || inVain });
     }
     this.onReady(name);
+  }
+
+  private tunnel(name: string): LocalTunnel {
+    const tunnel =
+      this.live.get(name) ?? new LocalTunnel(name, this.options.memory, () => this.live.size > 1);
+    this.live.set(name, tunnel);
+    return tunnel;
   }
 
   private endLongest(name: string): void {

@@ -1,7 +1,7 @@
 import type { Clock } from "./clock.ts";
 import { type Code, codes } from "./errors.ts";
 import type { Link } from "./link.ts";
-import { type LinkFacts, Liveness } from "./liveness.ts";
+import { factsOf, Liveness } from "./liveness.ts";
 import type { Session } from "./mux/session.ts";
 import type { GoawayKind, Resumption } from "./mux/session-handler.ts";
 import type { Stream, StreamHandler } from "./mux/stream.ts";
@@ -35,6 +35,8 @@ export interface DriverHandler {
   doubted(slot: number): void;
   /** The first message or text came on a link: it is good for something. */
   progress?(): void;
+  /** The session has come to rest on its link, or begins to leave that. Where absent, links are watched at rest, too. */
+  rested?(resting: boolean): void;
   /** The session is over (its streams were reset) and its link, if any, is closing or gone. Exactly once. */
   over(code: Code): void;
 }
@@ -61,6 +63,7 @@ export class Driver {
   private lookMs = Number.POSITIVE_INFINITY;
   private cancelWindow: (() => void) | undefined;
   private gone = false;
+  private resting = false;
 
   /** Takes over `session.handler`. There is no link before `link`. */
   constructor(
@@ -95,6 +98,11 @@ export class Driver {
     return this.liveness.lastHeardMs;
   }
 
+  /** Nothing is going on that an earlier or later process would have to know of, but `session.rest`. */
+  get isResting(): boolean {
+    return this.confirmed && this.session.rest !== undefined;
+  }
+
   /**
    * Puts the session on `link`, after the handshake there; `resumption`: what was said in it, where the session had
    * another link before. That one is dropped. `closed` is called when this link is gone, whoever uses it by then.
@@ -119,6 +127,7 @@ export class Driver {
       message: (bytes) => {
         this.progress();
         session.handleMessage(bytes, clock.now());
+        this.noteRest();
       },
       text: (text) => this.handleText(text),
       drained: () => this.schedule(),
@@ -134,6 +143,34 @@ export class Driver {
     }
     this.arrangeLook(clock.now());
     this.schedule();
+    this.noteRest();
+  }
+
+  /**
+   * Takes up a session that came to rest in an earlier process, when `heardMs` was the time of the last sign of life:
+   * on the link that it had, or without one.
+   */
+  takeUp(link: Link | undefined, closed: () => void, heardMs: number): void {
+    this.confirmed = true;
+    if (link !== undefined) this.link(link, closed);
+    this.liveness.heard(heardMs);
+    if (link === undefined) this.awaitLink();
+    this.noteRest();
+  }
+
+  /** Keeps `value` with the link, where the platform can. */
+  attach(value: unknown): void {
+    this.linked?.link.attach?.(value);
+  }
+
+  /** After a rest without timers: what the platform heard meanwhile counts, and a link that was silent too long is dropped. */
+  wake(): void {
+    const { linked } = this;
+    if (linked === undefined || !this.resting) return;
+    const { answeredMs = 0 } = linked.link;
+    const heardMs = this.clock.now() - (this.clock.date() - answeredMs);
+    if (heardMs > this.liveness.lastHeardMs) this.liveness.heard(heardMs);
+    this.look(this.clock.now());
   }
 
   /** Drops the link, if there is one, without a word to the handler: nothing of it is read any more. */
@@ -141,11 +178,15 @@ export class Driver {
     const { linked } = this;
     if (linked === undefined) return;
     this.linked = undefined;
-    this.session.suspend();
-    this.cancelLook?.();
-    this.lookMs = Number.POSITIVE_INFINITY;
+    this.resting = false;
+    this.stopLooking();
     linked.link.handler = { ...deafHandler, closed: linked.closed };
     linked.link.destroy();
+    this.awaitLink();
+  }
+
+  private awaitLink(): void {
+    this.session.suspend();
     const untilMs = this.liveness.lastHeardMs + this.options.resumeWindowMs;
     this.cancelWindow = this.clock.at(untilMs, () => this.session.lost("link-lost"));
   }
@@ -171,7 +212,8 @@ export class Driver {
   doubt(): boolean {
     if (this.linked === undefined) return false;
     const nowMs = this.clock.now();
-    if (this.session.ledger.oldest !== undefined) return this.liveness.isOverdue(this.facts, nowMs);
+    if (this.session.ledger.oldest !== undefined)
+      return this.liveness.isOverdue(factsOf(this.session), nowMs);
     if (this.liveness.isAsking) return false;
     this.liveness.ask(nowMs);
     this.look(nowMs);
@@ -216,8 +258,9 @@ export class Driver {
     }
     this.flushing = false;
     this.setDeadline();
-    if (this.linked === linked && (session.ledger.oldest !== undefined || session.openStreams > 0))
-      this.arrangeLook(nowMs);
+    if (this.linked !== linked) return;
+    if (session.ledger.oldest !== undefined || session.openStreams > 0) this.arrangeLook(nowMs);
+    this.noteRest();
   }
 
   /** A GOAWAY goes also where much waits in front of it. */
@@ -260,6 +303,17 @@ export class Driver {
     this.progressed = true;
     this.confirmed = true;
     this.handler.progress?.();
+    this.noteRest();
+  }
+
+  /** Told in the same turn in which anything left or came. */
+  private noteRest(): void {
+    const { linked, handler } = this;
+    if (handler.rested === undefined || linked === undefined || this.resting === this.isResting) return;
+    this.resting = !this.resting;
+    if (this.resting) this.stopLooking();
+    else this.arrangeLook(this.clock.now());
+    handler.rested(this.resting);
   }
 
   // Liveness
@@ -269,26 +323,8 @@ export class Driver {
     if (!this.liveness.heard(nowMs)) return;
     this.handler.linkState("up");
     // The next look was put off until the link would have been dead.
-    this.cancelLook?.();
-    this.lookMs = Number.POSITIVE_INFINITY;
+    this.stopLooking();
     this.look(nowMs);
-  }
-
-  private get facts(): LinkFacts {
-    const { ledger, unacknowledgedBytes, openStreams } = this.session;
-    const { oldest, acknowledgedCount: acknowledged, received, flight } = ledger;
-    const { worstTripMs, rate, linkRate, roadMs: tripMs } = flight;
-    return {
-      oldest,
-      unacknowledgedBytes,
-      tripMs,
-      openStreams,
-      acknowledged,
-      received,
-      worstTripMs,
-      rate,
-      linkRate,
-    };
   }
 
   /** The link is to be looked at in time; a timer that fires too early costs a look. */
@@ -303,19 +339,24 @@ export class Driver {
     const { linked, liveness } = this;
     if (linked === undefined || this.gone) return;
     const before = liveness.state;
-    const { ping, nextMs } = liveness.look(this.facts, nowMs);
+    const { ping, nextMs } = liveness.look(factsOf(this.session), nowMs);
     if (liveness.state === "dead") {
       this.unlink();
       this.handler.linkState("lost");
       return;
     }
     if (ping) linked.link.sendText(pingText);
-    if (this.lookMs > nextMs || this.lookMs <= nowMs) {
+    if (!this.resting && (this.lookMs > nextMs || this.lookMs <= nowMs)) {
       this.cancelLook?.();
       this.lookMs = nextMs;
       this.cancelLook = this.clock.at(nextMs, () => this.lookDue());
     }
     if (before === "up" && liveness.state === "suspect") this.handler.linkState("suspect");
+  }
+
+  private stopLooking(): void {
+    this.cancelLook?.();
+    this.lookMs = Number.POSITIVE_INFINITY;
   }
 
   private lookDue(): void {

@@ -304,6 +304,12 @@ const table = {
     exit: 1,
     meaning: "The data folder can't be read or written. Choose another --data.",
   },
+  unhealthy: {
+    fatal: true,
+    exit: 1,
+    meaning:
+      "`relay health` got no 200 from /healthz. Check that the relay runs, and --listen and --tls-cert.",
+  },
   "secret-invalid": { fatal: true, exit: 2, meaning: "The relay's secret must have at least 32 bytes." },
   // What a visitor gets.
   "unknown-host": { fatal: false, status: 421, meaning: "This relay does not serve that host." },

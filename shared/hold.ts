@@ -1,4 +1,5 @@
 import type { Clock } from "./clock.ts";
+import type { Gauge } from "./mux/gauge.ts";
 
 /** Bounds of what waits for agents that are away. */
 export const holdLimits = {
@@ -20,6 +21,13 @@ export interface HoldMeter {
   held: number;
   holds: number;
   holdsExpired: number;
+}
+
+export interface HoldDeps {
+  readonly clock: Clock;
+  readonly metrics: HoldMeter;
+  /** Counts what is held. */
+  readonly held?: Gauge;
 }
 
 export type HoldLimits = { readonly [limit in keyof typeof holdLimits]: number };
@@ -71,7 +79,7 @@ export class Hold {
   private cancelTimer: (() => void) | undefined;
 
   constructor(
-    private readonly deps: { readonly clock: Clock; readonly metrics: HoldMeter },
+    private readonly deps: HoldDeps,
     private readonly limits: HoldLimits = holdLimits,
   ) {}
 
@@ -102,7 +110,7 @@ export class Hold {
     const place = new Place(this, name, request, deps.clock.now() + limits.holdMs, bytes);
     this.places.add(place);
     this.queues.set(name, queue.add(place));
-    this.bytes += bytes;
+    this.weigh(bytes);
     deps.metrics.held = this.places.size;
     deps.metrics.holds++;
     if (this.cancelTimer === undefined) this.wakeLater();
@@ -128,10 +136,12 @@ export class Hold {
   borrow(bytes: number): boolean {
     if (this.underWayBytes + bytes > this.limits.maxUnderWayBytes) return false;
     this.underWayBytes += bytes;
+    this.deps.held?.add(bytes);
     return true;
   }
   giveBack(bytes: number): void {
     this.underWayBytes -= bytes;
+    this.deps.held?.add(-bytes);
   }
 
   // For its places.
@@ -143,13 +153,13 @@ export class Hold {
       return false;
     }
     place.bytes += bytes;
-    this.bytes += bytes;
+    this.weigh(bytes);
     return true;
   }
 
   remove(place: Place): void {
     if (!this.places.delete(place)) return;
-    this.bytes -= place.bytes;
+    this.weigh(-place.bytes);
     this.deps.metrics.held = this.places.size;
     const queue = this.queues.get(place.name);
     queue?.delete(place);
@@ -158,6 +168,11 @@ export class Hold {
     // An idle relay has no timer of ours.
     this.cancelTimer?.();
     this.cancelTimer = undefined;
+  }
+
+  private weigh(bytes: number): void {
+    this.bytes += bytes;
+    this.deps.held?.add(bytes);
   }
 
   /** One timer for all. */

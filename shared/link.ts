@@ -14,6 +14,10 @@ export interface Link {
   send(message: Uint8Array): void;
   /** Takes a text message (liveness). */
   sendText(text: string): void;
+  /** Where the platform puts processes to sleep and keeps the pipe: keeps plain data with it, in place of what was kept. */
+  attach?(value: unknown): void;
+  /** The same: when the platform last answered a ping by itself (as in `Clock.date()`); undefined: it never did. */
+  readonly answeredMs?: number | undefined;
   /** Bytes taken that have not left for the network yet; 0 where the platform can't tell. */
   readonly queued: number;
   /** Closes in order (what was taken is still sent, within a short time), then `closed` follows. Idempotent. */

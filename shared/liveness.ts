@@ -1,3 +1,5 @@
+import type { Session } from "./mux/session.ts";
+
 /** The numbers of PROTOCOL.md section 5.1. */
 const limits = {
   /** Suspicion: so many round trips, and no sooner than this. */
@@ -38,6 +40,16 @@ export interface LinkFacts {
   readonly acknowledged: number;
   /** The same of those that came. */
   readonly received: number;
+}
+
+/** What a session knows of the link that it has. */
+export function factsOf({ ledger, unacknowledgedBytes, openStreams }: Session): LinkFacts {
+  const { oldest, acknowledgedCount: acknowledged, received, flight } = ledger;
+  const { worstTripMs, rate, linkRate, roadMs: tripMs } = flight;
+  return {
+    ...{ oldest, unacknowledgedBytes, tripMs, openStreams },
+    ...{ acknowledged, received, worstTripMs, rate, linkRate },
+  };
 }
 
 export type LinkState = "up" | "suspect" | "dead";

@@ -47,7 +47,15 @@ export interface DialTarget {
   readonly tls?: { readonly serverName: string; readonly insecure: boolean };
 }
 
-export type DialFailure = "refused" | "unreachable" | "not-found" | "tls" | "timeout" | "failed";
+/** `no-socket`: the platform gives no more of them now. */
+export type DialFailure =
+  | "refused"
+  | "unreachable"
+  | "not-found"
+  | "tls"
+  | "timeout"
+  | "no-socket"
+  | "failed";
 
 export interface DialHandler {
   /** Open (TLS handshake done). Set `socket.handler` before returning. */

@@ -12,6 +12,8 @@ export function dialFailureCode(reason: DialFailure): Code {
       return "origin-unreachable";
     case "tls":
       return "origin-invalid";
+    case "no-socket":
+      return "too-many-streams";
     case "refused":
     case "failed":
       return "origin-refused";

@@ -12,6 +12,7 @@ const failureCodes: Readonly<Record<DialFailure, Code>> = {
   "not-found": "origin-refused",
   tls: "origin-invalid",
   timeout: "origin-timeout",
+  "no-socket": "too-many-streams",
   failed: "origin-closed",
 };
 

@@ -18,6 +18,8 @@ export interface Claims {
   readonly connect: readonly string[];
   /** `HOST-GLOB:PORTS` or `CIDR:PORTS`, each a destination that may be reached through the relay. */
   readonly egress: readonly string[];
+  /** Milliseconds since 1970, in whole seconds. */
+  readonly issuedAtMs: number;
   /** Milliseconds since 1970. The session gets GOAWAY `token-expired` then. */
   readonly expiresAtMs: number;
   /** May read /metrics from anywhere. */
@@ -69,7 +71,7 @@ export function claimsFromPayload(payload: unknown): Claims {
       `The token's claim '${claim}' is missing or not of the right form.`,
     );
   }
-  const { iss, sub, exp, names, admin } = checked.output;
+  const { iss, sub, iat, exp, names, admin } = checked.output;
   return {
     issuer: iss,
     subject: sub,
@@ -77,6 +79,7 @@ export function claimsFromPayload(payload: unknown): Claims {
     kinds: checked.output.kinds ?? kinds,
     connect: checked.output.connect ?? [],
     egress: checked.output.egress ?? [],
+    issuedAtMs: iat * 1000,
     expiresAtMs: exp * 1000,
     ...(admin === undefined ? {} : { admin }),
   };

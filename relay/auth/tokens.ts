@@ -1,7 +1,8 @@
 import { errors, jwtVerify, SignJWT } from "jose";
 import { parsePattern } from "../../shared/egress/pattern.ts";
 import { UnderpassError } from "../../shared/errors.ts";
-import { type Claims, claimsFromPayload, type Kind } from "./claims.ts";
+import { type Claims, claimsFromPayload, type Kind, ownerOf } from "./claims.ts";
+import type { Revocations } from "./revocations.ts";
 import { minSecretBytes } from "./secret.ts";
 
 /** What a new token shall grant; absent lists mean what they mean in `Claims`. */
@@ -24,14 +25,21 @@ const leewaySeconds = 5;
 /** Three base64url parts (RFC 7515 section 7.1). Linear: the parts have no character in common with the dots. */
 const compactForm = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*$/;
 
+/** Whether a token with these claims is worth nothing any more. */
+export function isRevoked({ issuedAtMs }: Claims, untilMs: number | undefined): boolean {
+  return untilMs !== undefined && issuedAtMs <= untilMs;
+}
+
 /** Makes and checks the tokens of one secret: JWT, HS256 and nothing else. */
 export class Tokens {
   readonly #secret: Uint8Array<ArrayBuffer>;
+  readonly #revocations: Pick<Revocations, "revokedUntil"> | undefined;
   #key: Promise<CryptoKey> | undefined;
 
   /** Throws `secret-invalid` when `secret` is shorter than 32 bytes. */
-  constructor(secret: Uint8Array) {
+  constructor(secret: Uint8Array, revocations?: Pick<Revocations, "revokedUntil">) {
     if (secret.length < minSecretBytes) throw new UnderpassError("secret-invalid");
+    this.#revocations = revocations;
     this.#secret = new Uint8Array(secret);
   }
 
@@ -55,7 +63,10 @@ export class Tokens {
       // Not kept as `cause`: jose's errors carry the payload, and causes are logged.
       throw refusal(reasonOf(error));
     }
-    return claimsFromPayload(payload);
+    const claims = claimsFromPayload(payload);
+    if (isRevoked(claims, await this.#revocations?.revokedUntil(ownerOf(claims))))
+      throw refusal("was revoked");
+    return claims;
   }
 
   /** One signed JWT. Rejects with `usage` when what it should grant would not be accepted by `verify`. */

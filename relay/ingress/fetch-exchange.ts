@@ -4,6 +4,7 @@ import type { Framing } from "../../shared/http1/framing.ts";
 import { isNamed, type ResponseHead } from "../../shared/http1/head.ts";
 import { withoutHopByHop } from "../../shared/http1/hop.ts";
 import { streamKinds } from "../../shared/kind.ts";
+import type { Memory } from "../../shared/mux/memory.ts";
 import type { StreamHandler } from "../../shared/mux/stream.ts";
 import { Passage, type PassageDeps } from "../../shared/passage.ts";
 import { checkUpgradeRequest, newKey, refusalOfUpgrade } from "../../shared/websocket/upgrade.ts";
@@ -11,7 +12,9 @@ import { rewriteResponse } from "../prefix.ts";
 import { TunnelWay, type WayDeps } from "../tunnel-way.ts";
 import { type FetchHead, headersOf } from "./fetch-head.ts";
 import type { FetchPlatform } from "./fetch-platform.ts";
+import { FetchSink } from "./fetch-sink.ts";
 import { openingFields, readAnswerHead, visitorCode, withoutOurs } from "./heads.ts";
+import type { Lingering } from "./lingering.ts";
 import { Upload } from "./upload.ts";
 import { VisitorSocket } from "./visitor-socket.ts";
 
@@ -19,6 +22,9 @@ import { VisitorSocket } from "./visitor-socket.ts";
 export interface FetchSide {
   readonly clock: Clock;
   readonly platform: FetchPlatform;
+  /** Where what waits for visitors and agents is counted. */
+  readonly memory: Memory;
+  readonly lingering: Lingering;
   /** No answer came from the origin: makes one for `code`. */
   refuse(exchange: FetchExchange, code: Code): Response;
   /** Both directions are over. Once, and only when `start` succeeded. */
@@ -56,9 +62,7 @@ export class FetchExchange implements StreamHandler {
   private state: "waiting" | "body" | "socket" | "over" = "waiting";
   /** Body bytes of the answer still to come; infinite where it does not say. */
   private expected = Number.POSITIVE_INFINITY;
-  private body: WritableStreamDefaultWriter<Uint8Array> | undefined;
-  /** Body bytes that the visitor has not taken. */
-  private held = 0;
+  private body: FetchSink | undefined;
   private reported = false;
   /** The Sec-WebSocket-Key towards the origin, when the visitor asks for a WebSocket. */
   private readonly key: string | undefined;
@@ -135,15 +139,7 @@ export class FetchExchange implements StreamHandler {
       return;
     }
     this.bytesOut += bytes.length;
-    this.held += bytes.length;
-    body.write(bytes).then(
-      () => {
-        this.held -= bytes.length;
-        passage.held(this.held);
-      },
-      () => this.visitorGone(),
-    );
-    passage.held(this.held);
+    passage.held(body.write(bytes));
   }
 
   end(): void {
@@ -152,7 +148,11 @@ export class FetchExchange implements StreamHandler {
     if (this.state === "over") return;
     this.state = "over";
     // A visitor that goes now has had its answer; who aborts before reading all of it is not told from that.
-    this.body?.close().catch(() => {});
+    const { body } = this;
+    if (body !== undefined) {
+      body.end();
+      this.side.lingering.add(body);
+    }
     this.report();
   }
 
@@ -174,7 +174,7 @@ export class FetchExchange implements StreamHandler {
 
   private beginUpload(body: ReadableStream<Uint8Array>): void {
     if (this.options.read.framing.kind === "none") return;
-    this.upload = new Upload(this.passage, body, () => this.uploadBroken());
+    this.upload = new Upload(this.passage, body, this.side.memory, () => this.uploadBroken());
   }
 
   /** He went away, or what he sent can't be read: then he is there to be told. */
@@ -195,7 +195,7 @@ export class FetchExchange implements StreamHandler {
       this.answer(this.side.platform.respond(null, goneStatus, "", new Headers()));
     }
     this.state = "over";
-    this.body?.abort().catch(() => {});
+    this.body?.destroy();
     this.report();
   }
 
@@ -223,10 +223,10 @@ export class FetchExchange implements StreamHandler {
         continue;
       fields.push(name, head.fields[i + 1] ?? "");
     }
-    const { socket, response } = this.side.platform.upgrade(headersOf(fields));
+    const { socket, response } = this.side.platform.upgrade(headersOf(fields, this.side.platform.fieldText));
     this.status = 101;
     this.state = "socket";
-    stream.handler = new VisitorSocket(socket, stream, this.side.clock, {
+    stream.handler = new VisitorSocket(socket, stream, this.side, {
       sent: (bytes) => (this.bytesOut += bytes),
       received: (bytes) => (this.socketBytesIn += bytes),
       over: () => this.report(),
@@ -239,7 +239,7 @@ export class FetchExchange implements StreamHandler {
     const { status } = head;
     let fields = withoutOurs(withoutHopByHop(head.fields, { keepUpgrade: false }));
     if (prefix !== undefined) fields = rewriteResponse(fields, prefix, read.host);
-    const headers = headersOf(fields);
+    const headers = headersOf(fields, this.side.platform.fieldText);
     headers.delete("transfer-encoding");
     headers.delete("trailer");
     const length = framing.kind === "length" ? framing.bytes : undefined;
@@ -249,9 +249,15 @@ export class FetchExchange implements StreamHandler {
     if (this.expected > 0 && !bodiless.has(status)) {
       const pipe = this.side.platform.bodyPipe(length);
       readable = pipe.readable;
-      this.body = pipe.writable.getWriter();
-      // Told where the writes are, too; but an abort between two writes is told here alone.
-      this.body.closed.catch(() => this.visitorGone());
+      const sink = new FetchSink(pipe.writable, { held: this.side.memory.onCredit });
+      sink.handler = {
+        drained: () => this.passage.held(sink.queued),
+        closed: () => {
+          this.side.lingering.remove(sink);
+          if (!sink.isComplete) this.visitorGone();
+        },
+      };
+      this.body = sink;
     }
     const response = this.side.platform.respond(readable, status, head.reason, headers);
     this.status = status;
@@ -276,7 +282,7 @@ export class FetchExchange implements StreamHandler {
       this.status = response.status;
       this.answer(response);
     } else if (state === "body") {
-      this.body?.abort(new Error(code)).catch(() => {});
+      this.body?.destroy(new Error(code));
     }
     this.report();
   }

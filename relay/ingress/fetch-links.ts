@@ -1,6 +1,6 @@
-import type { Clock } from "../../shared/clock.ts";
 import { UnderpassError } from "../../shared/errors.ts";
-import { MessageSocketLink } from "../../shared/links/message-socket.ts";
+import type { Link } from "../../shared/link.ts";
+import type { Memory } from "../../shared/mux/memory.ts";
 import { checkUpgradeRequest } from "../../shared/websocket/upgrade.ts";
 import { isEventDial, readDial, readEventDial, subprotocol } from "../dial.ts";
 import type { EventLinks } from "../event-links.ts";
@@ -12,11 +12,13 @@ import type { FetchPlatform } from "./fetch-platform.ts";
 import { FetchSink } from "./fetch-sink.ts";
 
 export interface FetchLinksDeps {
-  readonly clock: Clock;
   readonly log: RelayLog;
   readonly platform: FetchPlatform;
+  /** Accepts an upgrade: the link, and the 101 that gives the agent its end. */
+  readonly openLink: (headers: Headers) => { readonly link: Link; readonly response: Response };
   readonly reception: Reception;
   readonly eventLinks: EventLinks;
+  readonly memory: Memory;
   /** An agent may have its link; this is how it called. */
   readonly admitted: (request: Request) => void;
 }
@@ -50,26 +52,28 @@ export class FetchLinks {
   }
 
   private async openWebSocket(request: Request, { head }: FetchHead): Promise<Response> {
-    const { clock, platform, reception, admitted } = this.deps;
+    const { openLink, reception, admitted } = this.deps;
     const upgrade = checkUpgradeRequest(head.fields);
     // A proxy that knows nothing of WebSockets takes some of it away, or all.
     if (typeof upgrade === "string") throw new UnderpassError("upgrade-required", upgrade);
     const { place, token } = readDial(head.fields, head.target);
     const admission = await reception.admit(place, token);
     admitted(request);
-    const { socket, response } = platform.upgrade(new Headers({ "Sec-WebSocket-Protocol": subprotocol }));
-    reception.receive(new MessageSocketLink(socket, { clock }), admission);
+    const { link, response } = openLink(new Headers({ "Sec-WebSocket-Protocol": subprotocol }));
+    reception.receive(link, admission);
     return response;
   }
 
   private async openEvents(request: Request, { head }: FetchHead): Promise<Response> {
-    const { platform, reception, eventLinks, admitted } = this.deps;
+    const { platform, reception, eventLinks, memory, admitted } = this.deps;
+    if (eventLinks.isFull) throw new UnderpassError("too-many-links");
     const { place, token } = readEventDial(head.fields, head.target);
     const admission = await reception.admit(place, token);
     admitted(request);
     const { readable, writable } = platform.bodyPipe(undefined);
     const response = platform.respond(readable, 200, "", new Headers(eventFields));
-    reception.receive(eventLinks.open(place.name, new FetchSink(writable, request.signal)), admission);
+    const sink = new FetchSink(writable, { signal: request.signal, held: memory.beside });
+    reception.receive(eventLinks.open(place.name, sink), admission);
     return response;
   }
 }

@@ -1,7 +1,9 @@
 import type { MessageSocket } from "../../shared/links/message-socket.ts";
+import type { FieldText } from "./fetch-head.ts";
 
 /** What a platform without sockets offers beside Request and Response. */
 export interface FetchPlatform {
+  readonly fieldText: FieldText;
   /**
    * A pipe of bytes: a write to it resolves when the reader has taken the bytes. `length`, where known, becomes the
    * answer's Content-Length, and an end before it an abort that the visitor sees.

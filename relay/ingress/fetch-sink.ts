@@ -1,25 +1,55 @@
 import type { EventSink, EventSinkHandler } from "../../shared/links/event-stream-sink.ts";
+import { KeptBytes } from "../../shared/links/kept-bytes.ts";
+import type { Gauge } from "../../shared/mux/gauge.ts";
+import { ownBytes } from "../../shared/mux/own-bytes.ts";
 
 /** What goes into the pipe at once. Each piece is a crossing of several boundaries there. */
 const writeBytes = 65_536;
 
-/** The way down of a link as the body of a Response: written through a pipe of bytes (`FetchPlatform.bodyPipe`). */
+export interface FetchSinkOptions {
+  /** Aborts when whoever asked has gone, which the pipe's own end tells only where something is written. */
+  readonly signal?: AbortSignal;
+  /** Where what waits here is counted. */
+  readonly held: Gauge;
+}
+
+/** The body of a Response, or the way down of a link as one: written through a pipe of bytes (`FetchPlatform.bodyPipe`). */
 export class FetchSink implements EventSink {
   handler: EventSinkHandler = { drained() {}, closed() {} };
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
-  /** What waits while a write is under way. */
+  #held: Gauge;
+  /** What waits while a write is under way: first these. */
   #pieces: Uint8Array[] = [];
+  #kept = new KeptBytes();
   #queued = 0;
   #writing = false;
   #ending = false;
   #over = false;
+  #isComplete = false;
 
-  /** `signal`: aborts when whoever asked has gone, which the pipe's own end tells only where something is written. */
-  constructor(writable: WritableStream<Uint8Array>, signal: AbortSignal) {
+  constructor(writable: WritableStream<Uint8Array>, { signal, held }: FetchSinkOptions) {
+    this.#held = held;
     this.#writer = writable.getWriter();
-    const gone = () => this.#closed();
-    this.#writer.closed.then(gone, gone);
-    signal.addEventListener("abort", () => this.destroy());
+    this.#writer.closed.then(
+      () => {
+        this.#isComplete = true;
+        this.#closed();
+      },
+      () => this.#closed(),
+    );
+    signal?.addEventListener("abort", () => this.destroy());
+  }
+
+  /** Counts what waits in `gauge` from now on. */
+  countIn(gauge: Gauge): void {
+    this.#held.add(-this.#queued);
+    this.#held = gauge;
+    gauge.add(this.#queued);
+  }
+
+  /** All was taken, and the end. */
+  get isComplete(): boolean {
+    return this.#isComplete;
   }
 
   get queued(): number {
@@ -28,9 +58,13 @@ export class FetchSink implements EventSink {
 
   write(bytes: Uint8Array): number {
     if (this.#ending || this.#over) return this.#queued;
-    this.#queued += bytes.length;
-    this.#pieces.push(bytes);
-    this.#next();
+    this.#weigh(bytes.length);
+    if (this.#writing) this.#kept.push(bytes);
+    else {
+      // A small view must not pin the message that it came in.
+      this.#pieces.push(ownBytes(bytes));
+      this.#next();
+    }
     return this.#queued;
   }
 
@@ -39,12 +73,13 @@ export class FetchSink implements EventSink {
     this.#next();
   }
 
-  destroy(): void {
+  /** `reason`: what the reader of the body is told. */
+  destroy(reason?: Error): void {
     if (this.#over) return;
     this.#ending = true;
-    this.#pieces = [];
+    this.#drop();
     const gone = () => this.#closed();
-    this.#writer.abort().then(gone, gone);
+    this.#writer.abort(reason).then(gone, gone);
   }
 
   #next(): void {
@@ -59,10 +94,11 @@ export class FetchSink implements EventSink {
     this.#writer.write(bytes).then(
       () => {
         this.#writing = false;
-        this.#queued -= bytes.length;
         if (this.#over) return;
-        this.handler.drained();
+        // Nothing is left of what was dropped meanwhile.
+        this.#weigh(-Math.min(bytes.length, this.#queued));
         this.#next();
+        this.handler.drained();
       },
       () => this.#closed(),
     );
@@ -70,6 +106,7 @@ export class FetchSink implements EventSink {
 
   /** Small pieces that wait go together. */
   #take(): Uint8Array | undefined {
+    if (this.#pieces.length === 0) this.#pieces = this.#kept.take();
     const pieces = this.#pieces;
     let count = 0;
     let size = 0;
@@ -93,7 +130,18 @@ export class FetchSink implements EventSink {
   #closed(): void {
     if (this.#over) return;
     this.#over = true;
-    this.#pieces = [];
+    this.#drop();
     this.handler.closed();
+  }
+
+  #drop(): void {
+    this.#pieces = [];
+    this.#kept = new KeptBytes();
+    this.#weigh(-this.#queued);
+  }
+
+  #weigh(bytes: number): void {
+    this.#queued += bytes;
+    this.#held.add(bytes);
   }
 }

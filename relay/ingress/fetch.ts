@@ -2,6 +2,7 @@ import type { Clock } from "../../shared/clock.ts";
 import { type Code, codes } from "../../shared/errors.ts";
 import { HttpFault } from "../../shared/http1/fault.ts";
 import { fieldValue } from "../../shared/http1/head.ts";
+import type { Memory } from "../../shared/mux/memory.ts";
 import type { PassageDeps } from "../../shared/passage.ts";
 import type { AnswerContext } from "../answer-context.ts";
 import { answer } from "../answers.ts";
@@ -11,14 +12,16 @@ import type { Route, Router } from "../router.ts";
 import type { WayDeps } from "../tunnel-way.ts";
 import { account } from "./account.ts";
 import { FetchExchange, type FetchSide } from "./fetch-exchange.ts";
-import { type FetchHead, headersOf, readFetchHead } from "./fetch-head.ts";
+import { type FetchHead, type FetchSource, headersOf, readFetchHead } from "./fetch-head.ts";
 import type { FetchPlatform } from "./fetch-platform.ts";
+import { Lingering } from "./lingering.ts";
 
 export interface FetchIngressDeps extends PassageDeps, WayDeps {
   readonly metrics: Metrics;
   readonly router: Router;
   readonly log: RelayLog;
   readonly platform: FetchPlatform;
+  readonly memory: Memory;
   /** How visitors call this relay, where that is not how the request came. */
   readonly scheme?: "http" | "https" | undefined;
 }
@@ -29,8 +32,8 @@ export type Arrived =
   | { readonly kind: "answered"; readonly response: Response };
 
 /** Where a request belongs. Answers itself what belongs nowhere; for the Worker in front as well as for the ingress. */
-export function arrive(request: Request, router: Router): Arrived {
-  const read = readFetchHead(request);
+export function arrive(request: Request, router: Router, source?: FetchSource): Arrived {
+  const read = readFetchHead(request, source);
   if (read instanceof HttpFault) {
     const context = { accept: request.headers.get("accept") ?? "", detail: read.message };
     return { kind: "answered", response: answerResponse(read.code, context, request.method) };
@@ -47,7 +50,7 @@ export function arrive(request: Request, router: Router): Arrived {
 /** What a visitor gets when the relay itself answers. */
 export function answerResponse(code: Code, context: AnswerContext, method: string): Response {
   const { status, fields, body } = answer(code, context);
-  return new Response(method === "HEAD" ? null : body, { status, headers: headersOf(fields) });
+  return new Response(method === "HEAD" ? null : body, { status, headers: headersOf(fields, "latin1") });
 }
 
 function contextOf(read: FetchHead, name?: string): AnswerContext {
@@ -58,8 +61,15 @@ function contextOf(read: FetchHead, name?: string): AnswerContext {
 export class FetchIngress implements FetchSide {
   readonly clock: Clock;
   readonly platform: FetchPlatform;
+  readonly memory: Memory;
+  readonly lingering: Lingering;
+  private open = 0;
+  /** Called when the last exchange is over. */
+  private empty = () => {};
 
   constructor(private readonly deps: FetchIngressDeps) {
+    this.memory = deps.memory;
+    this.lingering = new Lingering(deps.memory);
     this.clock = deps.clock;
     this.platform = deps.platform;
   }
@@ -83,7 +93,21 @@ export class FetchIngress implements FetchSide {
     );
     const refusal = exchange.start();
     if (refusal !== undefined) return Promise.resolve(this.refuse(exchange, refusal));
+    this.open++;
     return exchange.response;
+  }
+
+  /** Resolves when no exchange is under way, or when the grace has passed. */
+  drain(graceMs: number): Promise<void> {
+    if (this.open === 0) return Promise.resolve();
+    const { clock } = this;
+    return new Promise((resolve) => {
+      const cancel = clock.at(clock.now() + graceMs, resolve);
+      this.empty = () => {
+        cancel();
+        resolve();
+      };
+    });
   }
 
   // FetchSide
@@ -100,5 +124,7 @@ export class FetchIngress implements FetchSide {
     const { name, read, target, startedMs } = options;
     const { method } = read.head;
     account(this.deps, { name, method, target, startedMs, status, bytesIn, bytesOut, opened });
+    this.open--;
+    if (this.open === 0) this.empty();
   }
 }

@@ -1,17 +1,10 @@
+import type { Memory } from "../../shared/mux/memory.ts";
 import type { Passage } from "../../shared/passage.ts";
-
-const uploadLimits = {
-  /** What is read at once. */
-  readBytes: 65_536,
-  /** Smaller pieces are copied: each would else keep a whole buffer while it waits for credit. */
-  copyBelowBytes: 32_768,
-} as const;
+import { BodyReader } from "./body-reader.ts";
 
 /** Pumps a visitor's body onwards, no faster than the stream takes it. */
 export class Upload {
   bytes = 0;
-  /** The body was read to its end. */
-  complete = false;
   private stopped = false;
   private goOn: (() => void) | undefined;
 
@@ -19,9 +12,10 @@ export class Upload {
   constructor(
     private readonly passage: Passage,
     body: ReadableStream<Uint8Array>,
+    memory: Memory,
     broken: () => void,
   ) {
-    void this.pump(body.getReader({ mode: "byob" }), broken);
+    void this.pump(new BodyReader(body, memory), broken);
   }
 
   /** The stream has room again. */
@@ -35,23 +29,18 @@ export class Upload {
     this.goOn?.();
   }
 
-  private async pump(reader: ReadableStreamBYOBReader, broken: () => void): Promise<void> {
+  private async pump(reader: BodyReader, broken: () => void): Promise<void> {
     const { passage } = this;
-    let buffer = new ArrayBuffer(uploadLimits.readBytes);
     try {
       for (;;) {
-        const { value, done } = await reader.read(new Uint8Array(buffer));
+        const bytes = await reader.read();
         if (this.stopped) break;
-        if (done || value === undefined) {
-          this.complete = true;
+        if (bytes === undefined) {
           passage.sendEnd();
           return;
         }
-        this.bytes += value.length;
-        const small = value.length < uploadLimits.copyBelowBytes;
-        const more = passage.write(small ? value.slice() : value);
-        buffer = small ? value.buffer : new ArrayBuffer(uploadLimits.readBytes);
-        if (!more) await new Promise<void>((resolve) => (this.goOn = resolve));
+        this.bytes += bytes.length;
+        if (!passage.write(bytes)) await new Promise<void>((resolve) => (this.goOn = resolve));
         if (this.stopped) break;
       }
       await reader.cancel();

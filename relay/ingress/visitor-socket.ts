@@ -1,26 +1,43 @@
 import type { Clock } from "../../shared/clock.ts";
 import { type Code, codes } from "../../shared/errors.ts";
 import { closeQuietly, type MessageSocket } from "../../shared/links/message-socket.ts";
+import type { Memory } from "../../shared/mux/memory.ts";
 import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
 import {
   closePayload,
   encodeFrame,
+  encodeHeader,
   isCloseCode,
   type Opcode,
   opcodes,
 } from "../../shared/websocket/frame.ts";
 import { FrameReader } from "../../shared/websocket/frame-reader.ts";
+import { applyMask } from "../../shared/websocket/mask.ts";
 
 const socketLimits = {
   /** Either way. The platform's own limit is 32 MiB. */
   maxMessageBytes: 16_777_216,
   /** The platform can't pause a visitor: one that is so far ahead of his credit is closed with 1013. */
-  maxBacklogBytes: 25_165_824,
+  maxBacklogBytes: 20_971_520,
+  /** So much may wait of each, either way, whatever others hold; more only while there is room for it. */
+  shareBytes: 8_192,
+  /** A message that the platform holds costs it so much beside its bytes. */
+  heldMessageBytes: 256,
+  /** Larger ones are masked where they lie. */
+  copyBelowBytes: 16_384,
   /** While the platform holds bytes for a slow visitor, it is asked so often whether they have gone. */
   drainPollMs: 10,
+  /** The same once the socket is closed. */
+  lastPollMs: 1_000,
   /** An origin that does not answer a close in this time is cut off. */
   closeWithinMs: 10_000,
 } as const;
+
+/** What a visitor's WebSocket needs of its ingress. */
+export interface VisitorSocketSide {
+  readonly clock: Clock;
+  readonly memory: Memory;
+}
 
 /** What a visitor's WebSocket tells its exchange. */
 export interface VisitorSocketEnds {
@@ -39,30 +56,47 @@ export class VisitorSocket implements StreamHandler {
   private readonly encoder = new TextEncoder();
   private state: "open" | "closing" | "over" = "open";
   private polling = false;
+  /** The platform has told that the socket is over. */
+  private gone = false;
+  /** Messages that were sent since nothing waited. */
+  private sent = 0;
+  /** What is counted of it: on credit, and beside. */
+  private onCredit = 0;
+  private beside = 0;
+  /** A message found no room. */
+  private short = false;
   private cancelCut: (() => void) | undefined;
 
   constructor(
     private readonly socket: MessageSocket,
     private readonly stream: Stream,
-    private readonly clock: Clock,
+    private readonly side: VisitorSocketSide,
     private readonly ends: VisitorSocketEnds,
   ) {
     const most = socketLimits.maxMessageBytes;
     this.reader = new FrameReader(
-      { masked: false, maxMessageBytes: most, maxTextBytes: most },
+      {
+        ...{ masked: false, maxMessageBytes: most, maxTextBytes: most },
+        hasRoom: (bytes) => !(this.short = bytes > socketLimits.shareBytes && !side.memory.hasRoom(bytes)),
+      },
       {
         message: (bytes) => this.deliver(bytes),
         text: (text) => this.deliver(text),
         ping: (payload) => this.toOrigin(opcodes.pong, payload),
         pong: () => {},
         closeFrame: (code, reason) => this.originCloses(code, reason),
-        failed: (code, reason) => this.giveUp(code, reason, 1011),
+        failed: (code, reason) => this.giveUp(code, reason, this.short ? 1013 : 1011),
       },
     );
     socket.binaryType = "arraybuffer";
     socket.addEventListener("message", ({ data }) => this.visitorSays(data));
-    socket.addEventListener("close", ({ code, reason }) => this.visitorCloses(code, reason));
-    socket.addEventListener("error", () => this.visitorCloses(1006, ""));
+    const over = (code: number, reason: string) => {
+      this.gone = true;
+      this.visitorCloses(code, reason);
+      this.weigh();
+    };
+    socket.addEventListener("close", ({ code, reason }) => over(code, reason));
+    socket.addEventListener("error", () => over(1006, ""));
   }
 
   // What comes from the agent.
@@ -101,9 +135,14 @@ export class VisitorSocket implements StreamHandler {
     this.ends.received(bytes.length);
     if (bytes.length > socketLimits.maxMessageBytes)
       return this.giveUp(1009, "The message is too big.", 1009);
-    if (this.stream.queued + bytes.length > socketLimits.maxBacklogBytes)
-      return this.giveUp(1001, "", 1013, "The service reads too slowly.");
+    if (!this.mayWait(bytes.length)) return this.giveUp(1001, "", 1013, "The service reads too slowly.");
     this.toOrigin(text ? opcodes.text : opcodes.binary, bytes);
+  }
+
+  private mayWait(bytes: number): boolean {
+    const waiting = this.stream.queued + bytes;
+    if (waiting <= socketLimits.shareBytes) return true;
+    return waiting <= socketLimits.maxBacklogBytes && this.side.memory.hasRoom(bytes);
   }
 
   private visitorCloses(code: number, reason: string): void {
@@ -143,13 +182,22 @@ export class VisitorSocket implements StreamHandler {
   private toOrigin(opcode: Opcode, payload: Uint8Array): void {
     // RFC 6455 section 5.3: fresh and unpredictable for each frame.
     const [key = 0] = crypto.getRandomValues(new Uint32Array(1));
-    this.stream.write(encodeFrame(opcode, payload, key));
+    if (payload.length < socketLimits.copyBelowBytes) {
+      this.stream.write(encodeFrame(opcode, payload, key));
+      return;
+    }
+    this.stream.write(encodeHeader(opcode, payload.length, key));
+    applyMask(payload, key);
+    this.stream.write(payload);
   }
 
   private deliver(message: Uint8Array | string): void {
     if (this.state !== "open") return;
     try {
-      this.socket.send(message as Uint8Array<ArrayBuffer> | string);
+      // The platform queues the whole buffer that a view belongs to.
+      const isView = typeof message !== "string" && message.length < message.buffer.byteLength;
+      this.socket.send((isView ? message.slice() : message) as Uint8Array<ArrayBuffer> | string);
+      this.sent++;
     } catch {
       // The visitor has gone, and the event that tells it is on its way.
     }
@@ -162,15 +210,39 @@ export class VisitorSocket implements StreamHandler {
 
   /** What the platform still holds for the visitor is not given back as credit, where it tells. */
   private tellHeld(): void {
-    const held = this.socket.bufferedAmount ?? 0;
+    const held = this.weigh();
     // A large message leaves all at once, after its stream's bytes were credited piece by piece.
     this.stream.held(Math.min(held, this.stream.window));
-    if (held === 0 || this.polling || this.state !== "open") return;
+    const { memory } = this.side;
+    if (this.state === "open" && memory.isScarce && this.unpaidBytes(held) > socketLimits.shareBytes)
+      this.giveUp(1001, "", 1013, "The relay has no room for more.");
+    if (held === 0 || this.polling) return;
     this.polling = true;
-    this.clock.at(this.clock.now() + socketLimits.drainPollMs, () => {
+    const { drainPollMs, lastPollMs } = socketLimits;
+    const { clock } = this.side;
+    clock.at(clock.now() + (this.state === "open" ? drainPollMs : lastPollMs), () => {
       this.polling = false;
       this.tellHeld();
     });
+  }
+
+  /** Counts what is held. Returns what the platform holds for the visitor, where it tells. */
+  private weigh(): number {
+    const held = this.gone ? 0 : (this.socket.bufferedAmount ?? 0);
+    if (held === 0) this.sent = 0;
+    const onCredit = Math.min(held, this.stream.window);
+    const beside = this.unpaidBytes(held) + this.reader.heldBytes;
+    const { memory } = this.side;
+    memory.onCredit.add(onCredit - this.onCredit);
+    memory.beside.add(beside - this.beside);
+    this.onCredit = onCredit;
+    this.beside = beside;
+    return held;
+  }
+
+  /** What the platform holds and no credit stands for. */
+  private unpaidBytes(held: number): number {
+    return Math.max(0, held - this.stream.window) + this.sent * socketLimits.heldMessageBytes;
   }
 
   private fault(): void {
@@ -181,7 +253,8 @@ export class VisitorSocket implements StreamHandler {
 
   /** An origin that never ends its side would hold the stream for ever. */
   private cutLater(): void {
-    this.cancelCut = this.clock.at(this.clock.now() + socketLimits.closeWithinMs, () => {
+    const { clock } = this.side;
+    this.cancelCut = clock.at(clock.now() + socketLimits.closeWithinMs, () => {
       this.stream.reset("cancelled");
       this.finish();
     });
@@ -194,5 +267,6 @@ export class VisitorSocket implements StreamHandler {
     this.reader.stop();
     this.stream.end();
     this.ends.over();
+    this.tellHeld();
   }
 }

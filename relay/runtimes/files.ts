@@ -6,9 +6,11 @@ import { secretFromText } from "../auth/secret.ts";
 import type { SecretSource } from "../options.ts";
 import type { LoadedSecret } from "../token.ts";
 import { SqliteNames, type SqliteNamesOptions } from "./sqlite-names.ts";
+import { SqliteRevocations } from "./sqlite-revocations.ts";
 
 const secretName = "secret";
 const namesName = "names.sqlite";
+const revocationsName = "revocations.sqlite";
 
 /**
  * The relay's key from the source that was given, or made in the data folder. Bun and Deno. Throws `secret-invalid`
@@ -57,6 +59,18 @@ export async function openNames(
     const needed = from.dataAsked || (from.secretText === undefined && from.secretFile === undefined);
     if (!needed) return message;
     throw new UnderpassError("data-unwritable", `${message} Choose another --data.`, { cause });
+  }
+}
+
+/** The revocations that are kept in the data folder, where names are kept too. Throws `data-unwritable`. */
+export async function openRevocations({ data }: SecretSource): Promise<SqliteRevocations> {
+  const path = join(resolve(data), revocationsName);
+  try {
+    await (await open(path, "a", 0o600)).close();
+    return new SqliteRevocations(path);
+  } catch (cause) {
+    const detail = cause instanceof Error ? cause.message : String(cause);
+    throw new UnderpassError("data-unwritable", `Revocations can't be kept in ${path}: ${detail}`, { cause });
   }
 }
 

@@ -8,10 +8,14 @@ import { ownAddresses } from "../../shared/runtimes/own-addresses.ts";
 import { systemClock } from "../../shared/runtimes/system-clock.ts";
 import type { Dial, Listen } from "../../shared/socket.ts";
 import { parseRelayCommand } from "../command-line.ts";
+import type { CoreConfig } from "../core.ts";
 import type { RelayOptions } from "../options.ts";
 import { type RunningRelay, startRelay } from "../relay.ts";
+import type { NameStore } from "../store.ts";
 import { mintToken } from "../token.ts";
-import { loadSecret, openNames, readText } from "./files.ts";
+import { loadSecret, openNames, openRevocations, readText } from "./files.ts";
+import { askHealth } from "./health.ts";
+import type { SqliteNamesOptions } from "./sqlite-names.ts";
 import { StreamLog } from "./stream-log.ts";
 
 /** The runtime's own sockets; what else a relay needs is the same on Bun and Deno. */
@@ -20,8 +24,20 @@ export interface RelaySockets {
   readonly dial: Dial;
 }
 
+/** A platform that listens for the relay, and keeps no files. */
+export interface RelayEdge {
+  /** What the platform leaves to be chosen, checked. */
+  optionsOf(options: RelayOptions): RelayOptions;
+  /** Where names are kept that all the app's processes share; or why they can't be. */
+  openNames(
+    options: RelayOptions,
+    store: SqliteNamesOptions,
+  ): Promise<(NameStore & { close(): Promise<void> }) | string>;
+  start(config: CoreConfig): Promise<RunningRelay>;
+}
+
 /** `relay.ts` as a program, on Bun and on Deno. Resolves with the exit code. */
-export async function runRelay(sockets: RelaySockets): Promise<number> {
+export async function runRelay(sockets: RelaySockets, edge?: RelayEdge): Promise<number> {
   try {
     const command = parseRelayCommand(process.argv.slice(2), process.env, manifest.version);
     if (command.command === "text") {
@@ -38,7 +54,11 @@ export async function runRelay(sockets: RelaySockets): Promise<number> {
       process.stdout.write(stdout);
       return 0;
     }
-    return await serve(command.options, sockets);
+    if (command.command === "health") {
+      await askHealth(command.options);
+      return 0;
+    }
+    return await serve(edge?.optionsOf(command.options) ?? command.options, sockets, edge);
   } catch (error) {
     const known = error instanceof UnderpassError ? error : undefined;
     process.stderr.write(`relay: ${known?.message ?? String(error)}\n`);
@@ -49,7 +69,11 @@ export async function runRelay(sockets: RelaySockets): Promise<number> {
 /** For what was written last, where a peer keeps a socket open. */
 const lastWordsMs = 250;
 
-async function serve(options: RelayOptions, { listen, dial }: RelaySockets): Promise<number> {
+async function serve(
+  options: RelayOptions,
+  { listen, dial }: RelaySockets,
+  edge: RelayEdge | undefined,
+): Promise<number> {
   const { secret, source } = await loadSecret(options);
   const log = new StreamLog(options);
   const stopped = Promise.withResolvers<void>();
@@ -61,40 +85,46 @@ async function serve(options: RelayOptions, { listen, dial }: RelaySockets): Pro
     relay.stop(options.graceMs).then(stopped.resolve, stopped.reject);
   };
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, stop);
-  const names = await openNames(options, {
+  const names = await (edge?.openNames ?? openNames)(options, {
     clock: systemClock,
     process: randomUUID(),
-    fault: (error) => log.write({ event: "fault", message: `names.sqlite: ${error.message}` }),
+    fault: (error) => log.write({ event: "fault", message: `The store of names: ${error.message}` }),
   });
   if (typeof names === "string") log.note(`${names} They are forgotten when this process ends.`);
-  relay = await startRelay({
+  const isKept = edge === undefined && typeof names !== "string";
+  const revocations = isKept ? await openRevocations(options) : undefined;
+  const core: CoreConfig & RelayOptions = {
     ...options,
     ...(typeof names !== "string" && { names }),
-    accept: listen,
-    dial,
-    openDatagrams,
-    ...{ resolve: nodeResolve(), isOwn: ownAddresses() },
+    ...(revocations !== undefined && { revocations }),
+    ...{ dial, openDatagrams, resolve: nodeResolve(), isOwn: ownAddresses() },
     clock: systemClock,
     random: (bytes) => crypto.getRandomValues(bytes),
     secret,
     log,
-    tls: options.tls && { cert: await readText(options.tls.cert), key: await readText(options.tls.key) },
-  });
-  const tls = relay.tlsPort === undefined ? "" : `, tls tunnels at port ${relay.tlsPort}`;
-  const ports = (["tcp", "udp"] as const).map((kind) => {
-    const range = options[`${kind}Ports`];
-    return range === undefined ? "" : `, ${kind} tunnels at ports ${range.low} to ${range.high}`;
-  });
-  log.note(
-    `Relay at ${relay.url}, tunnels at ${new URL(relay.url).protocol}//NAME.${options.domains[0]}:${relay.port}${ports.join("")}${tls}. Tokens are checked with ${source}.`,
-  );
+  };
+  const pem = options.tls && { cert: await readText(options.tls.cert), key: await readText(options.tls.key) };
+  relay = await (edge?.start(core) ?? startRelay({ ...core, accept: listen, tls: pem }));
+  log.note(`${placesOf(relay, options)} Tokens are checked with ${source}.`);
   try {
     await stopped.promise;
   } finally {
-    if (typeof names !== "string") names.close();
+    if (typeof names !== "string") await names.close();
+    revocations?.close();
     log.flush();
     // Sockets that are still in a handshake are not waited for; where none is left, this is not either.
     setTimeout(() => process.exit(), lastWordsMs).unref();
   }
   return 0;
+}
+
+/** Where visitors come, for whoever started it. */
+function placesOf(relay: RunningRelay, options: RelayOptions): string {
+  const tls = relay.tlsPort === undefined ? "" : `, tls tunnels at port ${relay.tlsPort}`;
+  const ports = (["tcp", "udp"] as const).map((kind) => {
+    const range = options[`${kind}Ports`];
+    return range === undefined ? "" : `, ${kind} tunnels at ports ${range.low} to ${range.high}`;
+  });
+  const { protocol } = new URL(relay.url);
+  return `Relay at ${relay.url}, tunnels at ${protocol}//NAME.${options.domains[0]}:${relay.port}${ports.join("")}${tls}.`;
 }

@@ -1,8 +1,10 @@
+import { connect } from "cloudflare:sockets";
 import { DurableObject } from "cloudflare:workers";
 import { type Code, UnderpassError } from "../../shared/errors.ts";
 import { Hold } from "../../shared/hold.ts";
 import type { Kind } from "../../shared/kind.ts";
-import { Memory } from "../../shared/mux/memory.ts";
+import type { Link } from "../../shared/link.ts";
+import type { Revocations } from "../auth/revocations.ts";
 import { Tokens } from "../auth/tokens.ts";
 import { Callers } from "../callers.ts";
 import { EgressGrants } from "../egress-grants.ts";
@@ -15,70 +17,96 @@ import { KeptNames, type NameRecord } from "../kept-names.ts";
 import { Metrics } from "../metrics.ts";
 import { Reception } from "../reception.ts";
 import { Router } from "../router.ts";
+import { isCalling } from "../session-home.ts";
+import type { SleepingSession } from "../sleep.ts";
 import { Suspended } from "../suspended.ts";
 import { tunnelUrls } from "../tunnel-urls.ts";
 import { Tunnels } from "../tunnels.ts";
-import { type WorkersConfig, type WorkersEnv, workersConfig } from "./workers-config.ts";
+import { objectBounds, objectMemory } from "./object-bounds.ts";
+import { ObjectClock } from "./object-clock.ts";
+import { type FigureDeps, type ObjectFigures, objectFigures } from "./object-figures.ts";
+import { ObjectLinks } from "./object-links.ts";
+import { ObjectSleep, sessionPrefix, storedSession } from "./object-sleep.ts";
+import { type WorkersEnv, workersConfig } from "./workers-config.ts";
+import { workersEgress } from "./workers-egress.ts";
 import { offersKind } from "./workers-kinds.ts";
 import { consoleLog } from "./workers-log.ts";
-import { workersPlatform as platform, workersClock } from "./workers-platform.ts";
+import { workersPlatform as platform } from "./workers-platform.ts";
+import { type OwnersEnv, workersRevocations } from "./workers-revocations.ts";
 
-const objectLimits = {
-  /** Of the 128 MB that an object has. First windows get half: 1,024 streams. What peers really make it hold is far less. */
-  memoryBytes: 134_217_728,
-  /** An object has one name; visitors of others never get here. */
-  maxNames: 4,
-} as const;
+/** An object has one name; visitors of others never get here. */
+const maxNames = 4;
 
 const recordKey = "name";
+/** What goes on by tokens that were revoked ends within this, or when something comes again. */
+const revokedWithinMs = 10_000;
 
-/** One tunnel: the links of its agents, and of those that call it; its visitors; and who owns its name. The Worker finds it by that name. */
-export class TunnelObject extends DurableObject<WorkersEnv> {
-  private readonly clock = workersClock();
-  private readonly config: WorkersConfig;
+/**
+ * One tunnel: the links of its agents, and of those that call it; its visitors; and who owns its name. The Worker finds
+ * it by that name. While nothing goes on it sleeps, memory and all, and begins anew where it was: ARCHITECTURE.md.
+ */
+export class TunnelObject extends DurableObject<WorkersEnv & OwnersEnv> {
+  private readonly clock: ObjectClock;
+  private readonly sleep: ObjectSleep;
+  private readonly sockets: ObjectLinks;
+  private readonly reception: Reception;
   private readonly router: Router;
   private readonly names: KeptNames;
   private readonly links: FetchLinks;
   private readonly posts: FetchPosts;
   private readonly ingress: FetchIngress;
+  private readonly figureDeps: FigureDeps;
   /** How the last agent called the relay; addresses are made of it where there is no public URL. */
   private calledUrl = "";
+  private cancelSweep = () => {};
+  private readonly revocations: Revocations;
+  private askedMs = 0;
 
-  constructor(ctx: DurableObjectState, env: WorkersEnv) {
+  constructor(ctx: DurableObjectState, env: WorkersEnv & OwnersEnv) {
     super(ctx, env);
     const config = workersConfig(env);
     const { domains, routing, publicUrl } = config;
     const random = (bytes: Uint8Array<ArrayBuffer>) => crypto.getRandomValues(bytes);
     const publicHost = publicUrl === undefined ? undefined : new URL(publicUrl).hostname;
-    this.config = config;
+    this.clock = new ObjectClock(ctx.storage);
+    this.sleep = new ObjectSleep(ctx, this.clock);
+    this.revocations = workersRevocations(env);
+    const memory = objectMemory();
+    this.sockets = new ObjectLinks(ctx, { clock: this.clock, held: memory.beside });
     this.router = new Router({ domains, routing, publicHost });
-    this.names = new KeptNames(
-      { ttlMs: config.nameTtlMs, random, maxNames: objectLimits.maxNames },
-      (name, record) => this.keep(name, record),
+    this.names = new KeptNames({ ttlMs: config.nameTtlMs, random, maxNames }, (name, record) =>
+      this.keep(name, record),
     );
-    const { clock, names, router } = this;
-    const memory = new Memory(objectLimits.memoryBytes);
+    const { clock, names, router, sleep } = this;
     const { resumeWindowMs } = config;
     const suspended = new Suspended(memory);
     const tunnels = new Tunnels(names, { memory, suspended, resumeWindowMs });
     const callers = new Callers(suspended, memory);
     const metrics = new Metrics();
-    const hold = new Hold({ clock, metrics });
+    const hold = new Hold({ clock, metrics, held: memory.beside }, objectBounds.hold);
     tunnels.onReady = (name) => hold.tryAgain(name);
-    const ways = { clock, tunnels, names, hold, metrics, log: consoleLog };
+    const ways = { clock, memory, tunnels, names, hold, metrics, log: consoleLog };
     const grants = new EgressGrants();
+    const door = workersEgress({
+      clock,
+      connect,
+      dnsUrl: config.dnsUrl,
+      isOwnName: (name) => this.isOwnName(name),
+    });
     const calls = new Calls({
       ...ways,
       mayReach: (claims, target) => grants.reach(claims, target),
       isHog: (owner) => callers.isHog(owner),
+      egress: (stream, head, claims, done) => door.open(stream, head, grants.policyOf(claims), done),
     });
     const reception = new Reception({
       ...ways,
-      tokens: new Tokens(config.secret),
+      sleep,
+      tokens: new Tokens(config.secret, this.revocations),
       callers,
       calls: (agent, stream, fields) => calls.open(agent, stream, fields),
       offers: offersKind,
-      memory,
+      maxLinks: objectBounds.maxLinks,
       random,
       urlsOf: (name, kind) => tunnelUrls(name, kind, this.calledUrl, config),
       resumeWindowMs,
@@ -86,26 +114,32 @@ export class TunnelObject extends DurableObject<WorkersEnv> {
       draining: () => false,
     });
     const scheme = publicUrl === undefined ? undefined : publicUrl.startsWith("https:") ? "https" : "http";
-    const eventLinks = new EventLinks({ clock, random });
+    const eventLinks = new EventLinks({ clock, random, memory, bounds: objectBounds.posts });
     const admitted = ({ url }: Request) => {
       this.calledUrl = new URL(url).origin;
     };
-    this.links = new FetchLinks({ clock, log: consoleLog, platform, reception, eventLinks, admitted });
-    this.posts = new FetchPosts(eventLinks, (code) => reception.refused(code));
+    this.reception = reception;
+    const openLink = (headers: Headers) => this.sockets.open(headers);
+    this.links = new FetchLinks({ ...ways, platform, openLink, reception, eventLinks, admitted });
+    this.posts = new FetchPosts(eventLinks, memory, (code) => reception.refused(code));
     this.ingress = new FetchIngress({ ...ways, router, platform, scheme });
-    void ctx.blockConcurrencyWhile(async () => {
-      const record = await ctx.storage.get<NameRecord & { readonly name: string }>(recordKey);
-      if (record !== undefined) names.restore(record.name, record, clock.now());
-    });
+    this.figureDeps = { memory, metrics, sinceMs: Date.now() };
+    void ctx.blockConcurrencyWhile(() => this.begin());
   }
 
   /** A visitor, or an agent that dials or sends on what it has dialled. */
   async fetch(request: Request): Promise<Response> {
     const arrived = arrive(request, this.router);
     if (arrived.kind === "answered") return arrived.response;
+    this.stir();
     const { route, read } = arrived;
     if (route.kind === "tunnel") return this.ingress.visit(request, read, route);
     return this.posts.take(request, read) ?? this.links.dial(request, read);
+  }
+
+  /** Called by the Worker for GET /_underpass/objects/NAME. */
+  figures(): ObjectFigures {
+    return objectFigures(this.figureDeps);
   }
 
   /** Called by the Worker for POST /_underpass/names: the code of a refusal, as errors lose theirs on the way. */
@@ -119,16 +153,88 @@ export class TunnelObject extends DurableObject<WorkersEnv> {
     }
   }
 
-  /** A name that may have lapsed. */
-  async alarm(): Promise<void> {
-    this.names.sweep(this.clock.now());
-    if (this.names.size === 0) await this.ctx.storage.deleteAll();
-    else await this.ctx.storage.setAlarm(this.clock.now() + this.config.nameTtlMs);
+  // Events of the links' WebSockets.
+
+  webSocketMessage(socket: WorkersSocket, data: string | ArrayBuffer): void {
+    this.stir();
+    this.sockets.of(socket).takes(data);
+  }
+
+  webSocketClose(socket: WorkersSocket, code: number, reason: string): void {
+    this.sockets.of(socket).over(code, reason);
+  }
+
+  webSocketError(socket: WorkersSocket): void {
+    this.sockets.of(socket).failed();
+  }
+
+  alarm(): void {
+    this.clock.ring();
+  }
+
+  /** Something comes: links that have died in their sleep are dropped, and agents whose tokens were revoked told. */
+  private stir(): void {
+    if (this.sleep.isResting) this.reception.wake();
+    const nowMs = this.clock.now();
+    if (nowMs - this.askedMs < revokedWithinMs) return;
+    this.askedMs = nowMs;
+    this.lookForRevoked().catch((error) =>
+      consoleLog.write({ event: "fault", message: `Revocations: ${error}` }),
+    );
+  }
+
+  private async lookForRevoked(): Promise<void> {
+    for (const owner of this.reception.owners())
+      this.reception.revoked(owner, await this.revocations.revokedUntil(owner));
+  }
+
+  /** Takes up what came to rest before the object slept. */
+  private async begin(): Promise<void> {
+    const { ctx, clock, names, reception } = this;
+    const [kept, alarmMs] = await Promise.all([ctx.storage.list<unknown>(), ctx.storage.getAlarm()]);
+    clock.alarmMs = alarmMs ?? undefined;
+    const stored = [...kept.keys()].filter((key) => key.startsWith(sessionPrefix));
+    const sleeping: [state: SleepingSession, link?: Link][] = [];
+    for (const key of stored) {
+      const state = storedSession(kept.get(key));
+      if (state !== undefined) sleeping.push([state]);
+    }
+    const links = this.sockets.all();
+    const gone = links.filter(({ attached }) => attached === undefined);
+    for (const link of links)
+      if (link.attached !== undefined) sleeping.push([link.attached as SleepingSession, link]);
+    const record = kept.get(recordKey) as (NameRecord & { readonly name: string }) | undefined;
+    if (record !== undefined) {
+      const here = sleeping.some(([{ kind }]) => !isCalling(kind));
+      names.restore(record.name, record, clock.now(), { here });
+      this.sweepAt(record.lapsesAtMs);
+    }
+    for (const [state, link] of sleeping) reception.takeUp(state, link);
+    for (const link of gone) reception.dismiss(link);
+    this.sleep.begin(stored.map((key) => key.slice(sessionPrefix.length)));
+    const name = ctx.id.name ?? record?.name ?? "";
+    const counts = { sessions: sleeping.length, links: links.length, gone: gone.length };
+    consoleLog.write({ event: "object", name, state: "awake", ...counts });
+  }
+
+  /** The relay is reached by that host name: its own, one of a tunnel, or whatever agents call it by. */
+  private isOwnName(name: string): boolean {
+    return this.router.route(name, "/").kind !== "unknown" || URL.parse(this.calledUrl)?.hostname === name;
   }
 
   /** Storage is told at once; what goes out waits for it by itself (output gates). */
   private keep(name: string, record: NameRecord): void {
     void this.ctx.storage.put(recordKey, { ...record, name });
-    void this.ctx.storage.setAlarm(this.clock.now() + this.config.nameTtlMs);
+    this.sweepAt(record.lapsesAtMs);
+  }
+
+  /** A name that lapses is forgotten then, and the object with it. */
+  private sweepAt(lapsesAtMs: number | undefined): void {
+    this.cancelSweep();
+    if (lapsesAtMs === undefined) return;
+    this.cancelSweep = this.clock.at(lapsesAtMs, () => {
+      this.names.sweep(this.clock.now());
+      if (this.names.size === 0) void this.ctx.storage.deleteAll();
+    });
   }
 }

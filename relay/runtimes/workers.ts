@@ -10,12 +10,15 @@ import { answerResponse, arrive } from "../ingress/fetch.ts";
 import { Metrics } from "../metrics.ts";
 import { randomName } from "../random-name.ts";
 import { Router } from "../router.ts";
+import type { ObjectFigures } from "./object-figures.ts";
+import { OwnerObject } from "./owner-object.ts";
 import { TunnelObject } from "./tunnel-object.ts";
 import { type WorkersEnv, workersConfig } from "./workers-config.ts";
 import { offersKind } from "./workers-kinds.ts";
 import { consoleLog } from "./workers-log.ts";
+import { type OwnersEnv, workersRevocations } from "./workers-revocations.ts";
 
-interface Env extends WorkersEnv {
+interface Env extends WorkersEnv, OwnersEnv {
   readonly TUNNELS: {
     idFromName(name: string): unknown;
     get(id: unknown): TunnelStub;
@@ -26,6 +29,7 @@ interface Env extends WorkersEnv {
 interface TunnelStub {
   fetch(request: Request): Promise<Response>;
   claim(name: string, owner: string, kind: Kind): Promise<Code | undefined>;
+  figures(): Promise<ObjectFigures>;
 }
 
 /** A random name is practically never taken. */
@@ -40,8 +44,10 @@ class Front {
     const { domains, routing, publicUrl, secret } = workersConfig(env);
     const publicHost = publicUrl === undefined ? undefined : new URL(publicUrl).hostname;
     this.router = new Router({ domains, routing, publicHost });
+    const revocations = workersRevocations(env);
     this.app = controlPlane({
-      tokens: new Tokens(secret),
+      tokens: new Tokens(secret, revocations),
+      revoke: (owner) => revocations.revoke(owner, Date.now()),
       names: { claim: (name, owner, kind) => this.claim(name, owner, kind) },
       // Each isolate of a Worker counts for itself, and the objects do the work: there is no figure worth reading here.
       metrics: new Metrics(),
@@ -49,6 +55,7 @@ class Front {
       now: () => Date.now(),
       date: () => Date.now(),
       behindProxy: true,
+      objectFigures: (name) => this.tunnel(name).figures(),
       fault: (error) => consoleLog.write({ event: "fault", message: error.message }),
     });
   }
@@ -103,5 +110,5 @@ const worker = {
   },
 };
 
-export { TunnelObject };
+export { OwnerObject, TunnelObject };
 export default worker;

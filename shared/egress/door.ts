@@ -31,6 +31,10 @@ export interface EgressDoorDeps {
   readonly dial: Dial;
   readonly resolve: Resolve;
   readonly clock: Clock;
+  /**
+   * No socket is to be had now: a stream of bytes is told `too-many-streams` before anything is looked up. Absent: they don't run out.
+   */
+  readonly isFull?: () => boolean;
   /** Absent: no flows of datagrams. */
   readonly openDatagrams?: OpenDatagrams;
   /**
@@ -90,8 +94,10 @@ export class EgressDoor {
     const asking = policy.asks(target);
     if (asking === "denied") return refuse(text, "egress-denied");
     const request = { target, text, policy, publicOnly, byAddress: asking === "by-address" };
-    if (stream.kind === streamKinds.tcp)
+    if (stream.kind === streamKinds.tcp) {
+      if (this.#deps.isFull?.() === true) return refuse(text, "too-many-streams");
       return new TcpCall(this.#deps, this.#dials, stream, request, done).receiver;
+    }
     const { openDatagrams } = this.#deps;
     if (stream.kind !== streamKinds.udp || openDatagrams === undefined) return refuse(text, "kind-unknown");
     return new UdpFlow({ ...this.#deps, openDatagrams }, this.#flows, stream, request, done);

@@ -18,6 +18,7 @@ export interface TcpCallDeps extends SearchDeps {
 const failures: readonly (readonly [DialFailure, Code])[] = [
   ["refused", "origin-refused"],
   ["timeout", "origin-timeout"],
+  ["no-socket", "too-many-streams"],
   ["unreachable", "origin-unreachable"],
   // A firewall on this machine, no descriptors, RST before it was open.
   ["failed", "origin-unreachable"],

@@ -3,8 +3,9 @@ const limits = {
   firstBlockBytes: 1_024,
   /** A message that is cut out of a block keeps all of it. */
   maxBlockBytes: 65_536,
-  /** Pieces from this on are kept as they came. */
+  /** Pieces from this on are kept as they came, if they are so much of their buffer. */
   copyBelowBytes: 32_768,
+  keptShare: 0.75,
 } as const;
 
 /** Bytes that wait, in the order in which they came. Small pieces are gathered: each by itself would cost a hundred times what it holds. */
@@ -22,7 +23,7 @@ export class KeptBytes {
     }
     const rest = bytes.subarray(fits);
     if (rest.length === 0) return;
-    if (rest.length >= limits.copyBelowBytes) {
+    if (rest.length >= limits.copyBelowBytes && rest.length >= rest.buffer.byteLength * limits.keptShare) {
       this.#blocks.push(rest);
       return;
     }

@@ -1,5 +1,6 @@
 import { frameHeaderBytes, type MessageWriter } from "./frame.ts";
 import { limits } from "./limits.ts";
+import type { Memory } from "./memory.ts";
 import { ownBytes } from "./own-bytes.ts";
 import { Queue } from "./queue.ts";
 import type { Stream } from "./stream.ts";
@@ -25,6 +26,8 @@ export class DatagramQueue {
   private cost = 0;
   private moment = notYet();
 
+  constructor(private readonly memory: Memory) {}
+
   /** What waits weighs: bytes, and what a datagram costs beside its own. */
   get heldBytes(): number {
     return this.cost;
@@ -46,8 +49,10 @@ export class DatagramQueue {
       queue.push(waiting);
       this.early.set(stream, queue);
     }
-    this.cost += costOf(waiting);
-    while (this.cost > limits.maxPendingDatagramBytes) this.dropOldest();
+    this.weigh(costOf(waiting));
+    const { bounds, isScarce } = this.memory;
+    while (this.cost > bounds.maxDatagramBytes || (isScarce && this.cost > limits.scarceDatagramBytes))
+      this.dropOldest();
   }
 
   /** The stream's OPEN has been written: what waited for that goes with the next message. */
@@ -63,7 +68,7 @@ export class DatagramQueue {
     const queue = this.early.get(stream);
     if (queue === undefined) return;
     this.early.delete(stream);
-    for (let one = queue.shift(); one !== undefined; one = queue.shift()) this.cost -= costOf(one);
+    for (let one = queue.shift(); one !== undefined; one = queue.shift()) this.weigh(-costOf(one));
   }
 
   /** Whether one may go now. */
@@ -104,12 +109,17 @@ export class DatagramQueue {
   clear(): void {
     this.ready.clear();
     this.early.clear();
-    this.cost = 0;
+    this.weigh(-this.cost);
   }
 
   private shift(): void {
     const one = this.ready.shift();
-    if (one !== undefined) this.cost -= costOf(one);
+    if (one !== undefined) this.weigh(-costOf(one));
+  }
+
+  private weigh(bytes: number): void {
+    this.cost += bytes;
+    this.memory.beside.add(bytes);
   }
 
   /** Of those that wait for an OPEN, only the first stream is looked at: the oldest is among its own, or nearly so. */
@@ -123,7 +133,7 @@ export class DatagramQueue {
       (oldest !== undefined && oldest.moment.atMs <= early.moment.atMs)
     )
       return this.shift();
-    this.cost -= costOf(early);
+    this.weigh(-costOf(early));
     first[1].shift();
     if (first[1].length === 0) this.early.delete(first[0]);
   }

@@ -1,4 +1,5 @@
 import { limits } from "./limits.ts";
+import type { Memory } from "./memory.ts";
 
 /** The largest (or smallest) sample of the last one to two spans, in constant memory. */
 class Extreme {
@@ -43,7 +44,10 @@ export class Flight {
   budgetBytes: number = limits.minFlightBytes;
 
   /** `firstTripMs`: what the handshake took, until ACKs tell more; a side that only receives has nothing else. */
-  constructor(firstTripMs: number) {
+  constructor(
+    firstTripMs: number,
+    private readonly memory: Memory,
+  ) {
     this.smoothedTripMs = firstTripMs;
   }
 
@@ -81,7 +85,8 @@ export class Flight {
   }
 
   get full(): boolean {
-    return this.unacknowledgedBytes >= this.budgetBytes;
+    const most = this.memory.isScarce ? limits.scarceFlightBytes : this.budgetBytes;
+    return this.unacknowledgedBytes >= most;
   }
 
   /** A counted message leaves. */
@@ -111,7 +116,7 @@ export class Flight {
   /** How large a message may be, so that the link does not carry it for long. */
   get messageBytes(): number {
     const rate = this.linkRate;
-    if (rate === 0) return limits.firstMessageBytes;
+    if (rate === 0 || this.memory.isScarce) return limits.firstMessageBytes;
     const bytes = Math.floor(rate * limits.messageMs);
     return Math.min(limits.maxMessageBytes, Math.max(limits.slowMessageBytes, bytes));
   }
@@ -143,6 +148,6 @@ export class Flight {
     // is processors that make them so, and more in flight would only fill memory (a third more of it, measured).
     const unevenMs = this.isLong ? Math.min(2 * smallestMs, 2 * this.tripDeviationMs) : 0;
     const wanted = this.rates.value * (2 * smallestMs + unevenMs);
-    this.budgetBytes = Math.min(limits.maxFlightBytes, Math.max(limits.minFlightBytes, wanted));
+    this.budgetBytes = Math.min(this.memory.bounds.maxFlightBytes, Math.max(limits.minFlightBytes, wanted));
   }
 }

@@ -1,6 +1,7 @@
 import type { Code } from "../errors.ts";
 import { Flight } from "./flight.ts";
 import { limits } from "./limits.ts";
+import type { Memory } from "./memory.ts";
 import { Queue } from "./queue.ts";
 
 interface Kept {
@@ -20,24 +21,43 @@ export class Ledger {
   ackDueMs: number | undefined;
   private readonly kept = new Queue<Kept>();
   private readonly spares: Uint8Array[] = [];
-  private sentCount = 0;
+  private sentCount: number;
   /** How many of our messages the peer has acknowledged. */
-  acknowledgedCount = 0;
+  acknowledgedCount: number;
   /** The number of the next message to send again; above `sentCount`: none. */
-  private againCount = 1;
-  private receivedCount = 0;
+  private againCount: number;
+  private receivedCount: number;
   /** The number of the latest message on the present link, received before or not. */
-  private arrivedCount = 0;
-  private toldCount = 0;
+  private arrivedCount: number;
+  private toldCount: number;
   private untoldBytes = 0;
 
-  constructor(firstTripMs: number) {
-    this.flight = new Flight(firstTripMs);
+  /** Counts are 0, or those at which a session came to rest. */
+  constructor(
+    firstTripMs: number,
+    private readonly memory: Memory,
+    { sent, received } = { sent: 0, received: 0 },
+  ) {
+    this.flight = new Flight(firstTripMs, memory);
+    this.sentCount = sent;
+    this.acknowledgedCount = sent;
+    this.againCount = sent + 1;
+    this.receivedCount = received;
+    this.arrivedCount = received;
+    this.toldCount = received;
   }
 
-  /** Nothing is unacknowledged either way. */
+  /** Nothing is unacknowledged either way, and nothing that came by an earlier link is to come again. */
   get settled(): boolean {
-    return this.kept.length === 0 && this.arrivedCount === this.toldCount;
+    const { arrivedCount, toldCount, receivedCount } = this;
+    return this.kept.length === 0 && arrivedCount === toldCount && arrivedCount === receivedCount;
+  }
+
+  /** Of messages that are kept, and of buffers that are for the next ones. */
+  get heldBytes(): number {
+    let bytes = 0;
+    for (let i = 0; i < this.kept.length; i++) bytes += this.kept.at(i)?.bytes.buffer.byteLength ?? 0;
+    return bytes + this.spares.length * limits.maxMessageBytes;
   }
 
   /** How many counted messages the peer has sent that came here. */
@@ -56,12 +76,15 @@ export class Ledger {
     this.againCount = this.sentCount + 1;
     const { mark, isSlack: slack } = this.flight;
     this.flight.sent(bytes.length);
+    this.memory.beside.add(bytes.buffer.byteLength);
     this.kept.push({ bytes, framesAt, sentMs: nowMs, mark, slack });
   }
 
   /** A full-size buffer of an acknowledged message: nobody needs its bytes any more. undefined: there is none. */
   spare(): Uint8Array | undefined {
-    return this.spares.pop();
+    const spare = this.spares.pop();
+    if (spare !== undefined) this.memory.beside.add(-spare.length);
+    return spare;
   }
 
   /** An ACK came: of what was handed to this link. */
@@ -76,17 +99,24 @@ export class Ledger {
   private free(count: number): Kept | undefined {
     let bytes = 0;
     let newest: Kept | undefined;
+    const maxSpares = this.memory.isScarce ? 0 : limits.maxSpares;
     for (; this.acknowledgedCount < count; this.acknowledgedCount++) {
       newest = this.kept.shift();
       if (newest === undefined) continue;
       bytes += newest.bytes.length;
-      if (newest.bytes.length === limits.maxMessageBytes && this.spares.length < limits.maxSpares)
-        this.spares.push(newest.bytes);
+      const { bytes: free } = newest;
+      if (free.length === limits.maxMessageBytes && this.spares.length < maxSpares) this.spares.push(free);
+      else this.memory.beside.add(-free.buffer.byteLength);
     }
     // At rest nothing is held.
-    if (this.kept.length === 0) this.spares.length = 0;
+    if (this.kept.length === 0) this.dropSpares();
     this.flight.acknowledged(bytes);
     return newest;
+  }
+
+  private dropSpares(): void {
+    this.memory.beside.add(-this.spares.length * limits.maxMessageBytes);
+    this.spares.length = 0;
   }
 
   /** A counted message comes. false: it came before, on an earlier link. */
@@ -122,6 +152,10 @@ export class Ledger {
     if (this.arrivedCount === this.toldCount) return undefined;
     this.toldCount = this.arrivedCount;
     return this.arrivedCount;
+  }
+
+  get counts(): { readonly sent: number; readonly received: number } {
+    return { sent: this.sentCount, received: this.receivedCount };
   }
 
   get sent(): number {
@@ -160,6 +194,7 @@ export class Ledger {
 
   /** Forgets all, at the session's end. */
   clear(): void {
+    this.memory.beside.add(-this.heldBytes);
     this.kept.clear();
     this.spares.length = 0;
     this.againCount = this.sentCount + 1;

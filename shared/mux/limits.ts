@@ -26,6 +26,17 @@ export const limits = {
   /** What a stream may hold before its writer is told to wait. */
   streamQueueHighBytes: 98_304,
   streamQueueLowBytes: 49_152,
+  /** The same where memory is scarce: enough to go on, little enough that all streams may have it. */
+  scarceQueueHighBytes: 8_192,
+  scarceQueueLowBytes: 4_096,
+  /** A larger head opens no stream then. */
+  scarceHeadBytes: 4_096,
+  /** And no session sends another message while so much is unacknowledged. */
+  scarceFlightBytes: 16_384,
+  /** A datagram of any size has its turn. */
+  scarceDatagramBytes: 66_000,
+  /** Smaller pieces that wait are gathered: each by itself costs some hundred bytes. */
+  gatherBelowBytes: 1_024,
   /** Small, so that many streams fit under the memory cap; it doubles while a reader is quick. */
   initialWindowBytes: 65_536,
   /** The largest head must fit beside a quarter of the window that may be withheld. */

@@ -24,7 +24,7 @@ export class Outbox {
   private readonly turns = new Queue<Stream>();
   private readonly credits = new Queue<Stream>();
   private readonly resets = new Queue<{ readonly id: number; readonly code: Code }>();
-  readonly datagrams = new DatagramQueue();
+  readonly datagrams: DatagramQueue;
   /** Bytes of datagrams less bytes of frames that have left since frames had to wait. */
   private datagramLead = 0;
   private goaway: Goaway | undefined;
@@ -35,7 +35,9 @@ export class Outbox {
   constructor(
     private readonly ledger: Ledger,
     private readonly memory: Memory,
-  ) {}
+  ) {
+    this.datagrams = new DatagramQueue(memory);
+  }
 
   get pendingResets(): number {
     return this.resets.length;

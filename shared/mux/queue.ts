@@ -15,6 +15,10 @@ export class Queue<T> {
     return this.items[this.start];
   }
 
+  get last(): T | undefined {
+    return this.length === 0 ? undefined : this.items[this.items.length - 1];
+  }
+
   /** The `place`th from the front, from 0. */
   at(place: number): T | undefined {
     return this.items[this.start + place];

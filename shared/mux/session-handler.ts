@@ -1,5 +1,6 @@
 import type { Code } from "../errors.ts";
 import type { Memory } from "./memory.ts";
+import type { SessionRest } from "./rest.ts";
 import type { Stream, StreamHandler } from "./stream.ts";
 
 export type GoawayKind = "drain" | "bye" | "error";
@@ -31,6 +32,8 @@ export interface SessionOptions {
   readonly memory: Memory;
   /** What the handshake took; 0: not known. */
   readonly tripMs?: number;
+  /** Where it was when it came to rest in an earlier process. */
+  readonly rest?: SessionRest;
 }
 
 /** What the two sides told each other when a session got a new link. */

@@ -6,6 +6,7 @@ import { limits } from "./limits.ts";
 import { firstReserve } from "./memory.ts";
 import { type MessageHandler, readMessage } from "./message.ts";
 import { type Goaway, Outbox } from "./outbox.ts";
+import type { SessionRest } from "./rest.ts";
 import type { GoawayKind, Resumption, SessionHandler, SessionOptions } from "./session-handler.ts";
 import { Stream } from "./stream.ts";
 import { type StreamHandler, type StreamHost, silentHandler } from "./stream-handler.ts";
@@ -39,12 +40,12 @@ export class Session implements StreamHost {
   private readonly reader: MessageHandler;
 
   constructor(
-    private readonly options: SessionOptions,
+    readonly options: SessionOptions,
     private nowMs: number,
   ) {
-    this.ledger = new Ledger(options.tripMs ?? 0);
+    this.ledger = new Ledger(options.tripMs ?? 0, options.memory, options.rest);
     this.outbox = new Outbox(this.ledger, options.memory);
-    this.streams = new StreamTable(options.side);
+    this.streams = new StreamTable(options.side, options.rest);
     this.peerResetsAllowed = new Allowance(limits.resetBurst, limits.resetsPerSecond, nowMs);
     this.reader = this.makeReader();
   }
@@ -60,18 +61,14 @@ export class Session implements StreamHost {
   get tripMs(): number {
     return this.ledger.flight.smoothedTripMs;
   }
-  /** Bytes sent and not acknowledged, and the budget that holds them. */
+  /** Bytes sent and not acknowledged. */
   get unacknowledgedBytes(): number {
     return this.ledger.flight.unacknowledgedBytes;
-  }
-  get flightBudgetBytes(): number {
-    return this.ledger.flight.budgetBytes;
   }
   /** No new streams of ours: the peer has said GOAWAY, or we have and it was no drain, or the ids are used up. */
   get leaving(): boolean {
     return this.ended || this.peerGoaway || (this.said?.kind ?? 0) > 0 || this.streams.next === undefined;
   }
-  /** We have said GOAWAY. */
   get saysGoaway(): boolean {
     return this.said !== undefined;
   }
@@ -82,13 +79,20 @@ export class Session implements StreamHost {
   }
   /** Bytes that wait here for the peer: to be sent, or to be acknowledged. */
   get heldBytes(): number {
-    return this.streams
-      .all()
-      .reduce((sum, { waitingBytes }) => sum + waitingBytes, this.ledger.flight.unacknowledgedBytes);
+    const { ledger, outbox, streams } = this;
+    const waiting = ledger.heldBytes + outbox.datagrams.heldBytes;
+    return streams.all().reduce((sum, { heldForPeer }) => sum + heldForPeer, waiting);
   }
   /** At rest: no streams, nothing to send, nothing unacknowledged either way. */
   get resting(): boolean {
     return this.streams.size === 0 && this.outbox.pendingResets === 0 && this.ledger.settled;
+  }
+  /** What it takes to go on from here in another process; undefined: it is not at rest, or about to leave. */
+  get rest(): SessionRest | undefined {
+    if (!this.resting || this.saysGoaway || this.leaving || this.outbox.hasControl) return undefined;
+    const { ledger, options, tripMs, streams } = this;
+    const { peerWindow, peerStreams } = options;
+    return { ...ledger.counts, ...streams.ids, peerWindow, peerStreams, tripMs };
   }
   /** When `poll` must be called at the latest; undefined: not before something happens. */
   get deadlineMs(): number | undefined {
@@ -129,7 +133,7 @@ export class Session implements StreamHost {
     if (id === undefined && this.said === undefined)
       this.goaway("drain", "going-away", limits.usedUpGraceMs, "");
     if (id === undefined || this.leaving) return undefined;
-    if (!options.memory.admit(firstReserve(kind, options.window))) return undefined;
+    if (!options.memory.admit(firstReserve(kind, options.window), fields.length)) return undefined;
     const { peerWindow, window } = options;
     const stream = new Stream(this, id, kind, handler, peerWindow, window, this.nowMs, fields);
     this.streams.add(stream);
@@ -321,10 +325,8 @@ export class Session implements StreamHost {
   private peerResets(id: number, wire: number): Code | undefined {
     const stream = this.streams.get(id);
     if (stream?.announced !== true) return this.streams.everOpened(id) ? undefined : "protocol-error";
-    const { handler } = stream;
     const code = resetCode(wire);
-    this.forget(stream);
-    handler.reset(code === "no-error" && !stream.peerEnded ? "stream-failed" : code);
+    this.dropped(stream, code === "no-error" && !stream.peerEnded ? "stream-failed" : code);
     // A relay passes on what visitors do: one who comes and goes all the time must not cost the others their streams.
     return this.streams.isOwn(id) || this.options.side === "agent" ? undefined : this.blame();
   }
@@ -357,16 +359,18 @@ export class Session implements StreamHost {
       this.finish(code);
       return undefined;
     }
-    for (const stream of this.streams.all()) {
-      if (!this.streams.isOwn(stream.id) || stream.id <= lastId) continue;
-      const { handler } = stream;
-      this.forget(stream);
-      handler.reset("unprocessed");
-    }
+    for (const stream of this.streams.all())
+      if (this.streams.isOwn(stream.id) && stream.id > lastId) this.dropped(stream, "unprocessed");
     return undefined;
   }
 
   // Ending
+
+  private dropped(stream: Stream, code: Code): void {
+    const { handler } = stream;
+    this.forget(stream);
+    handler.reset(code);
+  }
 
   private forget(stream: Stream): void {
     if (!this.streams.remove(stream)) return;
@@ -383,11 +387,7 @@ export class Session implements StreamHost {
     if (this.ended) return;
     this.ended = true;
     this.outbox.clear();
-    for (const stream of this.streams.all()) {
-      const { handler, announced } = stream;
-      this.forget(stream);
-      handler.reset(announced ? code : "unprocessed");
-    }
+    for (const stream of this.streams.all()) this.dropped(stream, stream.announced ? code : "unprocessed");
     this.ledger.clear();
     this.handler?.over(code);
   }

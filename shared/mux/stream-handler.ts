@@ -1,4 +1,5 @@
 import type { Code } from "../errors.ts";
+import type { Memory } from "./memory.ts";
 import type { Stream } from "./stream.ts";
 
 /** Who receives what a stream brings. Nothing is called after `reset`, or after one's own `reset()`. */
@@ -21,6 +22,7 @@ export interface StreamHandler {
 
 /** What a stream needs of its session. */
 export interface StreamHost {
+  readonly options: { readonly memory: Memory };
   /** The stream has something to send. */
   ready(stream: Stream): void;
   /** The stream's OPEN has been written. */

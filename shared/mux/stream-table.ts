@@ -1,3 +1,4 @@
+import type { StreamIds } from "./rest.ts";
 import type { Stream } from "./stream.ts";
 
 /** The streams of a session by their ids: which are open, and which ever were (PROTOCOL.md section 4). */
@@ -8,11 +9,22 @@ export class StreamTable {
   own = 0;
   peers = 0;
   /** Of the peer's OPENs that were read, and of ours that were written. */
-  highestPeerId = 0;
-  highestOwnId = 0;
+  highestPeerId: number;
+  highestOwnId: number;
 
-  constructor(private readonly side: "agent" | "relay") {
-    this.nextId = side === "agent" ? 1 : 2;
+  /** `ids`: where it was when the session came to rest. */
+  constructor(
+    private readonly side: "agent" | "relay",
+    ids: StreamIds = { nextId: side === "agent" ? 1 : 2, highestOwnId: 0, highestPeerId: 0 },
+  ) {
+    this.nextId = ids.nextId;
+    this.highestOwnId = ids.highestOwnId;
+    this.highestPeerId = ids.highestPeerId;
+  }
+
+  get ids(): StreamIds {
+    const { nextId, highestOwnId, highestPeerId } = this;
+    return { nextId, highestOwnId, highestPeerId };
   }
 
   get size(): number {

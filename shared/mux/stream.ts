@@ -2,15 +2,10 @@ import type { Code } from "../errors.ts";
 import { frameHeaderBytes, type MessageWriter, RecordType } from "./frame.ts";
 import { limits } from "./limits.ts";
 import type { Memory } from "./memory.ts";
-import { Queue } from "./queue.ts";
+import { type Item, SendQueue } from "./send-queue.ts";
 import { type StreamHandler, type StreamHost, silentHandler as silent } from "./stream-handler.ts";
 
 export type { StreamHandler, StreamHost };
-
-interface Item {
-  readonly type: number;
-  bytes: Uint8Array;
-}
 
 const nothing = new Uint8Array(0);
 /** A piece of DATA is no smaller, unless it is all there is: crumbs would eat credit. */
@@ -22,10 +17,6 @@ export class Stream {
   handler: StreamHandler;
   /** No event comes after this is true, and nothing more is sent but what `end` and `reset` promised. */
   closed = false;
-  /** DATA bytes that wait to be sent. */
-  queued = 0;
-  /** The same of OPEN and HEAD. */
-  private headBytes = 0;
 
   /** In the session's turn queue. Session's own. */
   inTurn = false;
@@ -34,7 +25,7 @@ export class Stream {
   /** The OPEN has left (or came from the peer). Session's own. */
   announced: boolean;
 
-  private readonly items = new Queue<Item>();
+  private readonly items: SendQueue;
   private offset = 0;
   private limit: number;
   private full = false;
@@ -73,6 +64,7 @@ export class Stream {
     opening?: Uint8Array,
   ) {
     this.handler = handler;
+    this.items = new SendQueue(host.options.memory);
     this.limit = sendWindow;
     this.granted = window;
     this.firstWindow = window;
@@ -80,7 +72,11 @@ export class Stream {
     this.announced = opening === undefined;
     if (opening === undefined) return;
     this.items.push({ type: RecordType.open, bytes: opening });
-    this.headBytes = opening.length;
+  }
+
+  /** DATA bytes that wait to be sent. */
+  get queued(): number {
+    return this.items.dataBytes;
   }
 
   /** Queues a HEAD frame. Throws RangeError when the fields are larger than a frame may carry. */
@@ -89,7 +85,6 @@ export class Stream {
       throw new RangeError("head fields are too large for a frame");
     if (this.closed || this.ending) return;
     this.items.push({ type: RecordType.head, bytes: fields });
-    this.headBytes += fields.length;
     this.host.ready(this);
   }
 
@@ -97,11 +92,12 @@ export class Stream {
   write(bytes: Uint8Array): boolean {
     if (this.closed || this.ending) return true;
     if (bytes.length > 0) {
-      this.items.push({ type: RecordType.data, bytes });
-      this.queued += bytes.length;
+      this.items.pushData(bytes);
       this.host.ready(this);
     }
-    if (this.queueCost > limits.streamQueueHighBytes) this.full = true;
+    const { isScarce } = this.host.options.memory;
+    const most = isScarce ? limits.scarceQueueHighBytes : limits.streamQueueHighBytes;
+    if (this.items.cost > most) this.full = true;
     return !this.full;
   }
 
@@ -204,8 +200,8 @@ export class Stream {
     const hurries = lately !== undefined && memory.ample;
     const step = hurries && this.window < limits.largeWindowBytes ? 4 : 2;
     const wanted = Math.max(this.window * step, hurries ? lately : 0);
-    const window = Math.min(limits.maxWindowBytes, wanted);
-    if (memory.grow(window - this.window)) this.window = window;
+    const window = Math.min(memory.bounds.maxWindowBytes, wanted);
+    if (window > this.window && memory.grow(window - this.window)) this.window = window;
   }
 
   private shrink(): void {
@@ -232,14 +228,14 @@ export class Stream {
     );
   }
 
-  /** What is queued costs memory by the piece too: a flood of single bytes must fill it as well. */
-  private get queueCost(): number {
-    return this.queued + this.items.length * limits.frameCost;
+  /** Kept here to be sent. */
+  get heldForPeer(): number {
+    return this.items.heldBytes;
   }
 
   /** What the writer needs for all that waits here. */
   get waitingBytes(): number {
-    return this.queued + this.headBytes + this.items.length * (frameHeaderBytes + 1);
+    return this.items.bytes + this.items.length * (frameHeaderBytes + 1);
   }
 
   /**
@@ -269,7 +265,8 @@ export class Stream {
       this.sendWhole(item, writer);
       if (this.closed) return true;
     }
-    if (this.full && this.queueCost < limits.streamQueueLowBytes) {
+    const { isScarce } = this.host.options.memory;
+    if (this.full && this.items.cost < (isScarce ? limits.scarceQueueLowBytes : limits.streamQueueLowBytes)) {
       this.full = false;
       this.handler.writable();
     }
@@ -285,9 +282,8 @@ export class Stream {
   private sendData(item: Item, room: number, writer: MessageWriter): number {
     const piece = item.bytes.length <= room ? item.bytes : item.bytes.subarray(0, room);
     if (piece === item.bytes) this.items.shift();
-    else item.bytes = item.bytes.subarray(room);
+    else this.items.cut(item, room);
     this.offset += piece.length + limits.frameCost;
-    this.queued -= piece.length;
     writer.frame(RecordType.data, this.id, piece);
     return piece.length;
   }
@@ -305,7 +301,6 @@ export class Stream {
       return;
     }
     this.offset += item.bytes.length + limits.frameCost;
-    this.headBytes -= item.bytes.length;
     if (item.type === RecordType.open) {
       writer.open(this.id, this.kind, item.bytes);
       this.announced = true;
@@ -374,7 +369,6 @@ export class Stream {
   drop(): void {
     this.closed = true;
     this.items.clear();
-    this.queued = 0;
     this.handler = silent;
   }
 }

@@ -19,6 +19,8 @@ export interface FrameReaderOptions {
   readonly masked: boolean;
   readonly maxMessageBytes: number;
   readonly maxTextBytes: number;
+  /** Whether there is room for so many bytes of a message that comes in pieces. Absent: always. */
+  readonly hasRoom?: (bytes: number) => boolean;
 }
 
 const empty = new Uint8Array(0);
@@ -53,6 +55,11 @@ export class FrameReader {
     this.#handler = handler;
   }
 
+  /** Of messages that have not come whole. */
+  get heldBytes(): number {
+    return (this.#payload?.length ?? 0) + this.#fragments.length;
+  }
+
   /** Nothing is told any more. */
   stop(): void {
     this.#stopped = true;
@@ -82,7 +89,7 @@ export class FrameReader {
         const whole = bytes.subarray(at, end);
         at = end;
         this.#take(whole);
-      } else {
+      } else if (this.#isRoomFor(this.#length)) {
         this.#payload = new Uint8Array(this.#length);
         this.#filled = 0;
       }
@@ -176,7 +183,9 @@ export class FrameReader {
     const length = this.#fragmented + payload.length;
     if (length > this.#fragments.length) {
       // Copied, and grown by doubling: one-byte fragments must neither pin their chunks nor cost a copy of all each.
-      const grown = new Uint8Array(Math.min(Math.max(length, length * 2), this.#options.maxMessageBytes));
+      const size = Math.min(length * 2, this.#options.maxMessageBytes);
+      if (!this.#isRoomFor(size)) return;
+      const grown = new Uint8Array(size);
       grown.set(this.#fragments.subarray(0, this.#fragmented));
       this.#fragments = grown;
     }
@@ -221,6 +230,14 @@ export class FrameReader {
       // The only way in which the platform tells that it is not UTF-8.
       return undefined;
     }
+  }
+
+  /** Fails where there is none. */
+  #isRoomFor(bytes: number): boolean {
+    const { hasRoom } = this.#options;
+    if (hasRoom === undefined || hasRoom(bytes)) return true;
+    this.#fail(1009, "There is no room for the message.");
+    return false;
   }
 
   #fail(code: 1002 | 1007 | 1009, reason: string): void {

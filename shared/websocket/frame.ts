@@ -45,6 +45,13 @@ function writeHeader(out: Uint8Array, at: number, opcode: Opcode, length: number
   return at;
 }
 
+/** The header alone, of a frame whose payload (masked with `key`) is sent behind it. */
+export function encodeHeader(opcode: Opcode, length: number, key: number): Uint8Array {
+  const header = new Uint8Array(frameHeaderLength(length, true));
+  writeHeader(header, 0, opcode, length, key);
+  return header;
+}
+
 /** The longest header, and what puts the payload behind it on a word border. */
 export const maxHeaderBytes = 16;
 

@@ -2,14 +2,20 @@ import type { Clock } from "../../shared/clock.ts";
 
 /** Time that moves when the test says so; `soon` is the real end of the turn, so that links and drivers work. */
 export class VirtualClock implements Clock {
-  #now = 1_000;
+  #now: number;
+  readonly #dateAheadMs: number;
   readonly #timers = new Set<{ readonly atMs: number; readonly run: () => void }>();
+
+  constructor({ nowMs = 1_000, dateMs = Date.UTC(2026, 10, 21, 12, 0, 0) } = {}) {
+    this.#now = nowMs;
+    this.#dateAheadMs = dateMs - nowMs;
+  }
 
   now(): number {
     return this.#now;
   }
   date(): number {
-    return Date.UTC(2026, 10, 21, 12, 0, 0);
+    return this.#now + this.#dateAheadMs;
   }
   at(atMs: number, run: () => void): () => void {
     const timer = { atMs, run };

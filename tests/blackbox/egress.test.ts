@@ -57,7 +57,7 @@ describe.skipIf(relayRuntime === "workerd")("egress", () => {
   beforeAll(async () => {
     canary = await Canary.listen(answerOf("private"));
     web = await Canary.listen(answerOf("granted"));
-    relay = await startRelay();
+    relay = await startRelay({ net: ["no-such-name.invalid"] });
     // Names that only a test's own resolver knows are in egress-names.test.ts.
     targets = refusedTargets
       .filter(

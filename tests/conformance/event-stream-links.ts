@@ -8,6 +8,7 @@ import type { RequestHead } from "../../shared/http1/head.ts";
 import { HttpReader } from "../../shared/http1/reader.ts";
 import type { Link } from "../../shared/link.ts";
 import { SocketSink } from "../../shared/links/event-stream-sink.ts";
+import { Memory } from "../../shared/mux/memory.ts";
 import { systemClock as clock } from "../../shared/runtimes/system-clock.ts";
 import type { Dial, Listen, Socket } from "../../shared/socket.ts";
 
@@ -32,7 +33,11 @@ export async function eventStreamLinks(
   { dial, listen }: { readonly dial: Dial; readonly listen: Listen },
   meddling: Meddling = {},
 ): Promise<EventStreamPair> {
-  const links = new EventLinks({ clock, random: (bytes) => crypto.getRandomValues(bytes) });
+  const links = new EventLinks({
+    clock,
+    memory: new Memory(0),
+    random: (bytes) => crypto.getRandomValues(bytes),
+  });
   const posts = new EventPosts(links, () => {});
   const sockets = new Set<Socket>();
   const { promise: opened, resolve } = Promise.withResolvers<Link>();

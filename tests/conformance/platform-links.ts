@@ -22,7 +22,7 @@ export async function platformLinks(clock: Clock): Promise<{ agent: Link; relay:
   const [relay] = await Promise.all([promise, opened]);
   listener.close();
   return {
-    agent: new MessageSocketLink(socket, { clock }),
+    agent: MessageSocketLink.listenTo(socket, { clock }),
     relay,
     close() {
       socket.close();

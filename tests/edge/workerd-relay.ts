@@ -8,20 +8,35 @@ import { Tokens } from "../../relay/auth/tokens.ts";
 import { kinds } from "../../shared/kind.ts";
 import { parseDuration } from "../../shared/units.ts";
 import type { Relay, RelayOptions } from "../blackbox/programs/relay.ts";
+import { NameService } from "./name-service.ts";
 import { Workerd } from "./workerd.ts";
 
 const defaultTtl = "1h";
 
+export interface WorkerdRelayOptions extends RelayOptions {
+  /** Where it looks names up. Absent: where no name is known. */
+  readonly dnsUrl?: string;
+  /** See `WorkerdOptions`. */
+  readonly counted?: boolean;
+}
+
+export interface WorkerdRelay extends Relay {
+  readonly workerd: Workerd;
+}
+
 /** The relay in workerd with the face of the other relays under test: switches become variables. */
-export async function startWorkerdRelay(options: RelayOptions): Promise<Relay> {
+export async function startWorkerdRelay(options: WorkerdRelayOptions): Promise<WorkerdRelay> {
   const data = options.data ?? (await mkdtemp(join(tmpdir(), "underpass-workerd-")));
   const variables = variablesOf(options);
   const secretText = variables["UNDERPASS_SECRET"] ?? (await secretIn(data));
   const persist = join(data, "objects");
   await mkdir(persist, { recursive: true });
+  const names = NameService.listen();
+  const dnsUrl = options.dnsUrl ?? names.url;
   const workerd = await Workerd.start({
-    variables: { ...variables, UNDERPASS_SECRET: secretText },
+    variables: { ...variables, UNDERPASS_SECRET: secretText, UNDERPASS_DNS_URL: dnsUrl },
     persist,
+    ...(options.counted !== undefined && { counted: options.counted }),
     ...(options.port !== undefined && { port: options.port }),
   });
   const tokens = new Tokens(secretFromText(secretText));
@@ -30,15 +45,14 @@ export async function startWorkerdRelay(options: RelayOptions): Promise<Relay> {
   let stopping: Promise<void> | undefined;
   const end = async () => {
     await workerd.stop();
+    await names.close();
     if (options.data === undefined) await rm(data, { recursive: true, force: true });
   };
   const stop = () => (stopping ??= end());
   return {
-    url,
-    port,
-    data,
+    ...{ url, port, data, workerd },
     hostFor: (name) => `${name}.${domain}:${port}`,
-    token: ({ sub = "tester", names, kinds: wanted, connect, egress, ttl = defaultTtl } = {}) =>
+    token: ({ sub = "tester", names, kinds: wanted, connect, egress, admin, ttl = defaultTtl } = {}) =>
       tokens.mint(
         {
           subject: sub,
@@ -47,6 +61,7 @@ export async function startWorkerdRelay(options: RelayOptions): Promise<Relay> {
           ...(wanted && { kinds: kinds.filter((kind) => wanted.includes(kind)) }),
           ...(connect && { connect }),
           ...(egress && { egress }),
+          ...(admin && { admin }),
         },
         Date.now(),
       ),

@@ -1,10 +1,10 @@
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { Miniflare } from "miniflare";
-import { bundleWorkers } from "./workers-bundle.ts";
-
-const root = join(import.meta.dir, "../..");
+import type { ObjectCounts } from "./object-counts.ts";
+import { bundleWorkers, type WorkersBundle } from "./workers-bundle.ts";
+import { workersDate } from "./workers-date.ts";
+import { wranglerToml } from "./wrangler-toml.ts";
 
 export interface WorkerdOptions {
   /** Variables and secrets, as in wrangler.toml. */
@@ -13,7 +13,16 @@ export interface WorkerdOptions {
   readonly port?: number;
   /** A folder for the objects' storage. Absent: it goes with the process. */
   readonly persist?: string;
-  readonly compatibilityDate?: string;
+  /** `counts` can be asked for. */
+  readonly counted?: boolean;
+}
+
+/** relay/runtimes/workers-log.ts */
+export interface Awakening {
+  readonly name: string;
+  readonly sessions: number;
+  readonly links: number;
+  readonly gone: number;
 }
 
 /** What stands before a Worker at Cloudflare, as far as the relay leans on it: it tells who the visitor is. */
@@ -26,7 +35,7 @@ const front = `export default {
 };`;
 
 const decoder = new TextDecoder();
-let bundle: Promise<string> | undefined;
+let bundle: Promise<WorkersBundle> | undefined;
 
 /** The relay in workerd, by Miniflare. Its socket leads straight into workerd: Miniflare's own front would code bodies and tidy URLs. */
 export class Workerd {
@@ -43,10 +52,11 @@ export class Workerd {
 
   static async start(options: WorkerdOptions): Promise<Workerd> {
     bundle ??= bundleWorkers();
-    const script = await bundle;
+    const { script } = await bundle;
     const output = { text: "" };
-    const { date, flags } = wranglerFacts();
-    const compatibility = { compatibilityDate: options.compatibilityDate ?? date, compatibilityFlags: flags };
+    const { workerd, compatibilityDate, compatibilityFlags } = workersDate();
+    const compatibility = { compatibilityDate, compatibilityFlags: [...compatibilityFlags] };
+    process.env["MINIFLARE_WORKERD_PATH"] = workerd;
     const miniflare = new Miniflare({
       host: "127.0.0.1",
       port: 0,
@@ -66,11 +76,10 @@ export class Workerd {
         },
         {
           name: "relay",
-          modules: true,
-          script,
+          modules: options.counted === true ? await countedModules(script) : plainModules(script),
           ...compatibility,
           bindings: { ...options.variables },
-          durableObjects: { TUNNELS: { className: "TunnelObject", useSQLite: true } },
+          durableObjects: objectsToBind(),
         },
       ],
     });
@@ -79,15 +88,72 @@ export class Workerd {
     return new Workerd(miniflare, Number(port), output);
   }
 
+  /** Ends the object of a tunnel as the platform does when it puts it to sleep, or whenever it likes: WebSockets stay. */
+  async evict(name: string): Promise<void> {
+    await this.miniflare.unsafeEvictDurableObject("relay", "TunnelObject", { name, webSockets: "hibernate" });
+  }
+
+  /** Ends the object of a tunnel as a deployment does, WebSockets and all. */
+  async redeploy(name: string): Promise<void> {
+    await this.miniflare.unsafeEvictDurableObject("relay", "TunnelObject", { name, webSockets: "close" });
+  }
+
+  /** Of the object of a tunnel, which is not woken by it. Only with `counted`. */
+  async counts(name: string): Promise<ObjectCounts> {
+    const relay = await this.miniflare.getWorker("relay");
+    return (await relay.fetch(`http://counts.test/${name}`)).json() as Promise<ObjectCounts>;
+  }
+
+  /** Resolves when the object of a tunnel has nothing under way. Only with `counted`. */
+  async rest(name: string): Promise<ObjectCounts> {
+    for (;;) {
+      const counts = await this.counts(name);
+      if (counts.resting) return counts;
+    }
+  }
+
+  /** What objects have said of themselves when they came to life, in order. */
+  awakenings(name: string): Awakening[] {
+    return this.output.text
+      .split("\n")
+      .filter((line) => line.includes('"event":"object"'))
+      .map((line) => JSON.parse(line.slice(line.indexOf("{"))) as Awakening)
+      .filter((event) => event.name === name);
+  }
+
   stop(): Promise<void> {
     return this.miniflare.dispose();
   }
 }
 
-/** What is deployed is what is tested: the date and flags of wrangler.toml. */
-function wranglerFacts(): { readonly date: string; readonly flags: string[] } {
-  const text = readFileSync(join(root, "wrangler.toml"), "utf8");
-  const date = /^compatibility_date = "([^"]+)"/m.exec(text)?.[1] ?? "";
-  const flags = /^compatibility_flags = \[([^\]]*)\]/m.exec(text)?.[1] ?? "";
-  return { date, flags: [...flags.matchAll(/"([^"]+)"/g)].map(([, flag = ""]) => flag) };
+interface Module {
+  readonly type: "ESModule";
+  readonly path: string;
+  readonly contents: string;
+}
+
+/** Where the bundle stands for those that import the source. */
+const bundlePath = "relay/runtimes/workers.ts";
+const countingPath = "tests/edge/counting-object.ts";
+const root = join(import.meta.dir, "../..");
+
+function plainModules(script: string): Module[] {
+  return [{ type: "ESModule", path: bundlePath, contents: script }];
+}
+
+async function countedModules(script: string): Promise<Module[]> {
+  const source = await Bun.file(join(root, countingPath)).text();
+  const contents = new Bun.Transpiler({ loader: "ts" }).transformSync(source);
+  return [{ type: "ESModule", path: countingPath, contents }, ...plainModules(script)];
+}
+
+function objectsToBind(): Record<string, { className: string; useSQLite: boolean }> {
+  const { durable_objects, migrations } = wranglerToml();
+  const sqlite = new Set(migrations.flatMap((migration) => migration.new_sqlite_classes));
+  return Object.fromEntries(
+    durable_objects.bindings.map(({ name, class_name: className }) => [
+      name,
+      { className, useSQLite: sqlite.has(className) },
+    ]),
+  );
 }

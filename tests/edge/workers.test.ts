@@ -2,7 +2,6 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { gzipSync } from "node:zlib";
 import type { Relay } from "../blackbox/programs/relay.ts";
 import { startAgent } from "../blackbox/programs/tunnel.ts";
 import { RawOrigin } from "../blackbox/raw/origin.ts";
@@ -10,26 +9,9 @@ import { Visitor, visit } from "../blackbox/raw/visitor.ts";
 import { closePayload, opcodes, RawWebSocket } from "../blackbox/raw/websocket.ts";
 import { Workerd } from "./workerd.ts";
 import { startWorkerdRelay } from "./workerd-relay.ts";
-import { bundleWorkers } from "./workers-bundle.ts";
 
 const testLimitMs = 60_000;
-/** Of the 3 MiB that a free account may deploy; a jump means that something got in which has no business there. */
-const maxBundleKib = 80;
 const mebibyte = 1_048_576;
-
-describe("the bundle", () => {
-  test("has nothing of node, Bun or Deno in it, and is small", async () => {
-    const [plain, minified] = await Promise.all([bundleWorkers(), bundleWorkers({ minify: true })]);
-    const imports = [...plain.matchAll(/^\s*(?:import|export)\b[^;]*?\bfrom\s*["']([^"']+)["']/gm)];
-    expect(imports.map(([, name]) => name)).toEqual(["cloudflare:workers"]);
-    expect(plain).not.toMatch(
-      /["']node:|\brequire\(|\bBun\.|\bDeno\.|\bprocess\.(?!nextTick\b)|\bBuffer\.from/,
-    );
-    const kib = gzipSync(minified).length / 1024;
-    console.log(`bundle: ${(minified.length / 1024).toFixed(1)} KiB, ${kib.toFixed(1)} KiB compressed`);
-    expect(kib).toBeLessThan(maxBundleKib);
-  });
-});
 
 test(
   "without a secret every request fails with a clear answer, and the log says why",

@@ -3,6 +3,7 @@ import { streamKinds } from "../../shared/kind.ts";
 import { DatagramQueue } from "../../shared/mux/datagram-queue.ts";
 import { MessageWriter } from "../../shared/mux/frame.ts";
 import { limits } from "../../shared/mux/limits.ts";
+import { Memory } from "../../shared/mux/memory.ts";
 import type { Stream } from "../../shared/mux/stream.ts";
 import { silentHandler } from "../../shared/mux/stream-handler.ts";
 import { numberedDatagram as datagram } from "./numbered-datagram.ts";
@@ -93,7 +94,7 @@ describe("the first datagrams of a flow", () => {
 test("what waits weighs nothing any more when it has left, was dropped or is of a stream that is closed", () => {
   const pair = new Pair();
   const { stream } = flow(pair.relay);
-  const queue = new DatagramQueue();
+  const queue = new DatagramQueue(new Memory(0));
   const weights: number[] = [];
   const weigh = () => weights.push(queue.heldBytes);
   queue.add(stream, datagram(1, 100));

@@ -1,6 +1,8 @@
 import { limits } from "../../shared/mux/limits.ts";
 import { Memory } from "../../shared/mux/memory.ts";
+import type { SessionRest } from "../../shared/mux/rest.ts";
 import { Session } from "../../shared/mux/session.ts";
+import type { SessionOptions } from "../../shared/mux/session-handler.ts";
 import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
 import { decodeMessage, type OracleRecord } from "../oracle/codec.ts";
 import { OracleSession, type Verdict } from "../oracle/session.ts";
@@ -28,9 +30,9 @@ export interface Sent {
 
 /** One side of the pair: a session, the oracle that watches what it sends and receives, and a talk for each stream. */
 export class End {
-  readonly session: Session;
+  session: Session;
   readonly oracle: OracleSession;
-  readonly memory: Memory;
+  memory: Memory;
   readonly talks = new Map<number, Talk>();
   /** What has been sent to this side and not delivered. */
   readonly inbox: Sent[] = [];
@@ -50,18 +52,35 @@ export class End {
     readonly side: "agent" | "relay",
     readonly options: Required<PairOptions>,
   ) {
-    const window = side === "agent" ? options.agentWindow : options.relayWindow;
-    const peerWindow = side === "agent" ? options.relayWindow : options.agentWindow;
     const { streams, capBytes, tripMs } = options;
+    const peerWindow = side === "agent" ? options.relayWindow : options.agentWindow;
     this.memory = new Memory(capBytes);
-    this.session = new Session(
-      { side, window, peerWindow, streams, peerStreams: streams, memory: this.memory, tripMs },
-      0,
-    );
-    this.oracle = new OracleSession({ side, window, streams });
-    this.session.handler = {
+    this.session = this.make({ peerWindow, peerStreams: streams, tripMs }, 0);
+    this.oracle = new OracleSession({ side, window: this.window, streams });
+  }
+
+  private get window(): number {
+    return this.side === "agent" ? this.options.agentWindow : this.options.relayWindow;
+  }
+
+  /** Another process goes on with the session, and knows nothing but its rest. */
+  beginAnew(rest: SessionRest, nowMs: number): void {
+    const { peerWindow, peerStreams, tripMs } = rest;
+    this.memory = new Memory(this.options.capBytes);
+    this.session = this.make({ peerWindow, peerStreams, tripMs, rest }, nowMs);
+    this.awake = false;
+    if (this.oracle.suspended) this.session.suspend();
+  }
+
+  private make(
+    options: Pick<SessionOptions, "peerWindow" | "peerStreams" | "tripMs" | "rest">,
+    nowMs: number,
+  ): Session {
+    const { side, window, memory } = this;
+    const session = new Session({ side, window, streams: this.options.streams, memory, ...options }, nowMs);
+    session.handler = {
       opened: (stream: Stream): StreamHandler => {
-        const talk = new Talk(side, options.slow(stream.id)).bind(stream);
+        const talk = new Talk(side, this.options.slow(stream.id)).bind(stream);
         this.talks.set(stream.id, talk);
         return talk;
       },
@@ -75,6 +94,7 @@ export class End {
         this.over = code;
       },
     };
+    return session;
   }
 
   /** Opens a stream with a head of `headBytes`; undefined where the session will not. */
@@ -151,12 +171,12 @@ export class Pair {
     const { session } = end;
     const due = session.deadlineMs !== undefined && session.deadlineMs <= this.nowMs;
     if (!end.awake && !due) return undefined;
-    const { unacknowledgedBytes, flightBudgetBytes } = session;
+    const { unacknowledgedBytes, ledger } = session;
     const { sentCount } = end.oracle;
     end.awake = false;
     const bytes = session.poll(this.nowMs);
     if (bytes === undefined) {
-      this.checkQuiet(end);
+      if (!end.oracle.suspended) this.checkQuiet(end);
       return undefined;
     }
     // A link goes on asking until there is nothing.
@@ -166,7 +186,8 @@ export class Pair {
     if (bytes.length > limits.maxMessageBytes) throw new Error("a message is too large");
     if (end.oracle.sentCount > sentCount) {
       end.sentSizes.push(bytes.length);
-      if (unacknowledgedBytes >= flightBudgetBytes) throw new Error("frames left above the flight budget");
+      if (unacknowledgedBytes >= ledger.flight.budgetBytes)
+        throw new Error("frames left above the flight budget");
     }
     end.sent.push(message);
     this.peerOf(end).inbox.push(message);
@@ -252,6 +273,8 @@ export class Pair {
       throw new Error("flight is unbounded");
     if (memory.reservedBytes > memory.capBytes) throw new Error("more memory is reserved than there is");
     if (end.heldBytes > memory.reservedBytes) throw new Error("readers hold more than was reserved");
+    if (memory.beside.now !== session.heldBytes)
+      throw new Error(`${session.heldBytes} bytes wait for the peer, not ${memory.beside.now}`);
   }
 
   /** After a poll that gave nothing: what is owed may wait, but not above its bounds. */

@@ -16,6 +16,7 @@ function relay(more: Partial<ControlDeps> = {}) {
     tokens,
     names,
     metrics,
+    revoke: () => {},
     state: () => "ready" as const,
     now: () => 0,
     date: () => dateMs,

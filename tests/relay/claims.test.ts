@@ -16,6 +16,7 @@ describe("claims", () => {
       kinds: ["http", "tcp", "tls", "udp", "private"],
       connect: [],
       egress: [],
+      issuedAtMs: 1_000,
       expiresAtMs: 2_000_000,
     });
     expect(allowsName(claims(), "anything")).toBe(true);

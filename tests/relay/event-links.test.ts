@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { EventLinks } from "../../relay/event-links.ts";
 import { eventStreamLimits } from "../../shared/links/event-stream-limits.ts";
 import type { EventSink } from "../../shared/links/event-stream-sink.ts";
+import { Memory } from "../../shared/mux/memory.ts";
 import { VirtualClock } from "../agent/virtual-clock.ts";
 
 /** The way down of a link: what its POSTs are to say, and whether it was broken off. */
@@ -25,7 +26,7 @@ class Down implements EventSink {
 
 test("what all links together hold is bounded, also where the POSTs had begun before there was much of it", async () => {
   const random = (bytes: Uint8Array<ArrayBuffer>) => crypto.getRandomValues(bytes);
-  const links = new EventLinks({ clock: new VirtualClock(), random });
+  const links = new EventLinks({ clock: new VirtualClock(), random, memory: new Memory(0) });
   const bodies = Array.from({ length: 240 }, () => {
     const down = new Down();
     links.open("blue", down);

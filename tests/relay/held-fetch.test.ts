@@ -6,10 +6,12 @@ import { Router } from "../../relay/router.ts";
 import { holdLimits } from "../../shared/hold.ts";
 import { HttpFault } from "../../shared/http1/fault.ts";
 import { encodeLatin1 } from "../../shared/http1/latin1.ts";
+import { Memory } from "../../shared/mux/memory.ts";
 import { HoldSetUp } from "./fake-tunnel.ts";
 
 /** Streams of this runtime in the place of workerd's. */
 const platform: FetchPlatform = {
+  fieldText: "utf-8",
   bodyPipe: () => new TransformStream<Uint8Array, Uint8Array>(),
   respond: (body, status, _reason, headers) => new Response(body, { status, headers }),
   upgrade: () => {
@@ -23,6 +25,7 @@ class FetchSetUp extends HoldSetUp {
   readonly ingress = new FetchIngress({
     ...this.deps,
     router: this.router,
+    memory: new Memory(0),
     log: { write: (event) => void this.logged.push(event) },
     platform,
   });

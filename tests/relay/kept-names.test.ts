@@ -24,13 +24,17 @@ test("each change is told once, and what changes nothing is not", () => {
   ]);
 });
 
-test("what was kept is taken back without being told, with the time that it had left", () => {
+test("what was kept is taken back with the time that it had left; who is not here any more left now, which is kept", () => {
   const { names, kept } = setUp();
   const alice = { owner: "alice", kind: "http" } as const;
   names.restore("asked", { ...alice, state: "reserved", lapsesAtMs: 600_000 }, 10_000);
   names.restore("gone", { ...alice, state: "away", leftAtMs: 4, bye: true, lapsesAtMs: 4 + ttlMs }, 10_000);
   names.restore("here", { ...alice, state: "live" }, 10_000);
-  expect(kept).toEqual([]);
+  names.restore("still here", { ...alice, state: "live" }, 10_000, { here: true });
+  expect(kept).toEqual([
+    { ...alice, state: "away", leftAtMs: 10_000, bye: false, lapsesAtMs: 10_000 + ttlMs },
+  ]);
+  expect(names.lookup("still here")).toEqual({ ...alice, live: true });
   expect(names.awaitedSince("asked")).toBeUndefined();
   expect(names.lookup("here")).toEqual({ ...alice, live: false, leftAtMs: 10_000, bye: false });
   expect(names.awaitedSince("here")).toBe(10_000);

@@ -5,6 +5,7 @@ import { EventLinks } from "../../relay/event-links.ts";
 import { OwnHost } from "../../relay/ingress/own-host.ts";
 import type { Reception } from "../../relay/reception.ts";
 import type { RequestHead } from "../../shared/http1/head.ts";
+import { Memory } from "../../shared/mux/memory.ts";
 import { systemClock } from "../../shared/runtimes/system-clock.ts";
 
 const dial: RequestHead = {
@@ -30,7 +31,11 @@ test("an agent that leaves while its token is checked leaves nothing behind at t
     admit: async (name: string) => ({ name }),
     receive: () => received.push("a link"),
   } as unknown as Reception;
-  const eventLinks = new EventLinks({ clock: systemClock, random: (bytes) => crypto.getRandomValues(bytes) });
+  const eventLinks = new EventLinks({
+    clock: systemClock,
+    memory: new Memory(0),
+    random: (bytes) => crypto.getRandomValues(bytes),
+  });
   const ownHost = new OwnHost(new Hono<ControlEnv>(), reception, systemClock, eventLinks, () => false);
   ownHost.link(dial, dial.target, {
     refused: () => received.push("a refusal"),

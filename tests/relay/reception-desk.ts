@@ -4,6 +4,7 @@ import { Callers } from "../../relay/callers.ts";
 import { Metrics } from "../../relay/metrics.ts";
 import { Names } from "../../relay/names.ts";
 import { Reception, type ReceptionDeps } from "../../relay/reception.ts";
+import type { Sleep } from "../../relay/sleep.ts";
 import { Suspended } from "../../relay/suspended.ts";
 import { Tunnels } from "../../relay/tunnels.ts";
 import { pingText } from "../../shared/driver.ts";
@@ -20,8 +21,9 @@ import { FakeLink } from "../shared/fake-link.ts";
 
 /** An agent's link as the relay got it: what the relay says is looked at, and what the agent says is up to the test. */
 export class Caller {
-  readonly link = new FakeLink();
   private seen = 0;
+
+  constructor(readonly link: FakeLink = new FakeLink()) {}
 
   /** The WELCOME that the relay has said first. */
   get welcome(): Welcome {
@@ -60,9 +62,17 @@ export const maxCallers = 20;
 
 export const instance = (letter: string): string => letter.repeat(32);
 
+export interface DeskOptions {
+  readonly clock?: VirtualClock;
+  /** Where the relay sleeps. */
+  readonly sleep?: Sleep;
+  /** Ids and secrets that were drawn before. */
+  readonly drawn?: number;
+}
+
 /** A reception with everything behind it, a token for each subject (its text), and virtual time. */
 export class Desk {
-  readonly clock = new VirtualClock();
+  readonly clock: VirtualClock;
   readonly metrics = new Metrics();
   readonly names: Names;
   readonly tunnels: Tunnels;
@@ -77,10 +87,12 @@ export class Desk {
   draining = false;
   /** When the next token that is checked ends, from the date of now. */
   tokenMs = 3_600_000;
-  private drawn = 0;
+  drawn: number;
 
-  constructor() {
-    const { clock, metrics } = this;
+  constructor({ clock = new VirtualClock(), sleep, drawn = 0 }: DeskOptions = {}) {
+    const { metrics } = this;
+    this.clock = clock;
+    this.drawn = drawn;
     const random = (bytes: Uint8Array<ArrayBuffer>) => bytes.fill(++this.drawn);
     const memory = new Memory(2 ** 28);
     this.names = new Names({ ttlMs: 3_600_000, maxNames: 100, random });
@@ -92,6 +104,7 @@ export class Desk {
       verify: async (subject, nowMs) => ({
         ...{ issuer: "underpass", subject, kinds: ["http", "private"], connect: [], egress: [] },
         ...this.granted,
+        issuedAtMs: nowMs,
         expiresAtMs: nowMs + this.tokenMs,
       }),
     };
@@ -104,7 +117,13 @@ export class Desk {
       log: { write: (event) => void this.log.push(`${event.event} ${"state" in event ? event.state : ""}`) },
       urlsOf: (name) => [`http://${name}.localhost`],
       draining: () => this.draining,
+      ...(sleep !== undefined && { sleep }),
     });
+  }
+
+  /** What an agent's next link is, at the relay. */
+  newLink(): FakeLink {
+    return new FakeLink();
   }
 
   /** A dial that is let in, and its link. */
@@ -115,7 +134,7 @@ export class Desk {
     kind = "http",
   }: HelloFacts = {}): Promise<[Caller, Admission]> {
     const admission = await this.reception.admit({ name, kind, session: path }, token);
-    const caller = new Caller();
+    const caller = new Caller(this.newLink());
     this.reception.receive(caller.link, admission);
     return [caller, admission];
   }

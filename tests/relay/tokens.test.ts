@@ -44,6 +44,7 @@ describe("tokens", () => {
       kinds: ["http"],
       connect: ["db"],
       egress: ["*:443"],
+      issuedAtMs: nowMs,
       expiresAtMs: nowMs + 60_000,
       admin: true,
     });

@@ -20,6 +20,7 @@ let made = 0;
 
 const claims = {
   ...{ issuer: "underpass", subject: "me", kinds: ["http"], connect: [], egress: [] },
+  issuedAtMs: 0,
   expiresAtMs: Number.POSITIVE_INFINITY,
 } satisfies Claims;
 

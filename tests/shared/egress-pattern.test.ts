@@ -142,6 +142,7 @@ describe("an egress pattern", () => {
       kinds: [],
       connect: [],
       egress: ["*:443", "10.0.0.0/8:22"],
+      issuedAtMs: 0,
       expiresAtMs: 0,
     };
     const policy = grants.policyOf(claims);

@@ -6,7 +6,7 @@ import { VirtualClock } from "../agent/virtual-clock.ts";
 class SleepyClock extends VirtualClock {
   asleepMs = 0;
   override date(): number {
-    return super.date() + this.now() + this.asleepMs;
+    return super.date() + this.asleepMs;
   }
 }
 

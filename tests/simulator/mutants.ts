@@ -128,8 +128,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: "what an agent may have seen is called unprocessed",
     file: session,
-    search: 'handler.reset(announced ? code : "unprocessed");',
-    replace: 'handler.reset("unprocessed");',
+    search: 'this.dropped(stream, stream.announced ? code : "unprocessed");',
+    replace: 'this.dropped(stream, "unprocessed");',
   },
   {
     name: "memory is not given back",

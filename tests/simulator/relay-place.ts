@@ -24,6 +24,7 @@ const admission: Admission = {
     kinds: ["http"],
     connect: [],
     egress: [],
+    issuedAtMs: 0,
     expiresAtMs: Date.UTC(2200, 0),
   },
 };

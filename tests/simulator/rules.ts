@@ -101,9 +101,9 @@ export class Rules {
 
   #checkFlight(session: Session | undefined): void {
     if (session === undefined) return;
-    const { unacknowledgedBytes, flightBudgetBytes } = session;
+    const { unacknowledgedBytes, ledger } = session;
     // A budget that shrinks does not call back what has left; and it may rise and fall within a turn, unseen.
-    const budget = Math.max(flightBudgetBytes, this.#budgets.get(session) ?? 0);
+    const budget = Math.max(ledger.flight.budgetBytes, this.#budgets.get(session) ?? 0);
     this.#budgets.set(session, budget);
     if (unacknowledgedBytes < 0) this.world.fail("less than nothing is unacknowledged");
     if (unacknowledgedBytes > 2 * budget + limits.maxMessageBytes)

@@ -2,7 +2,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { denoPath } from "../../../scripts/deno-path.ts";
-import { Program, type ProgramOptions } from "./program.ts";
+import { type DenoPlaces, denoPermissions } from "./deno-permissions.ts";
+import { Program } from "./program.ts";
 
 /** Which relay the suite runs against. The cases are the same for all. */
 export type RelayRuntime = "bun" | "deno" | "workerd";
@@ -18,6 +19,7 @@ export interface TokenOptions {
   readonly connect?: readonly string[];
   readonly egress?: readonly string[];
   readonly ttl?: string;
+  readonly admin?: boolean;
 }
 
 /** A relay under test, whatever runs it. */
@@ -40,7 +42,7 @@ export interface Relay {
   kill(): Promise<void>;
 }
 
-export interface RelayOptions extends ProgramOptions {
+export interface RelayOptions extends DenoPlaces {
   readonly args?: readonly string[];
   readonly domain?: string;
   /** Absent: a free one. */
@@ -51,6 +53,11 @@ export interface RelayOptions extends ProgramOptions {
 
 /** Starts the relay that the environment asks for. */
 export async function startRelay(options: RelayOptions = {}): Promise<Relay> {
+  if (process.env["UNDERPASS_TEST_RELAY"] === "deploy")
+    return (await import("./deploy-relay.ts")).startDeployRelay({
+      ...options,
+      env: { UNDERPASS_PUBLIC_URL: "", ...options.env },
+    });
   if (relayRuntime !== "workerd") return startRelayProgram(options);
   // Only here, because Miniflare takes a second to load.
   const { startWorkerdRelay } = await import("../../edge/workerd-relay.ts");
@@ -94,18 +101,22 @@ async function startRelayProgram(options: RelayOptions): Promise<Relay> {
 }
 
 /** `relay.ts` with these arguments, on the runtime that the environment asks for. */
-export function relayProgram(args: readonly string[], options: ProgramOptions = {}): Program {
-  const runtime = relayRuntime === "deno" ? [denoPath(), "run", "-A"] : [process.execPath];
+export function relayProgram(args: readonly string[], options: DenoPlaces = {}): Program {
+  const runtime =
+    relayRuntime === "deno"
+      ? [denoPath(), "run", "--no-prompt", ...denoPermissions(args, options)]
+      : [process.execPath];
   return new Program([...runtime, join(projectRoot, "relay.ts"), ...args], options);
 }
 
-async function mintToken(data: string, wanted: TokenOptions = {}): Promise<string> {
+export async function mintToken(data: string, wanted: TokenOptions = {}): Promise<string> {
   const args = ["token", "--data", data, "--sub", wanted.sub ?? "tester"];
   for (const name of wanted.names ?? []) args.push("--name", name);
   for (const kind of wanted.kinds ?? []) args.push("--kind", kind);
   for (const name of wanted.connect ?? []) args.push("--connect", name);
   for (const pattern of wanted.egress ?? []) args.push("--egress", pattern);
   if (wanted.ttl) args.push("--ttl", wanted.ttl);
+  if (wanted.admin) args.push("--admin");
   const program = relayProgram(args);
   const code = await program.exit();
   if (code !== 0) throw new Error(`exit ${code}: ${program.describe()}`);
@@ -114,6 +125,7 @@ async function mintToken(data: string, wanted: TokenOptions = {}): Promise<strin
 
 function parseRuntime(text: string | undefined): RelayRuntime {
   if (text === undefined || text === "") return "bun";
+  if (text === "deploy") return "workerd";
   if (text === "bun" || text === "deno" || text === "workerd") return text;
   throw new Error(`UNDERPASS_TEST_RELAY is ${text}; it can be bun, deno or workerd`);
 }

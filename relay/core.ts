@@ -1,0 +1,232 @@
+import type { Hono } from "hono";
+import type { Clock } from "../shared/clock.ts";
+import type { OpenDatagrams } from "../shared/datagrams.ts";
+import { EgressDoor } from "../shared/egress/door.ts";
+import { Hold } from "../shared/hold.ts";
+import type { SessionKind } from "../shared/kind.ts";
+import { Memory } from "../shared/mux/memory.ts";
+import type { PassageDeps } from "../shared/passage.ts";
+import type { Resolve } from "../shared/resolve.ts";
+import { watchSleep } from "../shared/sleep.ts";
+import type { Dial } from "../shared/socket.ts";
+import type { PortKeeper } from "./admission.ts";
+import type { AgentSession } from "./agent-session.ts";
+import { type ControlEnv, controlPlane, type PortRegister } from "./app.ts";
+import type { Revocations } from "./auth/revocations.ts";
+import { Tokens } from "./auth/tokens.ts";
+import { Callers } from "./callers.ts";
+import { EgressGrants } from "./egress-grants.ts";
+import { EventLinks } from "./event-links.ts";
+import { Calls } from "./ingress/calls.ts";
+import type { RelayLog } from "./log.ts";
+import { Metrics } from "./metrics.ts";
+import { Names } from "./names.ts";
+import { Reception } from "./reception.ts";
+import { Router, type Routing } from "./router.ts";
+import type { NameStore } from "./store.ts";
+import { MemoryRevocations } from "./stores/memory-revocations.ts";
+import { Suspended } from "./suspended.ts";
+import { tunnelUrls } from "./tunnel-urls.ts";
+import { queueOf } from "./tunnel-way.ts";
+import { Tunnels } from "./tunnels.ts";
+
+/** What a relay is told, however visitors and agents arrive. */
+export interface CoreConfig {
+  readonly clock: Clock;
+  readonly random: (bytes: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer>;
+  readonly secret: Uint8Array;
+  readonly domains: readonly string[];
+  readonly publicUrl?: string | undefined;
+  readonly routing: Routing;
+  readonly nameTtlMs: number;
+  /** Where names are kept. Absent: in memory. */
+  readonly names?: NameStore;
+  /** Where it is kept whose tokens are revoked. Absent: in memory. */
+  readonly revocations?: Revocations;
+  readonly memoryBytes?: number;
+  /** How long a session waits for its agent's next link; 60 s where absent. */
+  readonly resumeWindowMs?: number;
+  readonly log?: RelayLog;
+  /** The runtime's UDP sockets, for udp tunnels and egress. */
+  readonly openDatagrams: OpenDatagrams;
+  /** For egress, which no token grants by itself. */
+  readonly dial: Dial;
+  readonly resolve: Resolve;
+  /** Whether a public address is this machine's own: egress takes it for loopback. Absent: none is known to be. */
+  readonly isOwn?: (address: string, port: number) => boolean;
+}
+
+/** What all that visitors arrive by needs of the relay. */
+export interface CoreWays extends PassageDeps {
+  readonly memory: Memory;
+  readonly names: Names;
+  readonly tunnels: Tunnels;
+  readonly metrics: Metrics;
+  readonly log: RelayLog;
+}
+
+/** The ports of a relay beside that of HTTP. */
+export interface OtherPorts {
+  offers(kind: SessionKind): boolean;
+  readonly endpoints?: PortKeeper & PortRegister;
+  readonly tlsPort?: number | undefined;
+  readonly openFlows?: number;
+  /** An agent of this tunnel takes streams again. */
+  tryAgain?(name: string): void;
+}
+
+const coreLimits = {
+  defaultMemoryBytes: 536_870_912,
+  maxNames: 200_000,
+  /** So that one token can't take them all. */
+  maxNamesPerOwner: 10_000,
+  /** Promised to users: a laptop that changes networks is back by then. */
+  resumeWindowMs: 60_000,
+  /** Lapsed names are looked for this often. */
+  sweepMs: 60_000,
+} as const;
+
+/** The relay of one process, but for its listeners and how requests are read from them. */
+export class RelayCore<Ports extends OtherPorts> {
+  /** Its own address, without a slash at the end; agents that come before it is known get none. */
+  url = "";
+  readonly ways: CoreWays;
+  readonly ports: Ports;
+  readonly router: Router;
+  readonly reception: Reception;
+  readonly eventLinks: EventLinks;
+  readonly app: Hono<ControlEnv>;
+  private state: "starting" | "ready" | "draining" = "starting";
+  private readonly callers: Callers;
+  private readonly revocations: Revocations;
+  private cancelSweep = () => {};
+  private cancelSleep = () => {};
+
+  constructor(config: CoreConfig, portsFor: (ways: CoreWays) => Ports) {
+    const { clock, random, publicUrl, domains, routing } = config;
+    const { maxNames, maxNamesPerOwner } = coreLimits;
+    const resumeWindowMs = config.resumeWindowMs ?? coreLimits.resumeWindowMs;
+    const log = config.log ?? { write() {} };
+    const metrics = new Metrics();
+    const memory = new Memory(config.memoryBytes ?? coreLimits.defaultMemoryBytes);
+    const names = new Names({ ttlMs: config.nameTtlMs, random, maxNames, maxNamesPerOwner }, config.names);
+    const suspended = new Suspended(memory);
+    const tunnels = new Tunnels(names, { memory, suspended, resumeWindowMs });
+    const callers = new Callers(suspended, memory);
+    const hold = new Hold({ clock, metrics });
+    const ways = { clock, memory, tunnels, names, hold, metrics, log };
+    const ports = portsFor(ways);
+    tunnels.onReady = (name) => {
+      hold.tryAgain(name);
+      hold.tryAgain(queueOf(name, "egress"));
+      ports.tryAgain?.(name);
+    };
+    const revocations = config.revocations ?? new MemoryRevocations();
+    const tokens = new Tokens(config.secret, revocations);
+    const publicHost = publicUrl === undefined ? undefined : new URL(publicUrl).hostname;
+    const grants = new EgressGrants();
+    const door = new EgressDoor(config);
+    const calls = new Calls({
+      ...ways,
+      mayReach: (claims, target) => grants.reach(claims, target),
+      isHog: (owner) => callers.isHog(owner),
+      egress: (stream, head, claims, done) => door.open(stream, head, grants.policyOf(claims), done),
+    });
+    this.ways = ways;
+    this.ports = ports;
+    this.callers = callers;
+    this.revocations = revocations;
+    this.router = new Router({ domains, routing, publicHost });
+    this.eventLinks = new EventLinks({ clock, random, memory });
+    this.reception = new Reception({
+      ...ways,
+      tokens,
+      callers,
+      calls: (agent, stream, fields) => calls.open(agent, stream, fields),
+      offers: (kind) => ports.offers(kind),
+      ports: ports.endpoints,
+      random,
+      urlsOf: (name, kind) =>
+        tunnelUrls(name, kind, this.url, {
+          ...{ domains, routing, publicUrl, tlsPort: ports.tlsPort },
+          portOf: (tunnel, ofKind) => names.portOf(tunnel, ofKind),
+        }),
+      resumeWindowMs,
+      draining: () => this.draining,
+    });
+    this.app = controlPlane({
+      tokens,
+      names,
+      ports: ports.endpoints,
+      metrics,
+      revoke: (owner) => this.revoke(owner, clock.date()),
+      state: () => this.state,
+      now: () => clock.now(),
+      date: () => clock.date(),
+      behindProxy: publicUrl !== undefined,
+      fault: (error) => log.write({ event: "fault", message: error.message }),
+      beforeMetrics: () => {
+        metrics.memoryHeldBytes = memory.reservedBytes;
+        metrics.flowsOpen = ports.openFlows ?? 0;
+      },
+    });
+    names.inherit(clock.now());
+  }
+
+  get draining(): boolean {
+    return this.state === "draining";
+  }
+
+  /** It listens, at `url`. */
+  begin(url: string): void {
+    this.url = url;
+    const { clock, log } = this.ways;
+    this.sweep();
+    this.cancelSleep = watchSleep(clock, () => {
+      for (const { driver } of this.sessions()) driver.slept();
+    });
+    this.state = "ready";
+    log.write({ event: "listening", url });
+  }
+
+  /**
+   * Tells agents at once that the relay is leaving, and keeps them until `visitors` resolves: then none needs them any
+   * more, or the grace is over.
+   */
+  async drain(graceMs: number, visitors: () => Promise<unknown>): Promise<void> {
+    this.state = "draining";
+    this.ways.names.end();
+    for (const { driver } of this.sessions()) driver.goaway("drain", "going-away", graceMs);
+    await visitors();
+    this.cancelSweep();
+    this.cancelSleep();
+    for (const { driver } of this.sessions()) driver.close("going-away");
+  }
+
+  private async revoke(owner: string, untilMs: number): Promise<void> {
+    await this.revocations.revoke(owner, untilMs);
+    this.reception.revoked(owner, untilMs);
+  }
+
+  /** Another process may have been told. */
+  private async lookForRevoked(): Promise<void> {
+    for (const owner of this.reception.owners())
+      this.reception.revoked(owner, await this.revocations.revokedUntil(owner));
+  }
+
+  private sweep(): void {
+    const { clock, names, tunnels, log } = this.ways;
+    const nowMs = clock.now();
+    // A write that failed, or another process that shares the file, must not cost a tunnel that is here its name.
+    // While this one drains, its successor has them.
+    if (!this.draining) for (const { name, owner } of tunnels.owners()) if (!names.keep(name, owner)) break;
+    names.inherit(nowMs);
+    names.sweep(nowMs);
+    this.lookForRevoked().catch((error) => log.write({ event: "fault", message: `Revocations: ${error}` }));
+    this.cancelSweep = clock.at(clock.now() + coreLimits.sweepMs, () => this.sweep());
+  }
+
+  private sessions(): readonly AgentSession[] {
+    return [...this.ways.tunnels.sessions(), ...this.callers.sessions()];
+  }
+}

@@ -1,0 +1,105 @@
+import process from "node:process";
+import { UnderpassError } from "../../shared/errors.ts";
+import { MessageSocketLink } from "../../shared/links/message-socket.ts";
+import { systemClock } from "../../shared/runtimes/system-clock.ts";
+import type { CoreConfig } from "../core.ts";
+import { FetchRelay } from "../fetch-relay.ts";
+import type { FetchPlatform } from "../ingress/fetch-platform.ts";
+import type { RelayOptions } from "../options.ts";
+import type { RunningRelay } from "../relay.ts";
+import { DenoUpgrades } from "./deno-upgrades.ts";
+import type { RelayEdge } from "./program.ts";
+
+/** From SIGINT to SIGKILL it is 5 s there; the last words and the end of the process are to fit in too. */
+const maxGraceMs = 4_000;
+
+/** Deno Deploy: it listens for the relay, may end it at any time, and runs as many of it as it likes. */
+export const denoDeploy: RelayEdge = {
+  optionsOf: deployOptions,
+  openNames: async () => "This app has no Deno KV: its processes know nothing of each other's names.",
+  start: startOnDeploy,
+};
+
+/**
+ * The options of a relay on Deno Deploy: there are no files that last and no port to choose. Throws `secret-invalid` or
+ * `usage` for what the environment must say.
+ */
+function deployOptions(options: RelayOptions): RelayOptions {
+  const { env } = process;
+  if (options.secretText === undefined)
+    throw new UnderpassError(
+      "secret-invalid",
+      "On Deno Deploy, set UNDERPASS_SECRET: 32 bytes or more that nobody guesses.",
+    );
+  const { UNDERPASS_DOMAIN: domain, UNDERPASS_ROUTING: routing } = env;
+  if (!domain && options.publicUrl === undefined)
+    throw new UnderpassError(
+      "usage",
+      "On Deno Deploy, set UNDERPASS_PUBLIC_URL to the app's address, or UNDERPASS_DOMAIN to a domain whose wildcard is the app's.",
+    );
+  return {
+    ...options,
+    // All comes by TLS there, whatever the request says that is handed over.
+    publicUrl: options.publicUrl ?? `https://${options.domains[0]}`,
+    // An app's own address has none below it.
+    routing: domain || routing ? options.routing : "path",
+    graceMs: Math.min(options.graceMs, maxGraceMs),
+  };
+}
+
+/** Starts a relay on `Deno.serve`, which is what Deploy sends requests to, wherever that listens. */
+async function startOnDeploy(config: CoreConfig): Promise<RunningRelay> {
+  const upgrades = new DenoUpgrades();
+  const platform: FetchPlatform = {
+    fieldText: "latin1",
+    bodyPipe: () => new TransformStream<Uint8Array, Uint8Array>(),
+    respond: (body, status, _reason, headers) => new Response(body, { status, headers }),
+    upgrade: (headers) => upgrades.promise(headers),
+  };
+  const relay = new FetchRelay({
+    ...config,
+    platform,
+    openLink: (headers) => {
+      const { socket, response } = upgrades.promise(headers);
+      return { link: MessageSocketLink.listenTo(socket, { clock: config.clock }), response };
+    },
+  });
+  const listening = Promise.withResolvers<Deno.Addr>();
+  const server = Deno.serve(
+    {
+      // What the origin sent is what the visitor gets.
+      automaticCompression: false,
+      onListen: listening.resolve,
+      // An exchange that broke off: its visitor sees that it did, and nobody else need.
+      onError: () => new Response(null, { status: 500 }),
+    },
+    async (request, { remoteAddr }) =>
+      upgrades.keep(
+        request,
+        await relay.fetch(request, { fieldText: "latin1", remote: placeOf(remoteAddr) }),
+      ),
+  );
+  const place = placeOf(await listening.promise);
+  const url = place === "" ? (config.publicUrl ?? "") : `http://${place}`;
+  relay.begin(url);
+  return {
+    url,
+    port: Number(new URL(url).port),
+    async stop(graceMs) {
+      const untilMs = systemClock.now() + graceMs;
+      await relay.stop(graceMs);
+      // Answers are complete here, but not yet with their visitors.
+      const { promise, resolve } = Promise.withResolvers<void>();
+      const cancel = systemClock.at(untilMs, resolve);
+      await Promise.race([server.shutdown(), promise]);
+      cancel();
+    },
+  };
+}
+
+/** `address:port`; "" for what has none. */
+function placeOf(address: Deno.Addr): string {
+  if (address.transport !== "tcp") return "";
+  const { hostname, port } = address;
+  return `${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`;
+}

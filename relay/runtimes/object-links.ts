@@ -1,0 +1,66 @@
+import { MessageSocketLink, type MessageSocketOptions } from "../../shared/links/message-socket.ts";
+
+/** What stands on a socket of which nothing is kept: its session has something under way, or it has none yet. */
+const nothing = { kept: false } as const;
+
+/** A link whose WebSocket the platform keeps while the object sleeps. */
+export class ObjectLink extends MessageSocketLink {
+  constructor(
+    private readonly socket: WorkersSocket,
+    private readonly ctx: DurableObjectState,
+    options: MessageSocketOptions,
+  ) {
+    super(socket, options);
+  }
+
+  /** What does not fit (16 KiB) counts as nothing: a token with very long lists costs its session at each sleep. */
+  attach(value: unknown): void {
+    try {
+      this.socket.serializeAttachment(value === undefined ? nothing : { kept: true, value });
+    } catch {
+      this.socket.serializeAttachment(nothing);
+    }
+  }
+
+  get attached(): unknown {
+    const attachment = this.socket.deserializeAttachment() as { kept?: boolean; value?: unknown } | null;
+    return attachment?.kept === true ? attachment.value : undefined;
+  }
+
+  get answeredMs(): number | undefined {
+    return this.ctx.getWebSocketAutoResponseTimestamp(this.socket)?.getTime();
+  }
+}
+
+/** The links of an object by their WebSockets, whose events come to the object itself. */
+export class ObjectLinks {
+  private readonly bySocket = new WeakMap<WorkersSocket, ObjectLink>();
+
+  constructor(
+    private readonly ctx: DurableObjectState,
+    private readonly options: MessageSocketOptions,
+  ) {}
+
+  /** Those that are from before the object slept. */
+  all(): ObjectLink[] {
+    return this.ctx.getWebSockets().map((socket) => this.of(socket));
+  }
+
+  /** Accepts an upgrade. */
+  open(headers: Headers): { readonly link: ObjectLink; readonly response: Response } {
+    const pair = new WebSocketPair();
+    this.ctx.acceptWebSocket(pair[1]);
+    const link = this.of(pair[1]);
+    link.attach(undefined);
+    return { link, response: new Response(null, { status: 101, headers, webSocket: pair[0] }) };
+  }
+
+  of(socket: WorkersSocket): ObjectLink {
+    let link = this.bySocket.get(socket);
+    if (link === undefined) {
+      link = new ObjectLink(socket, this.ctx, this.options);
+      this.bySocket.set(socket, link);
+    }
+    return link;
+  }
+}

@@ -1,0 +1,204 @@
+import { Driver } from "../shared/driver.ts";
+import type { Code } from "../shared/errors.ts";
+import type { Link } from "../shared/link.ts";
+import { limits } from "../shared/mux/limits.ts";
+import { Session } from "../shared/mux/session.ts";
+import type { SessionOptions } from "../shared/mux/session-handler.ts";
+import type { AgentSession } from "./agent-session.ts";
+import type { Claims } from "./auth/claims.ts";
+import type { ReceptionDeps } from "./reception.ts";
+import { isCalling, type SessionHome } from "./session-home.ts";
+import type { SessionFacts, SleepingSession } from "./sleep.ts";
+
+const lifeLimits = {
+  /** An agent that said goodbye has its grace, and what the last words take. */
+  byeMarginMs: 2_000,
+  maxByeGraceMs: 300_000,
+  /** How long streams of a session that was superseded, or whose token has expired, may go on. */
+  retireGraceMs: 30_000,
+  /** A token's end is looked at again this often: timers know nothing of a clock that is set. */
+  expiryStepMs: 86_400_000,
+} as const;
+
+/** Sessions of agents between their first link and their end, links or not: who must know of it, is told. */
+export class SessionLife {
+  constructor(private readonly deps: ReceptionDeps) {}
+
+  home(kind: AgentSession["kind"]): SessionHome {
+    return isCalling(kind) ? this.deps.callers : this.deps.tunnels;
+  }
+
+  /** The session with this id, if it is held. */
+  held(id: string): AgentSession | undefined {
+    return this.deps.tunnels.session(id) ?? this.deps.callers.session(id);
+  }
+
+  /** Makes a session, which has no link and no home yet. */
+  make(
+    facts: SessionFacts,
+    options: Pick<SessionOptions, "peerWindow" | "peerStreams" | "tripMs" | "rest">,
+  ): AgentSession {
+    const { clock, memory, calls, resumeWindowMs, sleep } = this.deps;
+    const home = this.home(facts.kind);
+    const windows = { window: limits.initialWindowBytes, streams: limits.maxStreams };
+    const session = new Session({ side: "relay", ...windows, memory, ...options }, clock.now());
+    const driver = new Driver(
+      session,
+      clock,
+      {
+        opened: (stream, fields) => calls(agent, stream, fields),
+        goaway: (kind, _code, graceMs) => {
+          if (kind !== "bye") return;
+          home.saidBye(agent, clock.now());
+          const { maxByeGraceMs, byeMarginMs } = lifeLimits;
+          this.endWithin(agent, Math.min(graceMs, maxByeGraceMs) + byeMarginMs, "goodbye");
+        },
+        linkState: (state) => {
+          // Nobody comes back for a session that has said goodbye and is at rest.
+          if (state === "lost" && agent.saidBye && session.resting) session.lost("goodbye");
+          home.changed(agent);
+          if (state === "suspect") this.tellDoubt(agent);
+          this.noteRest(agent);
+        },
+        doubted() {},
+        progress: () => home.changed(agent),
+        ...(sleep !== undefined && { rested: () => this.noteRest(agent) }),
+        over: (code) => this.over(agent, code),
+      },
+      { pingsWhenIdle: false, resumeWindowMs },
+    );
+    const agent: AgentSession = {
+      ...facts,
+      ...{ driver, leaving: false, saidBye: false, graceUntilMs: Number.POSITIVE_INFINITY },
+    };
+    return agent;
+  }
+
+  /** A session has its first link: what hangs on others and on its token begins. */
+  begun(agent: AgentSession): void {
+    this.deps.metrics.sessions++;
+    this.deps.metrics.tunnels = this.deps.tunnels.size;
+    this.linked(agent, agent.claims);
+    this.rememberOthers(agent.name);
+  }
+
+  /** A session has another link, of an agent with these claims. */
+  linked(agent: AgentSession, claims: Claims): void {
+    agent.claims = claims;
+    agent.cancelExpiry?.();
+    agent.cancelExpiry = this.atExpiry(claims.expiresAtMs, agent);
+    this.tellDoubts(agent);
+    this.home(agent.kind).changed(agent);
+    this.noteRest(agent);
+  }
+
+  /** Takes up a session that came to rest before the relay slept: on its link, or without one. */
+  takeUp(state: SleepingSession, link: Link | undefined, gone: () => void): void {
+    const { clock, metrics, tunnels } = this.deps;
+    const { rest, heardAtMs, exclusiveGeneration, ...facts } = state;
+    const { peerWindow, peerStreams, tripMs } = rest;
+    const agent = this.make(facts, { peerWindow, peerStreams, tripMs, rest });
+    this.home(agent.kind).takeUp(agent, { exclusiveGeneration, nowMs: clock.now() });
+    metrics.sessions++;
+    metrics.tunnels = tunnels.size;
+    agent.driver.takeUp(link, gone, clock.now() - Math.max(0, clock.date() - heardAtMs));
+    agent.cancelExpiry = this.atExpiry(agent.claims.expiresAtMs, agent);
+    this.home(agent.kind).changed(agent);
+  }
+
+  /** No new streams; those that are open have their grace, on this link or another. */
+  retire(agent: AgentSession, code: Code): void {
+    const { retireGraceMs } = lifeLimits;
+    agent.leaving = true;
+    agent.driver.goaway("drain", code, retireGraceMs);
+    this.endWithin(agent, retireGraceMs, code);
+    this.home(agent.kind).changed(agent);
+    this.noteRest(agent);
+  }
+
+  private over(agent: AgentSession, code: Code): void {
+    const { tunnels, metrics, log, clock, sleep } = this.deps;
+    agent.cancelExpiry?.();
+    agent.cancelGrace?.();
+    metrics.sessions--;
+    this.home(agent.kind).remove(agent, clock.now());
+    metrics.tunnels = tunnels.size;
+    this.rememberOthers(agent.name);
+    sleep?.forget(agent.id);
+    sleep?.rests(agent);
+    log.write({ event: "agent", name: agent.name, kind: agent.kind, state: "gone", code });
+  }
+
+  /** It ends in `graceMs`, unless it does before. */
+  private endWithin(agent: AgentSession, graceMs: number, code: Code): void {
+    const { clock } = this.deps;
+    const untilMs = clock.now() + graceMs;
+    if (untilMs >= agent.graceUntilMs) return;
+    agent.graceUntilMs = untilMs;
+    agent.cancelGrace?.();
+    agent.cancelGrace = clock.at(untilMs, () => agent.driver.close(code));
+  }
+
+  private atExpiry(expiresAtMs: number, agent: AgentSession): () => void {
+    const { clock } = this.deps;
+    const leftMs = expiresAtMs - clock.date();
+    const stepMs = Math.min(Math.max(leftMs, 0), lifeLimits.expiryStepMs);
+    let cancel = clock.at(clock.now() + stepMs, () => {
+      if (leftMs > stepMs) cancel = this.atExpiry(expiresAtMs, agent);
+      else this.retire(agent, "token-expired");
+    });
+    return () => cancel();
+  }
+
+  // Doubts
+
+  /** Only the agent can dial: it is told over another of its sessions. */
+  private tellDoubt(agent: AgentSession): void {
+    for (const { driver } of this.home(agent.kind).siblings(agent))
+      if (driver.isUp) driver.session.doubt(agent.slot);
+  }
+
+  /** A session has a link: its siblings may have lost theirs without the agent's knowing. */
+  private tellDoubts(agent: AgentSession): void {
+    for (const sibling of this.home(agent.kind).siblings(agent))
+      if (!sibling.driver.isUp) agent.driver.session.doubt(sibling.slot);
+  }
+
+  // Sleep
+
+  /** What is kept of the session is put right: all of it while it is at rest, nothing while it is not. */
+  private noteRest(agent: AgentSession): void {
+    const { sleep } = this.deps;
+    const { driver } = agent;
+    if (sleep === undefined || driver.session.over) return;
+    const state = this.asleep(agent);
+    driver.attach(state);
+    if (state !== undefined && !driver.hasLink) sleep.keep(state);
+    else sleep.forget(agent.id);
+    if (state === undefined) sleep.stirs(agent);
+    else sleep.rests(agent);
+  }
+
+  private asleep(agent: AgentSession): SleepingSession | undefined {
+    const { clock, tunnels } = this.deps;
+    const { driver, leaving, saidBye, name, kind } = agent;
+    const { rest } = driver.session;
+    if (rest === undefined || !driver.confirmed || leaving || saidBye) return undefined;
+    const { id, secret, offersEgress, owner, instance, slot, claims, attempt, generation } = agent;
+    return {
+      ...{ id, secret, name, kind, offersEgress, owner, instance, slot, claims, attempt, generation, rest },
+      heardAtMs: clock.date() - (clock.now() - driver.heardMs),
+      exclusiveGeneration: isCalling(kind) ? 0 : tunnels.exclusiveGeneration(name),
+    };
+  }
+
+  /** Who was here lately and who may not take over is known to this process alone: as long as it matters, it stays awake. */
+  private rememberOthers(name: string): void {
+    const { sleep, tunnels, clock } = this.deps;
+    const untilMs = sleep === undefined ? 0 : tunnels.remembersUntil(name);
+    if (sleep === undefined || untilMs <= clock.now()) return;
+    const memory = {};
+    sleep.stirs(memory);
+    clock.at(untilMs, () => sleep.rests(memory));
+  }
+}

@@ -1,0 +1,117 @@
+/**
+ * Runs in workerd in place of relay/runtimes/workers.ts: the same Worker and object, counted where things come in and
+ * go out. The counts belong to the isolate, which objects come and go in, and asking for them reaches no object.
+ */
+import relay, { TunnelObject as Plain } from "../../relay/runtimes/workers.ts";
+import type { ObjectCounts } from "./object-counts.ts";
+
+type Env = Parameters<typeof relay.fetch>[1];
+type Counts = { -readonly [count in keyof ObjectCounts]: ObjectCounts[count] };
+
+/** What is read of the object's own state, which it keeps to itself. */
+interface Inside {
+  readonly sleep: { readonly isResting: boolean; readonly busyMs: number };
+}
+
+const byName = new Map<string, { readonly counts: Counts; object: Inside; busyBeforeMs: number }>();
+let workerRequests = 0;
+const sockets = { sent: 0, sentBytes: 0 };
+
+const { send } = WebSocket.prototype;
+WebSocket.prototype.send = function (data) {
+  sockets.sent++;
+  sockets.sentBytes += typeof data === "string" ? data.length : (data as ArrayBufferView).byteLength;
+  send.call(this, data);
+};
+
+const none: ObjectCounts = {
+  ...{ workerRequests: 0, constructed: 0, fetches: 0, calls: 0, messages: 0, messageBytes: 0, alarms: 0 },
+  ...{ rowsRead: 0, rowsWritten: 0, sent: 0, sentBytes: 0, busyMs: 0, resting: false },
+};
+
+function countsOf(name: string): ObjectCounts {
+  const entry = byName.get(name);
+  if (entry === undefined) return none;
+  const { counts, object, busyBeforeMs } = entry;
+  const { isResting: resting, busyMs } = object.sleep;
+  return { ...counts, ...sockets, workerRequests, resting, busyMs: busyBeforeMs + busyMs };
+}
+
+export class TunnelObject extends Plain {
+  readonly #counts: Counts;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    const name = ctx.id.name ?? "";
+    const before = byName.get(name);
+    const counts = before?.counts ?? { ...none };
+    countRows(ctx.storage, counts);
+    super(ctx, env);
+    const busyBeforeMs = before === undefined ? 0 : before.busyBeforeMs + before.object.sleep.busyMs;
+    byName.set(name, { counts, object: this as unknown as Inside, busyBeforeMs });
+    counts.constructed++;
+    this.#counts = counts;
+  }
+
+  override fetch(request: Request): Promise<Response> {
+    this.#counts.fetches++;
+    return super.fetch(request);
+  }
+
+  override claim(...args: Parameters<Plain["claim"]>): ReturnType<Plain["claim"]> {
+    this.#counts.calls++;
+    return super.claim(...args);
+  }
+
+  override webSocketMessage(socket: WorkersSocket, data: string | ArrayBuffer): void {
+    this.#counts.messages++;
+    this.#counts.messageBytes += typeof data === "string" ? data.length : data.byteLength;
+    super.webSocketMessage(socket, data);
+  }
+
+  override alarm(): void {
+    this.#counts.alarms++;
+    super.alarm();
+  }
+}
+
+/** A key is a row, and so is an alarm; a deletion is a row written. */
+function countRows(storage: DurableObjectState["storage"], counts: Counts): void {
+  const { list, getAlarm, put, setAlarm, deleteAlarm } = storage;
+  const remove = storage.delete;
+  Object.assign(storage, {
+    async list<T>(): Promise<Map<string, T>> {
+      const found = await list.call(storage);
+      counts.rowsRead += Math.max(1, found.size);
+      return found as Map<string, T>;
+    },
+    getAlarm() {
+      counts.rowsRead++;
+      return getAlarm.call(storage);
+    },
+    put(key: string, value: unknown) {
+      counts.rowsWritten++;
+      return put.call(storage, key, value);
+    },
+    delete(key: string) {
+      counts.rowsWritten++;
+      return remove.call(storage, key);
+    },
+    setAlarm(atMs: number) {
+      counts.rowsWritten++;
+      return setAlarm.call(storage, atMs);
+    },
+    deleteAlarm() {
+      counts.rowsWritten++;
+      return deleteAlarm.call(storage);
+    },
+  });
+}
+
+export default {
+  fetch(request: Request, env: Env): Promise<Response> | Response {
+    const { hostname, pathname } = new URL(request.url);
+    if (hostname === "counts.test") return Response.json(countsOf(pathname.slice(1)));
+    workerRequests++;
+    return relay.fetch(request, env);
+  },
+};

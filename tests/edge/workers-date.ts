@@ -1,0 +1,47 @@
+import { createRequire } from "node:module";
+import { wranglerToml } from "./wrangler-toml.ts";
+
+/** Which end of what is claimed the relay is run at: `UNDERPASS_TEST_WORKERS`, `newest` where nothing is said. */
+export interface WorkersDate {
+  readonly name: "newest" | "oldest";
+  readonly compatibilityDate: string;
+  readonly compatibilityFlags: readonly string[];
+  /** The program: a newer one has more to offer at the same date. */
+  readonly workerd: string;
+}
+
+/**
+ * From this day on the platform answers a WebSocket's close frame itself; before it, visitors would wait for one.
+ * docs/deploy.md claims it. A flag that is on by default at the newest date may be given only here.
+ */
+const oldest = { date: "2026-04-07", flags: ["enable_request_signal"] };
+
+const require = createRequire(import.meta.url);
+
+/** The newest is what wrangler.toml says, in the workerd of the newest wrangler; the oldest runs in that of Miniflare. */
+export function workersDate(): WorkersDate {
+  const name = process.env["UNDERPASS_TEST_WORKERS"] ?? "newest";
+  switch (name) {
+    case "newest": {
+      const { compatibility_date: compatibilityDate, compatibility_flags: compatibilityFlags } =
+        wranglerToml();
+      return { name, compatibilityDate, compatibilityFlags, workerd: workerdOf("wrangler/package.json") };
+    }
+    case "oldest":
+      return {
+        name,
+        compatibilityDate: oldest.date,
+        compatibilityFlags: oldest.flags,
+        workerd: workerdOf("miniflare"),
+      };
+    default:
+      throw new Error(`UNDERPASS_TEST_WORKERS is newest or oldest, not ${name}`);
+  }
+}
+
+/** Where the workerd is that a package depends on. */
+function workerdOf(file: string): string {
+  const found: unknown = createRequire(require.resolve(file))("workerd").default;
+  if (typeof found !== "string") throw new Error(`no workerd for ${file}: run \`bun install\``);
+  return found;
+}
