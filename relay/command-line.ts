@@ -18,6 +18,8 @@ import {
   variableOf,
 } from "./switches.ts";
 
+import { parseProxy } from "./trusted-proxies.ts";
+
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Of the contract, but of a later version. Silence would be worse: someone relies on them. */
@@ -150,6 +152,7 @@ function serveShape(values: Values): RelayOptions {
     reusePort: values.flag("--reuse-port"),
     domains: [...new Set((values.list("--domain") ?? [defaultDomain(publicUrl)]).map(checkedDomain))],
     ...(publicUrl !== undefined && { publicUrl: checkedPublicUrl(publicUrl) }),
+    ...proxiesShape(values),
     ...tlsShape(values),
     ...portsShape(values),
     routing: checkedRouting(values.text("--routing") ?? "both"),
@@ -161,6 +164,13 @@ function serveShape(values: Values): RelayOptions {
     quiet: values.flag("--quiet"),
     json: values.flag("--json"),
   };
+}
+
+function proxiesShape(values: Values): Pick<RelayOptions, "trustedProxies"> {
+  const proxies = values.list("--trust-proxy");
+  return proxies === undefined
+    ? {}
+    : { trustedProxies: proxies.map((text) => within("--trust-proxy", () => parseProxy(text))) };
 }
 
 function tlsShape(values: Values): Pick<RelayOptions, "tls"> {

@@ -17,17 +17,20 @@ import { Tokens } from "./auth/tokens.ts";
 import { Callers } from "./callers.ts";
 import { EgressGrants } from "./egress-grants.ts";
 import { EventLinks } from "./event-links.ts";
+import { FarTunnels } from "./far-tunnels.ts";
+import type { NameRegister } from "./grant.ts";
 import { Calls } from "./ingress/calls.ts";
 import type { RelayLog } from "./log.ts";
 import { Metrics } from "./metrics.ts";
-import { Names } from "./names.ts";
+import { isName, Names } from "./names.ts";
 import { Reception } from "./reception.ts";
 import { Router, type Routing } from "./router.ts";
 import type { NameStore } from "./store.ts";
 import { MemoryRevocations } from "./stores/memory-revocations.ts";
+import { SharedNames } from "./stores/shared-names.ts";
 import { Suspended } from "./suspended.ts";
 import { tunnelUrls } from "./tunnel-urls.ts";
-import { queueOf } from "./tunnel-way.ts";
+import { queueOf, type WayDeps } from "./tunnel-way.ts";
 import { Tunnels } from "./tunnels.ts";
 
 /** What a relay is told, however visitors and agents arrive. */
@@ -39,7 +42,7 @@ export interface CoreConfig {
   readonly publicUrl?: string | undefined;
   readonly routing: Routing;
   readonly nameTtlMs: number;
-  /** Where names are kept. Absent: in memory. */
+  /** Where names are kept; `SharedNames`: with other relays. Absent: in memory. */
   readonly names?: NameStore;
   /** Where it is kept whose tokens are revoked. Absent: in memory. */
   readonly revocations?: Revocations;
@@ -91,6 +94,8 @@ export class RelayCore<Ports extends OtherPorts> {
   /** Its own address, without a slash at the end; agents that come before it is known get none. */
   url = "";
   readonly ways: CoreWays;
+  /** What visitors find: this relay's tunnels, or those of all that share their names. */
+  readonly found: WayDeps["tunnels"];
   readonly ports: Ports;
   readonly router: Router;
   readonly reception: Reception;
@@ -116,23 +121,28 @@ export class RelayCore<Ports extends OtherPorts> {
     const hold = new Hold({ clock, metrics });
     const ways = { clock, memory, tunnels, names, hold, metrics, log };
     const ports = portsFor(ways);
-    tunnels.onReady = (name) => {
+    const tellWaiting = (name: string) => {
       hold.tryAgain(name);
       hold.tryAgain(queueOf(name, "egress"));
       ports.tryAgain?.(name);
     };
+    tunnels.onReady = tellWaiting;
+    const shared = config.names instanceof SharedNames ? config.names : undefined;
+    if (shared !== undefined) shared.onRead = tellWaiting;
+    const found = shared === undefined ? tunnels : new FarTunnels(tunnels, shared);
     const revocations = config.revocations ?? new MemoryRevocations();
     const tokens = new Tokens(config.secret, revocations);
     const publicHost = publicUrl === undefined ? undefined : new URL(publicUrl).hostname;
     const grants = new EgressGrants();
     const door = new EgressDoor(config);
     const calls = new Calls({
-      ...ways,
+      ...{ ...ways, tunnels: found },
       mayReach: (claims, target) => grants.reach(claims, target),
       isHog: (owner) => callers.isHog(owner),
       egress: (stream, head, claims, done) => door.open(stream, head, grants.policyOf(claims), done),
     });
     this.ways = ways;
+    this.found = found;
     this.ports = ports;
     this.callers = callers;
     this.revocations = revocations;
@@ -145,6 +155,7 @@ export class RelayCore<Ports extends OtherPorts> {
       calls: (agent, stream, fields) => calls.open(agent, stream, fields),
       offers: (kind) => ports.offers(kind),
       ports: ports.endpoints,
+      shared,
       random,
       urlsOf: (name, kind) =>
         tunnelUrls(name, kind, this.url, {
@@ -156,7 +167,7 @@ export class RelayCore<Ports extends OtherPorts> {
     });
     this.app = controlPlane({
       tokens,
-      names,
+      names: shared === undefined ? names : sharedRegister(names, shared),
       ports: ports.endpoints,
       metrics,
       revoke: (owner) => this.revoke(owner, clock.date()),
@@ -229,4 +240,16 @@ export class RelayCore<Ports extends OtherPorts> {
   private sessions(): readonly AgentSession[] {
     return [...this.ways.tunnels.sessions(), ...this.callers.sessions()];
   }
+}
+
+/** Gives names away among several relays. */
+function sharedRegister(names: Names, shared: SharedNames): NameRegister<Promise<string>> {
+  return {
+    async claim(asked, ...rest) {
+      if (asked !== undefined && isName(asked)) await shared.load(asked);
+      const name = names.claim(asked, ...rest);
+      await shared.commit(name);
+      return name;
+    },
+  };
 }

@@ -1,3 +1,4 @@
+import type { Network } from "../shared/egress/network.ts";
 import type { Kind } from "../shared/kind.ts";
 import type { ListenAddress } from "../shared/listen-address.ts";
 import type { PortRange } from "./endpoints.ts";
@@ -19,6 +20,8 @@ export interface RelayOptions extends SecretSource {
   readonly domains: readonly string[];
   /** An origin (`https://relay.example`), without a slash at its end. */
   readonly publicUrl?: string;
+  /** Whose X-Forwarded-For is believed. */
+  readonly trustedProxies?: readonly Network[];
   readonly routing: "host" | "path" | "both";
   /** Public ports that tcp and udp tunnels may have; absent: there are no such tunnels here. */
   readonly tcpPorts?: PortRange;

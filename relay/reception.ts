@@ -19,6 +19,7 @@ import type { Metrics } from "./metrics.ts";
 import { isCalling } from "./session-home.ts";
 import { SessionLife } from "./session-life.ts";
 import type { Sleep, SleepingSession } from "./sleep.ts";
+import type { SharedNames } from "./stores/shared-names.ts";
 
 export interface ReceptionDeps extends AdmissionDeps {
   readonly clock: Clock;
@@ -40,6 +41,8 @@ export interface ReceptionDeps extends AdmissionDeps {
   readonly maxLinks?: number;
   /** Where the platform puts the relay to sleep. */
   readonly sleep?: Sleep;
+  /** Where other relays give names away too. */
+  readonly shared?: Pick<SharedNames, "load" | "commit"> | undefined;
 }
 
 /** What became of a link that has said HELLO. */
@@ -98,7 +101,9 @@ export class Reception {
     // Who resumes what has lost the name since, or is only to join what carries something else, must not change what the name
     // is for: that would cost it its port.
     const asks = held !== undefined ? held.leaving : !hasPort && deps.tunnels.hasOtherKind(name, kind);
+    if (!isCalling(kind)) await deps.shared?.load(name);
     checkRight(deps, claims, { name, kind }, deps.clock.now(), { asks });
+    await deps.shared?.commit(name);
     if (hasPort && !asks) await deps.ports?.open(name, ownerOf(claims), kind);
     return { name, kind, claims, session };
   }

@@ -1,9 +1,11 @@
+import type { Network } from "../shared/egress/network.ts";
 import type { Listen, Listener } from "../shared/socket.ts";
 import { type CoreConfig, RelayCore } from "./core.ts";
 import type { PortRange } from "./endpoints.ts";
 import { BytesIngress } from "./ingress/bytes.ts";
 import { HttpIngress } from "./ingress/http.ts";
 import { OwnHost } from "./ingress/own-host.ts";
+import { TrustedProxies } from "./trusted-proxies.ts";
 
 export interface RelayConfig extends CoreConfig {
   readonly listen: { readonly host: string; readonly port: number };
@@ -16,6 +18,8 @@ export interface RelayConfig extends CoreConfig {
   readonly udpPorts?: PortRange | undefined;
   /** Where tls tunnels are reached by the name that their visitors ask for (SNI). */
   readonly tlsListen?: { readonly host: string; readonly port: number } | undefined;
+  /** Whose X-Forwarded-For is believed; absent: nobody's. */
+  readonly trustedProxies?: readonly Network[] | undefined;
   /** PEM texts: https and wss without a proxy. */
   readonly tls?: { readonly cert: string; readonly key: string } | undefined;
 }
@@ -35,14 +39,17 @@ export interface RunningRelay {
 
 /** Puts a relay on raw sockets together and starts it. Rejects with `port-in-use`. */
 export async function startRelay(config: RelayConfig): Promise<RunningRelay> {
-  const { publicUrl, listen, reusePort = false, tls } = config;
+  const { publicUrl, listen, reusePort = false, trustedProxies, tls } = config;
   const core = new RelayCore(config, (ways) => new BytesIngress(config, ways));
   const { ways, router, reception, eventLinks, app, ports } = core;
   const draining = () => core.draining;
   const ownHost = new OwnHost(app, reception, ways.clock, eventLinks, draining);
   const ownScheme = tls === undefined ? "http" : "https";
   const scheme = publicUrl === undefined ? ownScheme : publicUrl.startsWith("https:") ? "https" : "http";
-  const ingress = new HttpIngress({ ...ways, router, ownHost, scheme });
+  const ingress = new HttpIngress({
+    ...{ ...ways, router, ownHost, scheme },
+    ...(trustedProxies !== undefined && { proxies: new TrustedProxies(trustedProxies) }),
+  });
   let listener: Listener;
   try {
     // Before the agents come: what they dial for must be there.

@@ -8,7 +8,7 @@ import type { AgentSession } from "./agent-session.ts";
 import type { Claims } from "./auth/claims.ts";
 import type { ReceptionDeps } from "./reception.ts";
 import { isCalling, type SessionHome } from "./session-home.ts";
-import type { SessionFacts, SleepingSession } from "./sleep.ts";
+import { type SessionFacts, type SleepingSession, sleepVersion } from "./sleep.ts";
 
 const lifeLimits = {
   /** An agent that said goodbye has its grace, and what the last words take. */
@@ -50,6 +50,8 @@ export class SessionLife {
         goaway: (kind, _code, graceMs) => {
           if (kind !== "bye") return;
           home.saidBye(agent, clock.now());
+          // They leave as well, each with its own goodbye; one that is lost on the way must not be waited for.
+          for (const sibling of home.siblings(agent)) this.noteRest(sibling);
           const { maxByeGraceMs, byeMarginMs } = lifeLimits;
           this.endWithin(agent, Math.min(graceMs, maxByeGraceMs) + byeMarginMs, "goodbye");
         },
@@ -62,7 +64,10 @@ export class SessionLife {
         },
         doubted() {},
         progress: () => home.changed(agent),
-        ...(sleep !== undefined && { rested: () => this.noteRest(agent) }),
+        ...(sleep !== undefined && {
+          mayRest: () => !agent.leaving && !agent.saidBye,
+          rested: () => this.noteRest(agent),
+        }),
         over: (code) => this.over(agent, code),
       },
       { pingsWhenIdle: false, resumeWindowMs },
@@ -95,7 +100,7 @@ export class SessionLife {
   /** Takes up a session that came to rest before the relay slept: on its link, or without one. */
   takeUp(state: SleepingSession, link: Link | undefined, gone: () => void): void {
     const { clock, metrics, tunnels } = this.deps;
-    const { rest, heardAtMs, exclusiveGeneration, ...facts } = state;
+    const { version: _, rest, heardAtMs, exclusiveGeneration, ...facts } = state;
     const { peerWindow, peerStreams, tripMs } = rest;
     const agent = this.make(facts, { peerWindow, peerStreams, tripMs, rest });
     this.home(agent.kind).takeUp(agent, { exclusiveGeneration, nowMs: clock.now() });
@@ -142,7 +147,9 @@ export class SessionLife {
   private atExpiry(expiresAtMs: number, agent: AgentSession): () => void {
     const { clock } = this.deps;
     const leftMs = expiresAtMs - clock.date();
-    const stepMs = Math.min(Math.max(leftMs, 0), lifeLimits.expiryStepMs);
+    // At the same moments whenever it begins: an alarm that does not change is not written anew.
+    const { expiryStepMs } = lifeLimits;
+    const stepMs = leftMs > expiryStepMs ? leftMs % expiryStepMs || expiryStepMs : Math.max(leftMs, 0);
     let cancel = clock.at(clock.now() + stepMs, () => {
       if (leftMs > stepMs) cancel = this.atExpiry(expiresAtMs, agent);
       else this.retire(agent, "token-expired");
@@ -171,8 +178,10 @@ export class SessionLife {
     const { sleep } = this.deps;
     const { driver } = agent;
     if (sleep === undefined || driver.session.over) return;
-    const state = this.asleep(agent);
-    driver.attach(state);
+    driver.noteRest();
+    const wanted = this.asleep(agent);
+    // An event link is watched as on any relay: it keeps the object awake anyway.
+    const state = driver.attach(wanted) ? wanted : undefined;
     if (state !== undefined && !driver.hasLink) sleep.keep(state);
     else sleep.forget(agent.id);
     if (state === undefined) sleep.stirs(agent);
@@ -183,9 +192,10 @@ export class SessionLife {
     const { clock, tunnels } = this.deps;
     const { driver, leaving, saidBye, name, kind } = agent;
     const { rest } = driver.session;
-    if (rest === undefined || !driver.confirmed || leaving || saidBye) return undefined;
+    if (rest === undefined || !driver.isResting || leaving || saidBye) return undefined;
     const { id, secret, offersEgress, owner, instance, slot, claims, attempt, generation } = agent;
     return {
+      version: sleepVersion,
       ...{ id, secret, name, kind, offersEgress, owner, instance, slot, claims, attempt, generation, rest },
       heardAtMs: clock.date() - (clock.now() - driver.heardMs),
       exclusiveGeneration: isCalling(kind) ? 0 : tunnels.exclusiveGeneration(name),

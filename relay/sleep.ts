@@ -17,8 +17,12 @@ export type SessionFacts = Pick<
   | "generation"
 >;
 
+/** To be raised with each change of what is kept: a newer deployment may find what an older one has kept. */
+export const sleepVersion = 1;
+
 /** What of a session at rest is kept while its relay sleeps, so that it goes on where it was. Plain data. */
 export interface SleepingSession extends SessionFacts {
+  readonly version: typeof sleepVersion;
   readonly rest: SessionRest;
   /** The date of the last byte that came. */
   readonly heardAtMs: number;

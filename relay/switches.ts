@@ -14,6 +14,10 @@ export function serveSwitches(): Option[] {
     ),
     switchOf("--domain <domain...>", "a tunnel 'blue' is at blue.<domain>; may be repeated", "localhost"),
     switchOf("--public-url <url>", "what the outside calls this relay when a proxy stands before it"),
+    switchOf(
+      "--trust-proxy <address...>",
+      "an address or range whose X-Forwarded-For says who calls; may be repeated (none: nobody's)",
+    ),
     switchOf("--routing <how>", "host (blue.<domain>), path (/~blue/), or both", "both"),
     switchOf(
       "--tcp-ports <low-high>",
@@ -104,6 +108,7 @@ Examples:
   relay                                                  for this machine, on 127.0.0.1:8787
   relay --listen 0.0.0.0:80 --domain tunnels.example     tunnels at http://NAME.tunnels.example
   relay --public-url https://relay.example --routing path   behind a proxy that speaks TLS, without wildcard DNS
+  relay --public-url https://t.example --trust-proxy 127.0.0.1 --trust-proxy 10.0.0.0/8   visitors by their own addresses
   relay --listen 0.0.0.0:443 --domain t.example --tls-cert chain.pem --tls-key key.pem
   relay --domain a.example --domain b.example            two domains
   relay --listen 0.0.0.0:80 --tcp-ports 20000-20999 --udp-ports 20000-20999   tcp and udp tunnels

@@ -52,6 +52,8 @@ export class TunnelWay implements Way {
   get refusal(): Code {
     const kind = this.deps.names.lookup(this.tunnel)?.kind;
     const isKnown = kind !== undefined && (kind === this.service || this.service === "egress");
+    const refusal = this.deps.tunnels.find(this.tunnel)?.refusal;
+    if (isKnown && refusal !== undefined) return refusal;
     return isKnown || this.deps.tunnels.find(this.tunnel)?.serves(this.service) === true
       ? "agent-offline"
       : "unknown-tunnel";

@@ -1,3 +1,4 @@
+import type { Code } from "../shared/errors.ts";
 import type { Kind } from "../shared/kind.ts";
 import type { Memory } from "../shared/mux/memory.ts";
 import type { Stream, StreamHandler } from "../shared/mux/stream.ts";
@@ -19,6 +20,8 @@ export interface Tunnel {
   reaches(service: Service): boolean;
   /** One of its agents, be it without a link for the moment, has this service. */
   serves(service: Service): boolean;
+  /** Why it takes no stream, where its agents can't be reached from here. */
+  readonly refusal?: Code;
 }
 
 const tunnelLimits = {

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -17,6 +17,8 @@ export interface TestRun extends Counts {
   readonly seconds: number;
   /** Every file that ran, slowest first. */
   readonly times: readonly FileTime[];
+  /** stdout and stderr, where they were asked for whole. */
+  readonly printed: string;
 }
 
 export interface TestRunOptions {
@@ -26,18 +28,28 @@ export interface TestRunOptions {
   readonly environment: Readonly<Record<string, string>>;
   /** For all of them: then what runs is killed, and counts as failed. */
   readonly timeoutMs: number;
-  /** Where what the tests print goes. */
-  readonly output: "inherit" | "stderr";
+  /** What the tests print comes as it is printed, on stdout and stderr or on stderr alone, or whole in the result. */
+  readonly output: "inherit" | "stderr" | "whole";
 }
 
 const root = join(import.meta.dir, "..");
 /** For one test; those that need longer say so themselves. */
 const testTimeoutMs = 30_000;
 
-/** Runs `bun test` on files, streaming its output, and counts by its JUnit report: the text is for people. */
+/** All of them, from the project's root, sorted. */
+export function testFiles(): string[] {
+  return [...new Bun.Glob("tests/**/*.test.ts").scanSync(root)]
+    .map((path) => path.replaceAll("\\", "/"))
+    .sort();
+}
+
+/** Runs `bun test` on files, and counts by its JUnit report: the text is for people. */
 export async function runTests({ files, environment, timeoutMs, output }: TestRunOptions): Promise<TestRun> {
   const folder = mkdtempSync(join(tmpdir(), "underpass-test-"));
   const report = join(folder, "report.xml");
+  const whole = join(folder, "output.txt");
+  const descriptor = openSync(whole, "a");
+  const [stdout, stderr] = { inherit: [1, 2], stderr: [2, 2], whole: [descriptor, descriptor] }[output];
   const startedAt = performance.now();
   const child = Bun.spawn(
     [
@@ -50,7 +62,7 @@ export async function runTests({ files, environment, timeoutMs, output }: TestRu
     ],
     {
       cwd: root,
-      stdio: ["ignore", output === "stderr" ? 2 : "inherit", "inherit"],
+      stdio: ["ignore", stdout, stderr],
       env: { ...process.env, ...environment },
     },
   );
@@ -60,9 +72,11 @@ export async function runTests({ files, environment, timeoutMs, output }: TestRu
   const text = await Bun.file(report)
     .text()
     .catch(() => ""); // No report: Bun itself ended early, which counts as a failure below.
+  closeSync(descriptor);
+  const printed = await Bun.file(whole).text();
   rmSync(folder, { recursive: true, force: true });
   const seconds = (performance.now() - startedAt) / 1000;
-  return { ...counts(text, exitCode), seconds, times: fileTimes(text) };
+  return { ...counts(text, exitCode), seconds, times: fileTimes(text), printed };
 }
 
 /** What a JUnit report says. An exit code of failure with no failed test (a file that can't be loaded) counts as one. */

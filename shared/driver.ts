@@ -1,10 +1,11 @@
+import { AtRest } from "./at-rest.ts";
 import type { Clock } from "./clock.ts";
+import type { DriverHandler, DriverOptions } from "./driver-handler.ts";
 import { type Code, codes } from "./errors.ts";
 import type { Link } from "./link.ts";
 import { factsOf, Liveness } from "./liveness.ts";
 import type { Session } from "./mux/session.ts";
 import type { GoawayKind, Resumption } from "./mux/session-handler.ts";
-import type { Stream, StreamHandler } from "./mux/stream.ts";
 
 /** The liveness texts of PROTOCOL.md section 2: exact, so that an edge platform answers without waking. */
 export const pingText = "underpass/1 ping 8f1b2c6d-keepalive";
@@ -22,32 +23,6 @@ const driverLimits = {
   busyLookMs: 2_000,
 } as const;
 
-/** What the owner of a session wants to know. */
-export interface DriverHandler {
-  opened(stream: Stream, fields: Uint8Array): StreamHandler | undefined;
-  goaway(kind: GoawayKind, code: Code, graceMs: number, reason: string): void;
-  /**
-   * The session's link has become suspect, is itself again (`up`), or is gone (`lost`): then the session waits for
-   * another until its resume window has passed. Not told of a link that `link` or `unlink` replaces.
-   */
-  linkState(state: "up" | "suspect" | "lost"): void;
-  /** The peer suspects the link in this slot of ours. */
-  doubted(slot: number): void;
-  /** The first message or text came on a link: it is good for something. */
-  progress?(): void;
-  /** The session has come to rest on its link, or begins to leave that. Where absent, links are watched at rest, too. */
-  rested?(resting: boolean): void;
-  /** The session is over (its streams were reset) and its link, if any, is closing or gone. Exactly once. */
-  over(code: Code): void;
-}
-
-export interface DriverOptions {
-  /** This side asks for signs of life when nothing goes on (the agent). */
-  readonly pingsWhenIdle: boolean;
-  /** How long the session waits for another link, from the last byte that came. */
-  readonly resumeWindowMs: number;
-}
-
 /** Pumps a session over its links, one at a time, with real time: what one turn of the loop brings leaves together. */
 export class Driver {
   private linked: { readonly link: Link; readonly closed: () => void } | undefined;
@@ -63,7 +38,8 @@ export class Driver {
   private lookMs = Number.POSITIVE_INFINITY;
   private cancelWindow: (() => void) | undefined;
   private gone = false;
-  private resting = false;
+  /** Absent where the owner does not want to know. */
+  private readonly rest: AtRest | undefined;
 
   /** Takes over `session.handler`. There is no link before `link`. */
   constructor(
@@ -73,6 +49,12 @@ export class Driver {
     private readonly options: DriverOptions,
   ) {
     this.liveness = new Liveness(options, clock.now());
+    if (handler.rested !== undefined)
+      this.rest = new AtRest(
+        clock,
+        () => this.isRestful,
+        (resting) => this.rested(resting),
+      );
     session.handler = {
       opened: (stream, fields) => handler.opened(stream, fields),
       wake: () => this.schedule(),
@@ -98,9 +80,9 @@ export class Driver {
     return this.liveness.lastHeardMs;
   }
 
-  /** Nothing is going on that an earlier or later process would have to know of, but `session.rest`. */
+  /** Nothing is going on that a later process would have to know of, but `session.rest`; where there is a link, `rested` has told it. */
   get isResting(): boolean {
-    return this.confirmed && this.session.rest !== undefined;
+    return this.linked === undefined ? this.isRestful : this.rest?.value === true;
   }
 
   /**
@@ -127,7 +109,7 @@ export class Driver {
       message: (bytes) => {
         this.progress();
         session.handleMessage(bytes, clock.now());
-        this.noteRest();
+        this.rest?.note();
       },
       text: (text) => this.handleText(text),
       drained: () => this.schedule(),
@@ -143,7 +125,7 @@ export class Driver {
     }
     this.arrangeLook(clock.now());
     this.schedule();
-    this.noteRest();
+    this.rest?.note();
   }
 
   /**
@@ -155,30 +137,42 @@ export class Driver {
     if (link !== undefined) this.link(link, closed);
     this.liveness.heard(heardMs);
     if (link === undefined) this.awaitLink();
-    this.noteRest();
+    else this.rest?.set(true);
   }
 
-  /** Keeps `value` with the link, where the platform can. */
-  attach(value: unknown): void {
+  /** Keeps `value` with the link, in place of what was kept. false: it can't be kept there, but elsewhere where there is no link. */
+  attach(value: unknown): boolean {
     this.linked?.link.attach?.(value);
+    return this.linked === undefined || this.linked.link.attach !== undefined;
   }
 
   /** After a rest without timers: what the platform heard meanwhile counts, and a link that was silent too long is dropped. */
   wake(): void {
-    const { linked } = this;
-    if (linked === undefined || !this.resting) return;
-    const { answeredMs = 0 } = linked.link;
+    if (this.linked === undefined || !this.isResting) return;
+    this.hearAnswered();
+    this.look(this.clock.now());
+  }
+
+  /** What may be kept has changed for a reason that the session does not know. */
+  noteRest(): void {
+    this.rest?.note();
+  }
+
+  /** A ping that the platform answered was a sign of life. */
+  private hearAnswered(): void {
+    const answeredMs = this.linked?.link.answeredMs;
+    if (answeredMs === undefined) return;
     const heardMs = this.clock.now() - (this.clock.date() - answeredMs);
     if (heardMs > this.liveness.lastHeardMs) this.liveness.heard(heardMs);
-    this.look(this.clock.now());
   }
 
   /** Drops the link, if there is one, without a word to the handler: nothing of it is read any more. */
   unlink(): void {
     const { linked } = this;
     if (linked === undefined) return;
+    this.hearAnswered();
     this.linked = undefined;
-    this.resting = false;
+    this.rest?.stop();
     this.stopLooking();
     linked.link.handler = { ...deafHandler, closed: linked.closed };
     linked.link.destroy();
@@ -254,13 +248,15 @@ export class Driver {
     while (linked.link.queued < driverLimits.linkHighBytes) {
       const message = session.poll(nowMs);
       if (message === undefined) break;
+      // What is kept must not be true any more before anything leaves.
+      if (this.rest?.value === true) this.rest.note();
       linked.link.send(message);
     }
     this.flushing = false;
     this.setDeadline();
     if (this.linked !== linked) return;
     if (session.ledger.oldest !== undefined || session.openStreams > 0) this.arrangeLook(nowMs);
-    this.noteRest();
+    this.rest?.note();
   }
 
   /** A GOAWAY goes also where much waits in front of it. */
@@ -290,6 +286,8 @@ export class Driver {
     const { linked } = this;
     if (linked === undefined) return;
     this.progress();
+    // The owner keeps when the peer was heard.
+    if (this.rest?.value === true) this.handler.rested?.(true);
     if (text === pongText) return;
     if (text !== pingText || linked.link.queued > driverLimits.maxPongBacklogBytes) {
       this.session.goaway("error", "protocol-error", 0, "");
@@ -303,17 +301,20 @@ export class Driver {
     this.progressed = true;
     this.confirmed = true;
     this.handler.progress?.();
-    this.noteRest();
+    this.rest?.note();
   }
 
-  /** Told in the same turn in which anything left or came. */
-  private noteRest(): void {
-    const { linked, handler } = this;
-    if (handler.rested === undefined || linked === undefined || this.resting === this.isResting) return;
-    this.resting = !this.resting;
-    if (this.resting) this.stopLooking();
-    else this.arrangeLook(this.clock.now());
-    handler.rested(this.resting);
+  private get isRestful(): boolean {
+    return this.confirmed && this.session.rest !== undefined && this.handler.mayRest?.() !== false;
+  }
+
+  private rested(resting: boolean): void {
+    if (resting) this.stopLooking();
+    else {
+      this.hearAnswered();
+      this.arrangeLook(this.clock.now());
+    }
+    this.handler.rested?.(resting);
   }
 
   // Liveness
@@ -346,7 +347,7 @@ export class Driver {
       return;
     }
     if (ping) linked.link.sendText(pingText);
-    if (!this.resting && (this.lookMs > nextMs || this.lookMs <= nowMs)) {
+    if (this.rest?.value !== true && (this.lookMs > nextMs || this.lookMs <= nowMs)) {
       this.cancelLook?.();
       this.lookMs = nextMs;
       this.cancelLook = this.clock.at(nextMs, () => this.lookDue());
@@ -379,6 +380,7 @@ export class Driver {
     // A GOAWAY that says why goes first.
     if (!this.flushing) this.flush();
     this.gone = true;
+    this.rest?.stop();
     this.cancelDeadline?.();
     this.cancelLook?.();
     this.cancelWindow?.();

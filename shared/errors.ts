@@ -66,7 +66,8 @@ const table = {
     wire: 9,
     fatal: false,
     status: 503,
-    meaning: "The session has as many open streams as were agreed.",
+    meaning:
+      "The session has as many open streams as were agreed, or a relay on Workers as many sockets as it may have.",
   },
   "frame-unknown": {
     wire: 10,

@@ -278,7 +278,8 @@ export class Passage implements StreamHandler, HeldRequest {
   }
 
   private giveUp(): void {
-    const code = this.reachable ? "too-many-streams" : "agent-offline";
+    // Who was expected in vain is away, and who was only looked up may be anywhere.
+    const code = this.reachable ? "too-many-streams" : this.expected ? "agent-offline" : this.way.refusal;
     this.finish();
     this.handler.reset(code);
   }

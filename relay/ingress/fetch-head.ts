@@ -39,7 +39,11 @@ export function readFetchHead(request: Request, source?: FetchSource): FetchHead
   const end = authority + (/[/?#]|$/.exec(url.slice(authority))?.index ?? 0);
   const rest = url.slice(end);
   const fields = fieldsOf(request.headers, source?.fieldText ?? "utf-8");
-  const host = fieldValue(fields, "host") ?? url.slice(authority, end);
+  const named = url.slice(authority, end);
+  const host = fieldValue(fields, "host") ?? named;
+  // Deno passes absolute forms on: there the URL names what the request line did, and else what Host does.
+  if (source !== undefined && host.toLowerCase() !== named.toLowerCase())
+    return new HttpFault("request-invalid", "The request line names another host than the Host field.");
   const address = source === undefined ? fieldValue(fields, visitorField) : undefined;
   const kept: string[] = ["Host", host];
   for (let i = 0; i + 1 < fields.length; i += 2) {

@@ -27,7 +27,10 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
   deadlineMs: number;
   private readonly reader: HttpReader<"request">;
   private exchange: Exchange | undefined;
-  readonly forwarded: ForwardedLines;
+  /** Who calls: this socket's other end, or, for one request, whom a trusted proxy at that end names. */
+  remote: string;
+  forwarded: ForwardedLines;
+  private readonly proxied: boolean;
   /** A request on the relay's own host is being answered. */
   private own = false;
   private ownBody: ((bytes: Uint8Array | undefined) => void) | undefined;
@@ -50,7 +53,9 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
       fault: (fault) => this.requestFault(fault),
     });
     this.deadlineMs = ingress.deps.clock.now() + ingressLimits.headWithinMs;
+    this.remote = socket.remote;
     this.forwarded = new ForwardedLines({ remote: socket.remote, scheme: ingress.deps.scheme });
+    this.proxied = ingress.deps.proxies?.has(socket.remote) === true;
     socket.handler = this;
   }
 
@@ -63,9 +68,6 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
   }
   get closing(): boolean {
     return this.ingress.deps.ownHost.draining();
-  }
-  get remote(): string {
-    return this.socket.remote;
   }
   get queued(): number {
     return this.socket.queued;
@@ -219,6 +221,7 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
         return this.redirect(route.location, head, framing);
     }
     const { name } = route;
+    if (this.proxied) this.learnVisitor(head);
     const exchange = new Exchange(
       this,
       {
@@ -237,6 +240,14 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
     if (refusal !== undefined) return this.refuseRequest(refusal, head, framing, { name });
     if (exchange.waits && framing.kind !== "none") this.socket.pause();
     this.exchange = exchange;
+  }
+
+  private learnVisitor({ fields }: RequestHead): void {
+    const { proxies, scheme } = this.ingress.deps;
+    const remote = proxies?.visitorOf(fields) ?? this.socket.remote;
+    if (remote === this.remote) return;
+    this.remote = remote;
+    this.forwarded = new ForwardedLines({ remote, scheme });
   }
 
   private requestBody(bytes: Uint8Array): void {
@@ -313,7 +324,7 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
       if (this.own) this.ownBody = post.body;
       return;
     }
-    this.ownBody = ownHost.request(head, framing, target, this.remote, answered);
+    this.ownBody = ownHost.request(head, framing, target, this.socket.remote, answered);
   }
 
   private redirect(location: string, head: RequestHead, framing: Framing): void {

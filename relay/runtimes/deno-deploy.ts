@@ -7,8 +7,11 @@ import { FetchRelay } from "../fetch-relay.ts";
 import type { FetchPlatform } from "../ingress/fetch-platform.ts";
 import type { RelayOptions } from "../options.ts";
 import type { RunningRelay } from "../relay.ts";
+import { SharedNames } from "../stores/shared-names.ts";
+import { DenoKvRegistry, DenoKvRevocations, openDenoKv } from "./deno-kv.ts";
 import { DenoUpgrades } from "./deno-upgrades.ts";
 import type { RelayEdge } from "./program.ts";
+import type { SqliteNamesOptions } from "./sqlite-names.ts";
 
 /** From SIGINT to SIGKILL it is 5 s there; the last words and the end of the process are to fit in too. */
 const maxGraceMs = 4_000;
@@ -16,7 +19,11 @@ const maxGraceMs = 4_000;
 /** Deno Deploy: it listens for the relay, may end it at any time, and runs as many of it as it likes. */
 export const denoDeploy: RelayEdge = {
   optionsOf: deployOptions,
-  openNames: async () => "This app has no Deno KV: its processes know nothing of each other's names.",
+  openNames,
+  openRevocations: async () => {
+    const kv = await openDenoKv();
+    return kv && new DenoKvRevocations(kv);
+  },
   start: startOnDeploy,
 };
 
@@ -45,6 +52,22 @@ function deployOptions(options: RelayOptions): RelayOptions {
     routing: domain || routing ? options.routing : "path",
     graceMs: Math.min(options.graceMs, maxGraceMs),
   };
+}
+
+/** Names that all processes of the app share, if it has a database for that. */
+async function openNames(
+  { nameTtlMs }: RelayOptions,
+  { process, fault }: SqliteNamesOptions,
+): Promise<SharedNames | string> {
+  const kv = await openDenoKv();
+  if (kv === undefined) return "This app has no Deno KV: its processes know nothing of each other's names.";
+  return new SharedNames({
+    registry: new DenoKvRegistry(kv),
+    ttlMs: nameTtlMs,
+    clock: systemClock,
+    process,
+    fault,
+  });
 }
 
 /** Starts a relay on `Deno.serve`, which is what Deploy sends requests to, wherever that listens. */

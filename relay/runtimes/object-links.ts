@@ -1,7 +1,15 @@
 import { MessageSocketLink, type MessageSocketOptions } from "../../shared/links/message-socket.ts";
 
-/** What stands on a socket of which nothing is kept: its session has something under way, or it has none yet. */
-const nothing = { kept: false } as const;
+/** What was left by an earlier deployment may have another shape. */
+const version = 1;
+
+/** What stands on a socket; without a value nothing is kept: its session has something under way, or it has none yet. */
+interface Attachment {
+  readonly version: typeof version;
+  readonly value?: unknown;
+}
+
+const nothing: Attachment = { version };
 
 /** A link whose WebSocket the platform keeps while the object sleeps. */
 export class ObjectLink extends MessageSocketLink {
@@ -16,15 +24,26 @@ export class ObjectLink extends MessageSocketLink {
   /** What does not fit (16 KiB) counts as nothing: a token with very long lists costs its session at each sleep. */
   attach(value: unknown): void {
     try {
-      this.socket.serializeAttachment(value === undefined ? nothing : { kept: true, value });
+      this.socket.serializeAttachment(value === undefined ? nothing : { version, value });
     } catch {
       this.socket.serializeAttachment(nothing);
     }
   }
 
+  /** A socket that is closing is still the object's: its session must not be taken up on it. */
+  override close(code: number, reason: string): void {
+    this.attach(undefined);
+    super.close(code, reason);
+  }
+
+  override destroy(): void {
+    this.attach(undefined);
+    super.destroy();
+  }
+
   get attached(): unknown {
-    const attachment = this.socket.deserializeAttachment() as { kept?: boolean; value?: unknown } | null;
-    return attachment?.kept === true ? attachment.value : undefined;
+    const attachment = this.socket.deserializeAttachment() as Attachment | null;
+    return attachment?.version === version ? attachment.value : undefined;
   }
 
   get answeredMs(): number | undefined {
@@ -41,9 +60,10 @@ export class ObjectLinks {
     private readonly options: MessageSocketOptions,
   ) {}
 
-  /** Those that are from before the object slept. */
+  /** Those that are from before the object slept, but for those that were closed: the platform keeps them until the agent answers. */
   all(): ObjectLink[] {
-    return this.ctx.getWebSockets().map((socket) => this.of(socket));
+    const open = this.ctx.getWebSockets().filter(({ readyState }) => readyState === WebSocket.OPEN);
+    return open.map((socket) => this.of(socket));
   }
 
   /** Accepts an upgrade. */

@@ -4,8 +4,6 @@ import type { ObjectClock } from "./object-clock.ts";
 
 /** Sessions without links stand under this and their id. */
 export const sessionPrefix = "session:";
-/** What is kept by an earlier deployment may have another shape. */
-const version = 1;
 /** An object sleeps after 10 s in which nothing happens and no timer waits. */
 const stirMs = 5_000;
 
@@ -14,6 +12,8 @@ const stirMs = 5_000;
  * spite of that, the agent's next ping finds out. At rest the platform answers pings, and nothing comes in at all.
  */
 export class ObjectSleep implements Sleep {
+  /** Called now and then while the object has to be awake: what rests in it is to be looked after. */
+  onWatch: () => void = () => {};
   private readonly stirring = new Set<object>();
   private readonly stored = new Set<string>();
   private timer: ReturnType<typeof setTimeout> | undefined;
@@ -25,9 +25,9 @@ export class ObjectSleep implements Sleep {
     private readonly clock: ObjectClock,
   ) {}
 
-  /** The object is there: it may sleep unless something stirs already. `stored`: sessions that are kept. */
+  /** The object is there: it may sleep unless something stirs already. `stored`: the keys of sessions that are kept. */
   begin(stored: Iterable<string>): void {
-    for (const id of stored) this.stored.add(id);
+    for (const key of stored) this.stored.add(key);
     if (this.stirring.size === 0) this.rest();
   }
 
@@ -52,19 +52,20 @@ export class ObjectSleep implements Sleep {
   }
 
   keep(session: SleepingSession): void {
-    this.stored.add(session.id);
-    void this.ctx.storage.put(sessionPrefix + session.id, { version, session });
+    this.stored.add(sessionPrefix + session.id);
+    void this.ctx.storage.put(sessionPrefix + session.id, session);
   }
 
   forget(id: string): void {
-    if (this.stored.delete(id)) void this.ctx.storage.delete(sessionPrefix + id);
+    const key = sessionPrefix + id;
+    if (this.stored.delete(key)) void this.ctx.storage.delete(key);
   }
 
   private wake(): void {
     this.awakeSinceMs = Date.now();
     this.ctx.setWebSocketAutoResponse();
     this.clock.wake();
-    this.stayAwake();
+    this.timer = setTimeout(() => this.stayAwake(), stirMs);
   }
 
   private rest(): void {
@@ -75,11 +76,6 @@ export class ObjectSleep implements Sleep {
 
   private stayAwake(): void {
     this.timer = setTimeout(() => this.stayAwake(), stirMs);
+    this.onWatch();
   }
-}
-
-/** Reads what `keep` has put. undefined: it is of another version. */
-export function storedSession(value: unknown): SleepingSession | undefined {
-  const stored = value as { readonly version?: number; readonly session?: SleepingSession };
-  return stored.version === version ? stored.session : undefined;
 }

@@ -7,13 +7,15 @@ import { nodeResolve } from "../../shared/runtimes/node-resolve.ts";
 import { ownAddresses } from "../../shared/runtimes/own-addresses.ts";
 import { systemClock } from "../../shared/runtimes/system-clock.ts";
 import type { Dial, Listen } from "../../shared/socket.ts";
+import type { Revocations } from "../auth/revocations.ts";
 import { parseRelayCommand } from "../command-line.ts";
 import type { CoreConfig } from "../core.ts";
 import type { RelayOptions } from "../options.ts";
 import { type RunningRelay, startRelay } from "../relay.ts";
 import type { NameStore } from "../store.ts";
 import { mintToken } from "../token.ts";
-import { loadSecret, openNames, openRevocations, readText } from "./files.ts";
+import { readCertificate } from "./certificate.ts";
+import { loadSecret, openNames, openRevocations } from "./files.ts";
 import { askHealth } from "./health.ts";
 import type { SqliteNamesOptions } from "./sqlite-names.ts";
 import { StreamLog } from "./stream-log.ts";
@@ -33,6 +35,8 @@ export interface RelayEdge {
     options: RelayOptions,
     store: SqliteNamesOptions,
   ): Promise<(NameStore & { close(): Promise<void> }) | string>;
+  /** Asked for where names are kept. undefined: this process keeps its own. */
+  openRevocations(): Promise<(Revocations & { close(): void }) | undefined>;
   start(config: CoreConfig): Promise<RunningRelay>;
 }
 
@@ -91,8 +95,8 @@ async function serve(
     fault: (error) => log.write({ event: "fault", message: `The store of names: ${error.message}` }),
   });
   if (typeof names === "string") log.note(`${names} They are forgotten when this process ends.`);
-  const isKept = edge === undefined && typeof names !== "string";
-  const revocations = isKept ? await openRevocations(options) : undefined;
+  const isKept = typeof names !== "string";
+  const revocations = isKept ? await (edge?.openRevocations ?? openRevocations)(options) : undefined;
   const core: CoreConfig & RelayOptions = {
     ...options,
     ...(typeof names !== "string" && { names }),
@@ -103,7 +107,7 @@ async function serve(
     secret,
     log,
   };
-  const pem = options.tls && { cert: await readText(options.tls.cert), key: await readText(options.tls.key) };
+  const pem = options.tls && (await readCertificate(options.tls));
   relay = await (edge?.start(core) ?? startRelay({ ...core, accept: listen, tls: pem }));
   log.note(`${placesOf(relay, options)} Tokens are checked with ${source}.`);
   try {

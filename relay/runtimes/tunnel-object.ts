@@ -3,7 +3,6 @@ import { DurableObject } from "cloudflare:workers";
 import { type Code, UnderpassError } from "../../shared/errors.ts";
 import { Hold } from "../../shared/hold.ts";
 import type { Kind } from "../../shared/kind.ts";
-import type { Link } from "../../shared/link.ts";
 import type { Revocations } from "../auth/revocations.ts";
 import { Tokens } from "../auth/tokens.ts";
 import { Callers } from "../callers.ts";
@@ -18,7 +17,6 @@ import { Metrics } from "../metrics.ts";
 import { Reception } from "../reception.ts";
 import { Router } from "../router.ts";
 import { isCalling } from "../session-home.ts";
-import type { SleepingSession } from "../sleep.ts";
 import { Suspended } from "../suspended.ts";
 import { tunnelUrls } from "../tunnel-urls.ts";
 import { Tunnels } from "../tunnels.ts";
@@ -26,7 +24,8 @@ import { objectBounds, objectMemory } from "./object-bounds.ts";
 import { ObjectClock } from "./object-clock.ts";
 import { type FigureDeps, type ObjectFigures, objectFigures } from "./object-figures.ts";
 import { ObjectLinks } from "./object-links.ts";
-import { ObjectSleep, sessionPrefix, storedSession } from "./object-sleep.ts";
+import { ObjectSleep, sessionPrefix } from "./object-sleep.ts";
+import { sleepers } from "./object-sleepers.ts";
 import { type WorkersEnv, workersConfig } from "./workers-config.ts";
 import { workersEgress } from "./workers-egress.ts";
 import { offersKind } from "./workers-kinds.ts";
@@ -119,6 +118,7 @@ export class TunnelObject extends DurableObject<WorkersEnv & OwnersEnv> {
       this.calledUrl = new URL(url).origin;
     };
     this.reception = reception;
+    this.sleep.onWatch = () => reception.wake();
     const openLink = (headers: Headers) => this.sockets.open(headers);
     this.links = new FetchLinks({ ...ways, platform, openLink, reception, eventLinks, admitted });
     this.posts = new FetchPosts(eventLinks, memory, (code) => reception.refused(code));
@@ -161,14 +161,17 @@ export class TunnelObject extends DurableObject<WorkersEnv & OwnersEnv> {
   }
 
   webSocketClose(socket: WorkersSocket, code: number, reason: string): void {
+    this.stir();
     this.sockets.of(socket).over(code, reason);
   }
 
   webSocketError(socket: WorkersSocket): void {
+    this.stir();
     this.sockets.of(socket).failed();
   }
 
   alarm(): void {
+    this.stir();
     this.clock.ring();
   }
 
@@ -193,25 +196,29 @@ export class TunnelObject extends DurableObject<WorkersEnv & OwnersEnv> {
     const { ctx, clock, names, reception } = this;
     const [kept, alarmMs] = await Promise.all([ctx.storage.list<unknown>(), ctx.storage.getAlarm()]);
     clock.alarmMs = alarmMs ?? undefined;
-    const stored = [...kept.keys()].filter((key) => key.startsWith(sessionPrefix));
-    const sleeping: [state: SleepingSession, link?: Link][] = [];
-    for (const key of stored) {
-      const state = storedSession(kept.get(key));
-      if (state !== undefined) sleeping.push([state]);
-    }
+    const stored = new Map([...kept].filter(([key]) => key.startsWith(sessionPrefix)));
     const links = this.sockets.all();
-    const gone = links.filter(({ attached }) => attached === undefined);
-    for (const link of links)
-      if (link.attached !== undefined) sleeping.push([link.attached as SleepingSession, link]);
+    const { sleeping, gone } = sleepers(stored.values(), links);
     const record = kept.get(recordKey) as (NameRecord & { readonly name: string }) | undefined;
     if (record !== undefined) {
-      const here = sleeping.some(([{ kind }]) => !isCalling(kind));
-      names.restore(record.name, record, clock.now(), { here });
+      const here = sleeping.some(({ state }) => !isCalling(state.kind));
       this.sweepAt(record.lapsesAtMs);
+      names.restore(record.name, record, clock.now(), { here });
     }
-    for (const [state, link] of sleeping) reception.takeUp(state, link);
+    const taken = new Set<string>();
+    for (const { state, link } of sleeping) {
+      try {
+        reception.takeUp(state, link);
+        if (link === undefined) taken.add(sessionPrefix + state.id);
+      } catch (error) {
+        // An object that fails to begin would fail each time.
+        consoleLog.write({ event: "fault", message: `A session that slept can't be taken up: ${error}` });
+        link?.destroy();
+      }
+    }
     for (const link of gone) reception.dismiss(link);
-    this.sleep.begin(stored.map((key) => key.slice(sessionPrefix.length)));
+    for (const key of stored.keys()) if (!taken.has(key)) void ctx.storage.delete(key);
+    this.sleep.begin(taken);
     const name = ctx.id.name ?? record?.name ?? "";
     const counts = { sessions: sleeping.length, links: links.length, gone: gone.length };
     consoleLog.write({ event: "object", name, state: "awake", ...counts });

@@ -101,7 +101,7 @@ const worker = {
       if (front === undefined) fronts.set(env, (front = new Front(env)));
       return await front.fetch(request);
     } catch (error) {
-      const known = error instanceof UnderpassError ? error : new UnderpassError("internal-error");
+      const known = error instanceof UnderpassError ? error : new UnderpassError(codeOf(error));
       const message = error instanceof Error ? error.message : String(error);
       consoleLog.write({ event: "fault", message });
       const accept = request.headers.get("accept") ?? "";
@@ -109,6 +109,12 @@ const worker = {
     }
   },
 };
+
+/** The platform marks what it throws when an object was ended under a request. */
+function codeOf(error: unknown): Code {
+  const { durableObjectReset } = error as { readonly durableObjectReset?: boolean };
+  return durableObjectReset === true ? "link-lost" : "internal-error";
+}
 
 export { OwnerObject, TunnelObject };
 export default worker;

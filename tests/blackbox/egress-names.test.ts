@@ -4,7 +4,7 @@ import type { EgressNamesResult } from "../netns/programs/egress-names.ts";
 import { installed } from "./programs/installed.ts";
 import { relayRuntime } from "./programs/relay.ts";
 
-// It takes a network and a resolver of its own; a relay in workerd reaches nobody.
+// It takes a network and a resolver of its own; a relay in workerd asks another one: tests/edge/egress.test.ts.
 const isHere = insideRefusal === undefined && installed("curl") !== undefined && relayRuntime !== "workerd";
 
 test.skipIf(!isHere)(

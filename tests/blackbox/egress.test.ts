@@ -5,6 +5,7 @@ import net, { type AddressInfo } from "node:net";
 import { parseTarget } from "../../shared/egress/target.ts";
 import { type RefusedTarget, refusedTargets } from "../shared/egress-targets.ts";
 import { agentProgram } from "./programs/agent.ts";
+import { testExcept } from "./programs/except.ts";
 import { freePort } from "./programs/free-port.ts";
 import { installed } from "./programs/installed.ts";
 import { Program } from "./programs/program.ts";
@@ -44,8 +45,11 @@ class Canary {
 const answerOf = (body: string, more = ""): string =>
   `HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\nConnection: close\r\n${more}\r\n${body}`;
 
-// A relay in workerd has no sockets to reach others with.
-describe.skipIf(relayRuntime === "workerd")("egress", () => {
+/** The platform does not tell a refusal from the rest, and has no datagrams. */
+const isWorkers = relayRuntime === "workerd";
+const refusal = isWorkers ? "origin-unreachable" : "origin-refused";
+
+describe("egress", () => {
   let relay: Relay;
   let canary: Canary;
   let web: Canary;
@@ -64,6 +68,8 @@ describe.skipIf(relayRuntime === "workerd")("egress", () => {
         ({ target, answers }) => answers === undefined || /local(host)?\.?:/i.test(target.normalize("NFKC")),
       )
       .filter(({ target }) => target !== "printer.local:631")
+      // The newest workerd takes for a name what can't be one, and then there is none.
+      .filter(({ target }) => !isWorkers || target !== "xn--a:80")
       .map((one) => ({ ...one, target: one.target.replace(/:80$/, `:${canary.port}`) }));
   }, testLimitMs);
 
@@ -114,7 +120,9 @@ describe.skipIf(relayRuntime === "workerd")("egress", () => {
       expect(targets.length).toBeGreaterThan(200);
       for (const { target, why } of targets) {
         expect([why, target, await asks.tcp(target)]).toEqual([why, target, "egress-denied"]);
-        expect([why, target, (await asks.udp(target)).outcome]).toEqual([why, target, "egress-denied"]);
+        const { outcome } = await asks.udp(target);
+        const isDenied = outcome === "egress-denied" || (isWorkers && outcome === "kind-unknown");
+        expect([why, target, outcome, isDenied]).toEqual([why, target, outcome, true]);
       }
       expect(canary.visits).toBe(0);
     },
@@ -187,25 +195,26 @@ describe.skipIf(relayRuntime === "workerd")("egress", () => {
         "[0:0::1]",
       ])
         expect([host, await asks.tcp(`${host}:${web.port}`)]).toEqual([host, "opened"]);
-      expect(await asks.tcp(`localhost:${closed}`)).toBe("origin-refused");
+      expect(await asks.tcp(`localhost:${closed}`)).toBe(refusal);
       expect(await asks.tcp(`127.0.0.1:${closed}`)).toBe("egress-denied");
       expect(await asks.tcp(`localhost:${canary.port}`)).toBe("egress-denied");
       expect(await asks.tcp(`127.0.0.2:${web.port}`)).toBe("egress-denied");
       expect(await (await opener(["*.invalid:80"])).tcp("no-such-name.invalid:80")).toBe("origin-not-found");
       const port = await proxy(patterns);
       expect(await askSocks(port, "localhost", web.port)).toEqual({ socks: 0 });
-      expect(await askSocks(port, "localhost", closed)).toEqual({ socks: 5 });
+      expect(await askSocks(port, "localhost", closed)).toEqual({ socks: isWorkers ? 4 : 5 });
       expect(await askSocks(port, "localhost", canary.port)).toEqual({ socks: 2 });
       const get = (host: string) => askHttp(port, `GET http://${host}/ HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
       expect(await get(`127.0.0.1:${web.port}`)).toEqual({ status: 200 });
-      expect(await get(`localhost:${closed}`)).toEqual({ status: 502, code: "origin-refused" });
+      expect(await get(`localhost:${closed}`)).toEqual({ status: 502, code: refusal });
       expect(await get(`localhost:${canary.port}`)).toEqual({ status: 403, code: "egress-denied" });
       expect(canary.visits).toBe(0);
     },
     testLimitMs,
   );
 
-  test(
+  testExcept(
+    { workerd: "the platform has no datagrams" },
     "datagrams pass where they are granted",
     async () => {
       const echo = dgram.createSocket("udp4", (bytes, { port, address }) => echo.send(bytes, port, address));

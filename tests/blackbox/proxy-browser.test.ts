@@ -32,7 +32,7 @@ window.run = async () => {
 };
 </script>`;
 
-// A relay on workerd has no way out to addresses.
+// A relay on workerd has six sockets for a proxy: a browser wants more at once.
 describe.skipIf(browserPath === undefined || relayRuntime === "workerd")(
   "Chromium with the agent as its proxy",
   () => {

@@ -132,6 +132,23 @@ describe("relay", () => {
   );
 
   test(
+    "health exits with 0 where a relay answers, else with 1 and one line",
+    async () => {
+      const own = relayProgram(["--json", "--listen", "127.0.0.1:0", "--data", join(folder, "health")]);
+      const { host } = new URL(String((await own.event("listening"))["url"]));
+      const ask = async () => {
+        const health = relayProgram(["health"], { env: { UNDERPASS_LISTEN: host } });
+        return { code: await health.exit(), stdout: health.stdout, stderr: health.stderr };
+      };
+      expect(await ask()).toEqual({ code: 0, stdout: "", stderr: "" });
+      await own.stop();
+      const { code, stderr } = await ask();
+      expect([code, oneLine(stderr), stderr.includes(host)]).toEqual([1, true, true]);
+    },
+    testLimitMs,
+  );
+
+  test(
     "its switches have variables",
     async () => {
       const data = join(folder, "by-variable");

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { testExcept } from "./programs/except.ts";
 import { relayRuntime } from "./programs/relay.ts";
 import { startTunnel, type Tunnel } from "./programs/tunnel.ts";
 import { answerOk, RawOrigin } from "./raw/origin.ts";
@@ -222,6 +223,43 @@ test(
       expect((await origin.arrived(0)).head.field("x-forwarded-proto")).toBe("https");
     } finally {
       await close();
+    }
+  },
+  testLimitMs,
+);
+
+testExcept(
+  { workerd: "Cloudflare's own header says who calls" },
+  "a proxy of --trust-proxy says who calls, for each request; from others it is a visitor's invention",
+  async () => {
+    for (const [args, seen] of [
+      [
+        ["--trust-proxy", "10.0.0.0/8", "--trust-proxy", "127.0.0.1"],
+        ["203.0.113.7", "2001:db8::7", "127.0.0.1"],
+      ],
+      [
+        ["--trust-proxy", "10.0.0.0/8"],
+        ["127.0.0.1", "127.0.0.1", "127.0.0.1"],
+      ],
+    ] as const) {
+      const { origin, tunnel, close } = await open(args);
+      try {
+        using visitor = await Visitor.connect(tunnel.target);
+        for (const from of [
+          "X-Forwarded-For: 198.51.100.1, 203.0.113.7",
+          "X-Forwarded-For: 2001:db8::7",
+          "X-A: b",
+        ]) {
+          await visitor.send(`GET / HTTP/1.1\r\nHost: HOST\r\n${from}\r\n\r\n`);
+          await (await visitor.answer()).body.text();
+        }
+        expect(origin.exchanges.map(({ head }) => head.all("x-forwarded-for"))).toEqual(
+          seen.map((one) => [one]),
+        );
+        expect(origin.exchanges[0]?.head.field("forwarded")).toStartWith(`for=${seen[0]};`);
+      } finally {
+        await close();
+      }
     }
   },
   testLimitMs,

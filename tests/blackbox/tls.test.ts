@@ -31,11 +31,27 @@ test.skipIf(!installed("openssl"))(
     expect(ready["url"]).toMatch(/^https:\/\/blue\.localhost:\d+$/);
     const answer = await fetch(`${url}/~blue/`, { tls: { ca: await readFile(cert, "utf8") } });
     expect([answer.status, await answer.text()]).toEqual([200, "ok"]);
+    // The certificate is not for what a machine calls itself.
+    const health = relayProgram(["health", "--listen", new URL(url).host, "--tls-cert", cert]);
+    expect([await health.exit(), health.stdout, health.stderr]).toEqual([0, "", ""]);
     expect(origin.exchanges[0]?.head.field("X-Forwarded-Proto")).toBe("https");
     await agent.stop();
     await relay.stop();
     await origin.close();
     await rm(folder, { recursive: true, force: true });
+  },
+  testLimitMs,
+);
+
+test.skipIf(!installed("openssl"))(
+  "a key that is another certificate's is told at the start: exit 2 with one line",
+  async () => {
+    const [own, other] = await Promise.all([makeCertificate(), makeCertificate()]);
+    const pair = ["--tls-cert", own.cert, "--tls-key", other.key];
+    const relay = relayProgram(["--listen", "127.0.0.1:0", "--data", own.folder, ...pair]);
+    expect(await relay.exit()).toBe(2);
+    expect(relay.stderr).toMatch(/^relay: --tls-key: .*\n$/);
+    for (const { folder } of [own, other]) await rm(folder, { recursive: true, force: true });
   },
   testLimitMs,
 );

@@ -1,6 +1,6 @@
+import type { connect } from "cloudflare:sockets";
 import { once } from "node:events";
 import net from "node:net";
-import type { connect } from "cloudflare:sockets";
 
 type Connect = typeof connect;
 type Platform = ReturnType<Connect>;
@@ -22,7 +22,9 @@ export const platformConnect: Connect = ({ hostname, port }) => {
   const fault = (): Error => new Error("Network connection lost.");
   const opened = new Promise<void>((resolve, reject) => {
     raw.once("connect", resolve);
-    raw.once("close", () => reject(new Error("proxy request failed, cannot connect to the specified address")));
+    raw.once("close", () =>
+      reject(new Error("proxy request failed, cannot connect to the specified address")),
+    );
   });
   opened.catch(() => {});
   const readable = new ReadableStream({

@@ -14,6 +14,39 @@ function contextOf(sockets: WorkersSockets): SocketCaseContext {
   return { dial: sockets.dial, listen, cert: "", key: "", unixEcho: "" };
 }
 
+/** All that is ready to happen has happened. */
+const turns = async (): Promise<void> => {
+  for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+};
+
+/** The platform's side of one socket, as a test wants it. */
+class FakePlatform {
+  readonly heard: string[] = [];
+  fails = false;
+  #controller: ReadableByteStreamController | undefined;
+  readonly sockets = new WorkersSockets(() => ({
+    readable: new ReadableStream({
+      type: "bytes",
+      start: (controller) => {
+        this.#controller = controller;
+      },
+    }),
+    writable: new WritableStream<Uint8Array>({
+      write: (bytes) => {
+        if (this.fails) throw new Error("Network connection lost.");
+        this.heard.push(new TextDecoder().decode(bytes));
+      },
+    }),
+    opened: Promise.resolve(),
+    closed: new Promise(() => {}),
+    close: () => Promise.resolve(),
+  }));
+
+  says(text: string): void {
+    this.#controller?.enqueue(new TextEncoder().encode(text));
+  }
+}
+
 const exceptions: readonly (readonly [RegExp, string])[] = [
   [/TLS|certificate|unix socket/, "plain TCP only"],
   [/as a reset|a break is told/, "the platform has no RST"],
@@ -22,7 +55,7 @@ const exceptions: readonly (readonly [RegExp, string])[] = [
   [/failed dials say why|takes too long|leaves open sockets alone/, "the platform does not tell why"],
 ];
 
-describe("sockets of workers-dial.ts", () => {
+describe("sockets of Workers", () => {
   for (const { name, run } of socketCases) {
     const reason = exceptions.find(([pattern]) => pattern.test(name))?.[1];
     test.skipIf(reason !== undefined)(
@@ -72,44 +105,51 @@ describe("sockets of workers-dial.ts", () => {
       expect([left.closes, left.ends]).toEqual([[false], 0]);
     }));
 
-  test("what was read when the socket was paused already comes when it goes on", () =>
-    pair(contextOf(new WorkersSockets(platformConnect)), {}, async (near, far) => {
-      const left = new SocketEar(near, {
-        data: () => left.call((socket) => socket.pause()),
+  test("what is read while the socket is paused comes when it goes on", async () => {
+    const platform = new FakePlatform();
+    const ear = new SocketEar(await open(contextOf(platform.sockets), { host: "192.0.2.1", port: 1 }));
+    for (const word of ["one", "two"]) {
+      ear.call((socket) => socket.pause());
+      const before = ear.bytes;
+      platform.says(word);
+      await turns();
+      expect(ear.bytes).toBe(before);
+      ear.call((socket) => {
+        socket.resume();
+        socket.pause();
+        socket.resume();
       });
-      const right = new SocketEar(far);
-      let heard = "";
-      for (const word of ["one", "two", "three"]) {
-        right.call((socket) => socket.write(bytesOf(word)));
-        heard += word;
-        await left.until(() => left.text() === heard);
-        left.call((socket) => {
-          socket.resume();
-          socket.pause();
-          socket.resume();
-        });
-      }
-    }));
+      await ear.until(() => ear.text().endsWith(word));
+    }
+    expect(ear.text()).toBe("onetwo");
+  });
 
-  test("has so many sockets as it may, those that are given up but not gone included", async () => {
+  test("one write follows the other, and one that fails is told as a reset", async () => {
+    const platform = new FakePlatform();
+    const ear = new SocketEar(await open(contextOf(platform.sockets), { host: "192.0.2.1", port: 1 }));
+    for (const word of ["one", "two"]) {
+      ear.call((socket) => socket.write(bytesOf(word)));
+      await ear.until(() => ear.socket.queued === 0);
+      expect(platform.heard.at(-1)).toBe(word);
+    }
+    platform.fails = true;
+    ear.call((socket) => socket.write(bytesOf("three")));
+    await ear.until(() => ear.closes.length === 1);
+    expect([ear.closes, ear.ends, ear.socket.queued]).toEqual([[true], 0, 0]);
+  });
+
+  test("there are so many as may be, and the next is told so at once", async () => {
     const sockets = new WorkersSockets(platformConnect, { maxSockets: 2, lingerMs: 10_000 });
     const context = contextOf(sockets);
     const { port } = await place();
     const target = { host: "127.0.0.1", port };
-    const told = (): void => {
-      throw new Error("it was told");
-    };
-    sockets.dial(target, 5_000, { opened: told, failed: told })();
-    const open2 = new SocketEar(await open(context, target));
-    expect(open2.closes).toEqual([]);
-    // The one that was given up has opened before, and is gone.
-    const third = new SocketEar(await open(context, target));
+    const first = new SocketEar(await open(context, target));
+    expect(sockets.isFull).toBe(false);
+    const second = new SocketEar(await open(context, target));
     expect(sockets.isFull).toBe(true);
     expect(await failure(context, target)).toBe("no-socket");
-    third.call((socket) => socket.destroy());
-    await third.until(() => third.closes.length === 1);
-    open2.call((socket) => socket.destroy());
-    await open2.until(() => open2.closes.length === 1);
+    expect([first.closes, second.closes]).toEqual([[], []]);
+    for (const { socket } of [first, second]) socket.destroy();
   });
 
   test("a dial that fails, in whatever way, leaves its place to others", async () => {

@@ -2,7 +2,7 @@
  * Runs in workerd in place of relay/runtimes/workers.ts: the same Worker and object, counted where things come in and
  * go out. The counts belong to the isolate, which objects come and go in, and asking for them reaches no object.
  */
-import relay, { TunnelObject as Plain } from "../../relay/runtimes/workers.ts";
+import relay, { OwnerObject as PlainOwner, TunnelObject as Plain } from "../../relay/runtimes/workers.ts";
 import type { ObjectCounts } from "./object-counts.ts";
 
 type Env = Parameters<typeof relay.fetch>[1];
@@ -15,7 +15,17 @@ interface Inside {
 
 const byName = new Map<string, { readonly counts: Counts; object: Inside; busyBeforeMs: number }>();
 let workerRequests = 0;
+let ownerCalls = 0;
 const sockets = { sent: 0, sentBytes: 0 };
+
+/** Of all objects; each knows only its own. */
+const timers = new Set<ReturnType<typeof setTimeout>>();
+const { setTimeout: setPlain } = globalThis;
+globalThis.setTimeout = ((run: () => void, ms?: number) => {
+  const timer = setPlain(run, ms);
+  timers.add(timer);
+  return timer;
+}) as typeof setTimeout;
 
 const { send } = WebSocket.prototype;
 WebSocket.prototype.send = function (data) {
@@ -25,7 +35,7 @@ WebSocket.prototype.send = function (data) {
 };
 
 const none: ObjectCounts = {
-  ...{ workerRequests: 0, constructed: 0, fetches: 0, calls: 0, messages: 0, messageBytes: 0, alarms: 0 },
+  ...{ workerRequests: 0, ownerCalls: 0, constructed: 0, fetches: 0, calls: 0, messages: 0, messageBytes: 0, alarms: 0 },
   ...{ rowsRead: 0, rowsWritten: 0, sent: 0, sentBytes: 0, busyMs: 0, resting: false },
 };
 
@@ -34,7 +44,7 @@ function countsOf(name: string): ObjectCounts {
   if (entry === undefined) return none;
   const { counts, object, busyBeforeMs } = entry;
   const { isResting: resting, busyMs } = object.sleep;
-  return { ...counts, ...sockets, workerRequests, resting, busyMs: busyBeforeMs + busyMs };
+  return { ...counts, ...sockets, workerRequests, ownerCalls, resting, busyMs: busyBeforeMs + busyMs };
 }
 
 export class TunnelObject extends Plain {
@@ -72,6 +82,24 @@ export class TunnelObject extends Plain {
     this.#counts.alarms++;
     super.alarm();
   }
+
+  /** Ends at once, whatever is under way. */
+  async abort(): Promise<void> {
+    (this.ctx as unknown as { abort(reason: string): void }).abort("aborted by a test");
+  }
+
+  /** Does nothing more until something comes: there is no timer left that would keep it. */
+  async halt(): Promise<void> {
+    for (const timer of timers) clearTimeout(timer);
+    timers.clear();
+  }
+}
+
+export class OwnerObject extends PlainOwner {
+  override revokedUntil(): ReturnType<PlainOwner["revokedUntil"]> {
+    ownerCalls++;
+    return super.revokedUntil();
+  }
 }
 
 /** A key is a row, and so is an alarm; a deletion is a row written. */
@@ -107,10 +135,20 @@ function countRows(storage: DurableObjectState["storage"], counts: Counts): void
   });
 }
 
+async function end(name: string, { TUNNELS }: Env, how: "abort" | "halt"): Promise<Response> {
+  const stub = TUNNELS.get(TUNNELS.idFromName(name)) as unknown as TunnelObject;
+  // A call that ends the object fails with it.
+  await stub[how]().catch(() => {});
+  return new Response();
+}
+
 export default {
   fetch(request: Request, env: Env): Promise<Response> | Response {
     const { hostname, pathname } = new URL(request.url);
-    if (hostname === "counts.test") return Response.json(countsOf(pathname.slice(1)));
+    const name = pathname.slice(1);
+    if (hostname === "counts.test") return Response.json(countsOf(name));
+    if (hostname === "abort.test") return end(name, env, "abort");
+    if (hostname === "halt.test") return end(name, env, "halt");
     workerRequests++;
     return relay.fetch(request, env);
   },

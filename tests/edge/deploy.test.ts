@@ -92,6 +92,7 @@ describe("wrangler deploy --dry-run, with wrangler.toml as it stands", () => {
 });
 
 const reader = new Bun.Transpiler({ loader: "js" });
+const platformModules = ["cloudflare:workers", "cloudflare:sockets"];
 const foreignNames = ["Bun", "Deno", "process", "Buffer", "require"];
 
 /**
@@ -106,7 +107,7 @@ function foreign(script: string): string[] {
   const imports = reader.scanImports(script).map(({ path }) => path);
   const marked = transpiler.transformSync(script);
   return [
-    ...imports.filter((path) => path !== "cloudflare:workers"),
+    ...imports.filter((path) => !platformModules.includes(path)),
     ...foreignNames.filter((name) => marked.includes(`foreign$${name}`)),
   ];
 }

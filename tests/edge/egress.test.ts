@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createHash, randomBytes } from "node:crypto";
-import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { SocksVisitor } from "../blackbox/matrix/socks-visitor.ts";
 import { visitSocks } from "../blackbox/matrix/visits.ts";
 import { agentProgram } from "../blackbox/programs/agent.ts";

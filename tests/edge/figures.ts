@@ -12,3 +12,26 @@ export function record(name: string, value: number | string | object): void {
   if (path === undefined) return;
   appendFileSync(path, `${JSON.stringify({ name, value })}\n`);
 }
+
+/** What was recorded in a file, joined. Throws on a line that `record` did not write. */
+export function joinFigures(text: string): Record<string, unknown> {
+  let all: Record<string, unknown> = {};
+  for (const line of text.split("\n").filter((each) => each !== "")) {
+    const { name, value } = JSON.parse(line) as { name: string; value: unknown };
+    all = joined(all, { [name]: value }) as Record<string, unknown>;
+  }
+  return all;
+}
+
+function joined(before: unknown, now: unknown): unknown {
+  if (typeof before === "number" && typeof now === "number") return Math.max(before, now);
+  if (!isObject(before) || !isObject(now)) return now;
+  const names = new Set([...Object.keys(before), ...Object.keys(now)]);
+  return Object.fromEntries(
+    [...names].map((name) => [name, name in now ? joined(before[name], now[name]) : before[name]]),
+  );
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -7,8 +7,11 @@ import { visit } from "../blackbox/raw/visitor.ts";
 import { ByteEcho, sayAll } from "./byte-echo.ts";
 import { HandAgent } from "./hand-agent.ts";
 import { startWorkerdRelay, type WorkerdRelay } from "./workerd-relay.ts";
+import { workersDate } from "./workers-date.ts";
 
 const testLimitMs = 60_000;
+/** That of the oldest date never lets an object sleep to which two WebSockets were opened at once (workerd issue 6862). */
+const links = workersDate().name === "oldest" ? 1 : 2;
 /** No stream has this kind: a way to ask a relay for something that it has to count, and to answer. */
 const noKind = 77;
 
@@ -38,28 +41,36 @@ async function goesOn(agent: HandAgent, asked: number): Promise<void> {
   await agent.say({ record: "ACK", count: asked });
 }
 
-function linkEvents(agent: Program): unknown[] {
-  return agent.events.filter(({ event }) => event === "link").map(({ link, state }) => `${link} ${state}`);
+function linkEvents(agent: Program): string[] {
+  const events = agent.events.filter(({ event }) => event === "link");
+  return events.map(({ link, state }) => `${link} ${state}`).sort();
+}
+
+const allUpEvents = Array.from({ length: links }, (_, link) => `${link} up`);
+
+async function allUp(agent: Program): Promise<void> {
+  await agent.event("link", ({ link, state }) => link === links - 1 && state === "up");
 }
 
 describe("an object that ends while nothing goes on", () => {
   test("goes on where it was when the next request comes", async () => {
     const origin = await RawOrigin.listen(answerOk);
-    const agent = await startAgent(relay, { origin: origin.port, name: "blue", token });
+    const args = ["--links", String(links)];
+    const agent = await startAgent(relay, { origin: origin.port, name: "blue", token, args });
     const target = { port: relay.port, host: relay.hostFor("blue") };
-    await agent.event("link", ({ link, state }) => link === 1 && state === "up");
+    await allUp(agent);
     const rounds = 5;
     for (let round = 1; round <= rounds; round++) {
       await evictAtRest("blue");
       expect((await visit(target)).status).toBe(200);
     }
     const { constructed, fetches } = await relay.workerd.counts("blue");
-    // Two dials, and one for each request: none came a second time.
-    expect([constructed, fetches]).toEqual([1 + rounds, 2 + rounds]);
+    // The dials, and one for each request: none came a second time.
+    expect([constructed, fetches]).toEqual([1 + rounds, links + rounds]);
     expect(relay.workerd.awakenings("blue").slice(1)).toEqual(
-      Array(rounds).fill(expect.objectContaining({ sessions: 2, links: 2, gone: 0 })),
+      Array(rounds).fill(expect.objectContaining({ sessions: links, links, gone: 0 })),
     );
-    expect(linkEvents(agent)).toEqual(["0 up", "1 up"]);
+    expect(linkEvents(agent)).toEqual(allUpEvents);
     await agent.stop();
     await origin.close();
   });
@@ -67,22 +78,24 @@ describe("an object that ends while nothing goes on", () => {
   test("goes on where it was for those that connect to a private tunnel", async () => {
     const echo = await ByteEcho.listen();
     const start = (args: readonly string[], own: string) =>
-      agentProgram([...args, "--relay", relay.url, "--json"], { env: { UNDERPASS_TOKEN: own } });
+      agentProgram([...args, "--relay", relay.url, "--links", String(links), "--json"], {
+        env: { UNDERPASS_TOKEN: own },
+      });
     const vault = start(["private", String(echo.port), "--name", "vault"], token);
-    await vault.event("link", ({ link, state }) => link === 1 && state === "up");
+    await allUp(vault);
     const caller = start(
       ["connect", "vault", "--listen", "127.0.0.1:0"],
       await relay.token({ sub: "bob", connect: ["vault"] }),
     );
     const port = Number(new URL(String((await caller.event("ready"))["url"])).port);
-    await caller.event("link", ({ link, state }) => link === 1 && state === "up");
+    await allUp(caller);
     for (let round = 0; round < 3; round++) {
       await evictAtRest("vault");
       expect((await sayAll(port, Buffer.from("are you there"))).toString()).toBe("are you there");
     }
     expect((await relay.workerd.counts("vault")).constructed).toBe(4);
     for (const program of [vault, caller]) {
-      expect(linkEvents(program)).toEqual(["0 up", "1 up"]);
+      expect(linkEvents(program)).toEqual(allUpEvents);
       await program.stop();
     }
     echo.close();
@@ -121,13 +134,11 @@ describe("an object that ends while nothing goes on", () => {
     "goes on for each of 100 idle agents with two sessions, from one beginning",
     async () => {
       const name = "crowd";
-      const [first, ...others] = Array.from({ length: 100 }, (_, i) => `crowd-of-agents-${i}`);
-      const pool = (instance = "") =>
-        Promise.all(
-          [0, 1].map((slot) => HandAgent.join(relay, { name, token }, { instance, slot, join: true })),
-        );
-      const joined = [...(await pool(first)), ...(await Promise.all(others.map(pool))).flat()];
-      const agents = joined.map(({ agent }) => agent);
+      const agents: HandAgent[] = [];
+      for (let i = 0; i < 200; i++) {
+        const greeting = { instance: `crowd-of-agents-${i >> 1}`, slot: i & 1, join: true };
+        agents.push((await HandAgent.join(relay, { name, token }, greeting)).agent);
+      }
       await evictAtRest(name);
       const before = await relay.workerd.counts(name);
       await Promise.all(agents.map((agent) => agent.ping()));
@@ -214,7 +225,7 @@ describe("an object that ends while an agent shakes hands", () => {
   test("says that before HELLO has come", async () => {
     const agent = await HandAgent.dial(relay, { name: "early", token });
     expect((await relay.workerd.counts("early")).resting).toBe(false);
-    await relay.workerd.evict("early");
+    await relay.workerd.evictBusy("early");
     await expect(agent.greet({})).rejects.toThrow("goaway");
     expect(await agent.closed()).toBe(1008);
     const { agent: next } = await HandAgent.join(relay, { name: "early", token });
@@ -226,7 +237,7 @@ describe("an object that ends while an agent shakes hands", () => {
     const agent = await HandAgent.dial(relay, { name: "unread", token });
     const { session } = await agent.greet({});
     expect((await relay.workerd.counts("unread")).resting).toBe(false);
-    await relay.workerd.evict("unread");
+    await relay.workerd.evictBusy("unread");
     await agent.ping();
     expect(await agent.records()).toEqual([expect.objectContaining(gone)]);
     const { agent: next, welcome } = await HandAgent.join(relay, { name: "unread", token }, { attempt: 2 });
@@ -238,11 +249,9 @@ describe("an object that ends while an agent shakes hands", () => {
 
 test("a newer agent takes over from those that slept, and the object stays awake as long as they must not come back", async () => {
   const name = "taken";
-  const older = await Promise.all(
-    ["older-instance-one", "older-instance-two"].map((instance) =>
-      HandAgent.join(relay, { name, token }, { instance, join: true }),
-    ),
-  );
+  const older: Awaited<ReturnType<typeof HandAgent.join>>[] = [];
+  for (const instance of ["older-instance-one", "older-instance-two"])
+    older.push(await HandAgent.join(relay, { name, token }, { instance, join: true }));
   await evictAtRest(name);
   const { agent: newer, welcome } = await HandAgent.join(
     relay,

@@ -2,6 +2,8 @@
 export interface ObjectCounts {
   /** Of the Worker in front, for all objects. */
   readonly workerRequests: number;
+  /** How often the objects of owners were asked, by all: each is one billed request. */
+  readonly ownerCalls: number;
   /** How often it began. */
   readonly constructed: number;
   /** Requests, and calls of its methods by the Worker: each is one billed request. */

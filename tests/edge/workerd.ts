@@ -93,15 +93,20 @@ export class Workerd {
     await this.miniflare.unsafeEvictDurableObject("relay", "TunnelObject", { name, webSockets: "hibernate" });
   }
 
-  /** Ends the object of a tunnel as a deployment does, WebSockets and all. */
-  async redeploy(name: string): Promise<void> {
-    await this.miniflare.unsafeEvictDurableObject("relay", "TunnelObject", { name, webSockets: "close" });
+  /** The same while it still waits for something, be it for the next message of an agent. Only with `counted`. */
+  async evictBusy(name: string): Promise<void> {
+    await this.ask("halt", name);
+    await this.evict(name);
+  }
+
+  /** Ends the object of a tunnel at once, WebSockets and all: as a deployment does, or the end of its machine. Only with `counted`. */
+  async abort(name: string): Promise<void> {
+    await this.ask("abort", name);
   }
 
   /** Of the object of a tunnel, which is not woken by it. Only with `counted`. */
   async counts(name: string): Promise<ObjectCounts> {
-    const relay = await this.miniflare.getWorker("relay");
-    return (await relay.fetch(`http://counts.test/${name}`)).json() as Promise<ObjectCounts>;
+    return (await this.ask("counts", name)).json() as Promise<ObjectCounts>;
   }
 
   /** Resolves when the object of a tunnel has nothing under way. Only with `counted`. */
@@ -110,6 +115,13 @@ export class Workerd {
       const counts = await this.counts(name);
       if (counts.resting) return counts;
     }
+  }
+
+  /** counting-object.ts */
+  private async ask(what: "abort" | "counts" | "halt", name: string): Promise<Response> {
+    // Miniflare's types want those of Workers to be there.
+    const relay: unknown = await this.miniflare.getWorker("relay");
+    return (relay as { fetch(url: string): Promise<Response> }).fetch(`http://${what}.test/${name}`);
   }
 
   /** What objects have said of themselves when they came to life, in order. */

@@ -46,8 +46,8 @@ export async function bundleWorkers({ minify, environment }: BundleOptions = {})
         ...environment,
       },
     });
-    const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text()]);
-    const printed = stdout + stderr;
+    const texts = [child.stdout, child.stderr].map((stream) => new Response(stream).text());
+    const printed = (await Promise.all(texts)).join("");
     if ((await child.exited) !== 0) throw new Error(`wrangler deploy --dry-run: ${printed}`);
     return { script: await Bun.file(join(folder, "workers.js")).text(), printed };
   } finally {

@@ -1,6 +1,8 @@
 import { createRequire } from "node:module";
 import { wranglerToml } from "./wrangler-toml.ts";
 
+export const workersVariable = "UNDERPASS_TEST_WORKERS";
+
 /** Which end of what is claimed the relay is run at: `UNDERPASS_TEST_WORKERS`, `newest` where nothing is said. */
 export interface WorkersDate {
   readonly name: "newest" | "oldest";
@@ -18,9 +20,10 @@ const oldest = { date: "2026-04-07", flags: ["enable_request_signal"] };
 
 const require = createRequire(import.meta.url);
 
+const asked = () => process.env[workersVariable] ?? "newest";
+
 /** The newest is what wrangler.toml says, in the workerd of the newest wrangler; the oldest runs in that of Miniflare. */
-export function workersDate(): WorkersDate {
-  const name = process.env["UNDERPASS_TEST_WORKERS"] ?? "newest";
+export function workersDate(name: string = asked()): WorkersDate {
   switch (name) {
     case "newest": {
       const { compatibility_date: compatibilityDate, compatibility_flags: compatibilityFlags } =
@@ -35,7 +38,7 @@ export function workersDate(): WorkersDate {
         workerd: workerdOf("miniflare"),
       };
     default:
-      throw new Error(`UNDERPASS_TEST_WORKERS is newest or oldest, not ${name}`);
+      throw new Error(`${workersVariable} is newest or oldest, not ${name}`);
   }
 }
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { parseRelayCommand } from "../../relay/command-line.ts";
 import type { RelayOptions, TokenOptions } from "../../relay/options.ts";
+import { parseProxy } from "../../relay/trusted-proxies.ts";
 import { codes, UnderpassError } from "../../shared/errors.ts";
 
 type Environment = Record<string, string | undefined>;
@@ -54,6 +55,7 @@ describe("the relay's command line", () => {
       { publicUrl: "https://relay.example" },
     ],
     ["--routing", "path", "UNDERPASS_ROUTING", { routing: "path" }],
+    ["--trust-proxy", "127.0.0.1", "UNDERPASS_TRUST_PROXY", { trustedProxies: [parseProxy("127.0.0.1")] }],
     ["--secret-file", "key.txt", "UNDERPASS_SECRET_FILE", { secretFile: "key.txt" }],
     ["--data", "/var/x", "UNDERPASS_DATA", { data: "/var/x", dataAsked: true }],
     ["--name-ttl", "7d", "UNDERPASS_NAME_TTL", { nameTtlMs: 604_800_000 }],
@@ -103,6 +105,12 @@ describe("the relay's command line", () => {
     ]);
   });
 
+  test("--trust-proxy may be repeated, and has commas in its variable", () => {
+    const both = [parseProxy("127.0.0.1"), parseProxy("10.0.0.0/8")];
+    expect(serve(["--trust-proxy", "127.0.0.1", "--trust-proxy", "10.0.0.0/8"]).trustedProxies).toEqual(both);
+    expect(serve([], { UNDERPASS_TRUST_PROXY: "127.0.0.1, 10.0.0.0/8" }).trustedProxies).toEqual(both);
+  });
+
   test.each([
     ["--listen", "8787"],
     ["--listen", "127.0.0.1:65536"],
@@ -119,6 +127,7 @@ describe("the relay's command line", () => {
     ["--public-url", "https://relay.example/path"],
     ["--public-url", "https://u:p@relay.example"],
     ["--routing", "dns"],
+    ["--trust-proxy", "localhost"],
     ["--name-ttl", "24"],
     ["--memory", "1M"],
     ["--memory", "1MiB"],
@@ -219,6 +228,26 @@ describe("the relay's command line", () => {
     },
   );
 
+  test.each<[string[], Environment, string]>([
+    [[], {}, "http://127.0.0.1:8787"],
+    [["--listen", "0.0.0.0:80"], {}, "http://127.0.0.1:80"],
+    [["--listen=[::]:80"], { UNDERPASS_LISTEN: "10.0.0.1:1" }, "http://::1:80"],
+    [[], { UNDERPASS_LISTEN: "10.0.0.1:443", UNDERPASS_TLS_CERT: "c" }, "https://10.0.0.1:443"],
+    [["--tls-cert", "c"], { UNDERPASS_TLS_KEY: "k" }, "https://127.0.0.1:8787"],
+  ])("health %j with %j asks at %s: the relay takes the same switches", (argv, env, place) => {
+    const parsed = parseRelayCommand(["health", ...argv], env, "1.2.3");
+    if (parsed.command !== "health") throw new Error(`got ${parsed.command}`);
+    const { scheme, host, port } = parsed.options;
+    expect(`${scheme}://${host}:${port}`).toBe(place);
+  });
+
+  test.each([[["--listen", "127.0.0.1:0"]], [["--listen", "80"]], [["--data", "d"]], [["now"]]])(
+    "health %j is bad usage",
+    (argv) => {
+      expect(() => parseRelayCommand(["health", ...argv], {}, "1.2.3")).toThrow(UnderpassError);
+    },
+  );
+
   test("--help shows each switch with an example, and --version the version", () => {
     const shown = help(["--help"]);
     const examples = shown.slice(shown.indexOf("Examples:"));
@@ -239,6 +268,9 @@ describe("the relay's command line", () => {
       expect(tokenExamples).toContain(name);
     }
     expect(tokenExamples).toContain("--data");
+    const ofHealth = help(["health", "--help"]);
+    for (const name of ["--listen", "--tls-cert", "UNDERPASS_TLS_CERT", "Examples:"])
+      expect(ofHealth).toContain(name);
     expect(help(["--version"])).toBe("1.2.3\n");
     expect(help(["help", "token"])).toBe(ofToken);
   });

@@ -7,7 +7,10 @@ import { isName, Names, type NamesOptions } from "../../relay/names.ts";
 import { SqliteNames } from "../../relay/runtimes/sqlite-names.ts";
 import type { NameStore } from "../../relay/store.ts";
 import { MemoryNames } from "../../relay/stores/memory-names.ts";
+import { SharedNames } from "../../relay/stores/shared-names.ts";
 import { UnderpassError } from "../../shared/errors.ts";
+import { VirtualClock } from "../agent/virtual-clock.ts";
+import { MemoryRegistry } from "./memory-registry.ts";
 
 const ttlMs = 3_600_000;
 const random = (bytes: Uint8Array<ArrayBuffer>) => crypto.getRandomValues(bytes);
@@ -31,6 +34,12 @@ function inAFile(): NameStore {
   return file;
 }
 
+/** What others write is in shared-names.test.ts. */
+function ofSeveral(): NameStore {
+  const [registry, clock] = [new MemoryRegistry(), new VirtualClock()];
+  return new SharedNames({ registry, clock, process: "this", ttlMs, fault: () => {} });
+}
+
 function codeOf(run: () => unknown): string {
   try {
     run();
@@ -44,6 +53,7 @@ function codeOf(run: () => unknown): string {
 const stores: readonly [string, () => NameStore][] = [
   ["in memory", () => new MemoryNames()],
   ["in a file", inAFile],
+  ["of several relays", ofSeveral],
 ];
 
 describe.each(stores)("names %s", (_, store) => {

@@ -1,4 +1,5 @@
-import { Driver, type DriverOptions } from "../../shared/driver.ts";
+import { Driver } from "../../shared/driver.ts";
+import type { DriverOptions } from "../../shared/driver-handler.ts";
 import { limits } from "../../shared/mux/limits.ts";
 import { Memory } from "../../shared/mux/memory.ts";
 import { Session } from "../../shared/mux/session.ts";

@@ -241,6 +241,8 @@ describe("the dial", () => {
     ["timeout", "refused", "origin-refused"],
     ["unreachable", "unreachable", "origin-unreachable"],
     ["failed", "failed", "origin-unreachable"],
+    ["no-socket", "unreachable", "too-many-streams"],
+    ["no-socket", "timeout", "origin-timeout"],
   ])("of two addresses that fail with %s and %s is told as %s and %s", async (first, second, code) => {
     const rig = new EgressRig({ answers: two });
     const call = rig.open("two.example:443", policyOf("*:443"));
@@ -248,6 +250,18 @@ describe("the dial", () => {
     (await dialOf(rig, 1)).handler.failed(second, "");
     expect(await call.outcome()).toBe(code);
     expect(rig.door.dials).toBe(0);
+  });
+
+  test("is not begun, nor its name looked up, while there is no socket for it", async () => {
+    let isFull = true;
+    const rig = new EgressRig({ answers: two, isFull: () => isFull });
+    expect(await rig.open("two.example:443", policyOf("*:443")).outcome()).toBe("too-many-streams");
+    expect(await rig.open("two.example:443", policyOf("other.example:443")).outcome()).toBe("egress-denied");
+    expect([rig.lookups, rig.dials.length, rig.door.dials]).toEqual([[], 0, 0]);
+    isFull = false;
+    rig.open("two.example:443", policyOf("*:443"));
+    expect((await dialOf(rig)).host).toBe("1.0.0.1");
+    rig.lose();
   });
 
   test("gives each address its share of ten seconds, and all of them no more", async () => {

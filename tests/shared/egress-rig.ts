@@ -30,6 +30,7 @@ export interface EgressRigOptions {
   readonly dial?: Dial;
   readonly clock?: Clock;
   readonly isOwn?: EgressDoorDeps["isOwn"];
+  readonly isFull?: () => boolean;
   readonly openDatagrams?: EgressDoorDeps["openDatagrams"];
   /** Instead of `answers`. */
   readonly resolve?: EgressDoorDeps["resolve"];
@@ -58,6 +59,7 @@ export class EgressRig {
     dial,
     clock = new VirtualClock(),
     isOwn,
+    isFull,
     resolve,
     openDatagrams,
   }: EgressRigOptions = {}) {
@@ -77,6 +79,7 @@ export class EgressRig {
       dial: dial ?? ((target, timeoutMs, handler) => this.#fakeDial(target, timeoutMs, handler)),
       resolve: resolve ?? answered,
       ...(isOwn && { isOwn }),
+      ...(isFull && { isFull }),
       ...(openDatagrams && { openDatagrams }),
     });
     this.#opener = this.#session("agent", () => undefined);

@@ -31,20 +31,28 @@ export const refusals: readonly Refusal[] = [
   { name: "no Host in HTTP/1.1", request: "GET /refused HTTP/1.1\r\n\r\n" },
   {
     name: "absolute form to another host",
+    limits: lenient,
     request: "GET http://red.localhost/refused HTTP/1.1\r\nHost: HOST\r\n\r\n",
   },
   {
     name: "absolute form of another scheme",
+    limits: lenient,
     request: "GET ftp://HOST/refused HTTP/1.1\r\nHost: HOST\r\n\r\n",
   },
   { name: "CONNECT", request: "CONNECT red.localhost:80 HTTP/1.1\r\nHost: HOST\r\n\r\n" },
-  { name: "a target without a slash", request: "GET refused HTTP/1.1\r\nHost: HOST\r\n\r\n" },
+  {
+    name: "a target without a slash",
+    limits: lenient,
+    request: "GET refused HTTP/1.1\r\nHost: HOST\r\n\r\n",
+  },
   {
     name: "Content-Length and Transfer-Encoding",
+    limits: lenient,
     request: post("Content-Length: 6\r\nTransfer-Encoding: chunked\r\n", `0\r\n\r\n${smuggled}`),
   },
   {
     name: "Transfer-Encoding and Content-Length",
+    limits: lenient,
     request: post("Transfer-Encoding: chunked\r\nContent-Length: 6\r\n", `0\r\n\r\n${smuggled}`),
   },
   { name: "two lengths that differ", request: post("Content-Length: 0\r\nContent-Length: 40\r\n", smuggled) },
@@ -58,7 +66,11 @@ export const refusals: readonly Refusal[] = [
     name: "an unknown transfer coding",
     request: post("Transfer-Encoding: xchunked\r\n", `0\r\n\r\n${smuggled}`),
   },
-  { name: "chunked twice", request: post("Transfer-Encoding: chunked, chunked\r\n", `0\r\n\r\n${smuggled}`) },
+  {
+    name: "chunked twice",
+    limits: lenient,
+    request: post("Transfer-Encoding: chunked, chunked\r\n", `0\r\n\r\n${smuggled}`),
+  },
   {
     name: "two Transfer-Encoding fields",
     request: post("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n", `0\r\n\r\n${smuggled}`),
@@ -124,7 +136,7 @@ export const refusals: readonly Refusal[] = [
   },
   { name: "HTTP/0.9", request: "GET /refused\r\n\r\n" },
   { name: "HTTP/3.7", limits: lenient, request: "GET /refused HTTP/3.7\r\nHost: HOST\r\n\r\n" },
-  { name: "the preface of HTTP/2", request: "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" },
+  { name: "the preface of HTTP/2", limits: lenient, request: "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" },
   { name: "http in lower case", limits: lenient, request: "GET /refused http/1.1\r\nHost: HOST\r\n\r\n" },
   { name: "TLS on the plain port", request: "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n" },
   {

@@ -53,11 +53,6 @@ export interface RelayOptions extends DenoPlaces {
 
 /** Starts the relay that the environment asks for. */
 export async function startRelay(options: RelayOptions = {}): Promise<Relay> {
-  if (process.env["UNDERPASS_TEST_RELAY"] === "deploy")
-    return (await import("./deploy-relay.ts")).startDeployRelay({
-      ...options,
-      env: { UNDERPASS_PUBLIC_URL: "", ...options.env },
-    });
   if (relayRuntime !== "workerd") return startRelayProgram(options);
   // Only here, because Miniflare takes a second to load.
   const { startWorkerdRelay } = await import("../../edge/workerd-relay.ts");
@@ -125,7 +120,6 @@ export async function mintToken(data: string, wanted: TokenOptions = {}): Promis
 
 function parseRuntime(text: string | undefined): RelayRuntime {
   if (text === undefined || text === "") return "bun";
-  if (text === "deploy") return "workerd";
   if (text === "bun" || text === "deno" || text === "workerd") return text;
   throw new Error(`UNDERPASS_TEST_RELAY is ${text}; it can be bun, deno or workerd`);
 }

@@ -6,6 +6,8 @@ import { Wire } from "./wire.ts";
 export interface Target {
   readonly port: number;
   readonly host: string;
+  /** By https, with what vouches for the certificate (PEM). */
+  readonly ca?: string;
 }
 
 /** An answer whose head has arrived. `interim` holds the 1xx heads before it. */
@@ -24,7 +26,12 @@ export class Visitor {
   ) {}
 
   static async connect(target: Target): Promise<Visitor> {
-    return new Visitor(await Wire.connect(target.port), target);
+    const { port, host, ca } = target;
+    const name = host.replace(/:\d+$/, "");
+    return new Visitor(
+      await (ca === undefined ? Wire.connect(port) : Wire.connectTls(port, name, ca)),
+      target,
+    );
   }
 
   /** Sends `text` in latin-1; `HOST` in it stands for the target's Host. */

@@ -1,4 +1,5 @@
 import { connect, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
 
 /** Above this many unread bytes a wire stops reading, so that a test that does not read is a slow peer. */
 const maxUnreadBytes = 256 * 1024;
@@ -44,6 +45,19 @@ export class Wire {
     const socket = connect({ port, host, allowHalfOpen: true });
     await new Promise<void>((resolve, reject) => {
       socket.once("connect", resolve);
+      socket.once("error", reject);
+    });
+    return new Wire(socket);
+  }
+
+  /** By TLS in HTTP/1.1, to whom `ca` (PEM) vouches for as `serverName`. */
+  static async connectTls(port: number, serverName: string, ca: string): Promise<Wire> {
+    const socket = connectTls({
+      ...{ port, host: "127.0.0.1", servername: serverName, ca },
+      ALPNProtocols: ["http/1.1"],
+    });
+    await new Promise<void>((resolve, reject) => {
+      socket.once("secureConnect", resolve);
       socket.once("error", reject);
     });
     return new Wire(socket);

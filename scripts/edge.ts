@@ -1,0 +1,84 @@
+/**
+ * `bun run edge [-- --json]`: all that is tested with the relay in workerd, at the oldest and at the newest compatibility
+ * date. With `--json` stdout is one object: what passed in each suite, and what the tests have measured (tests/edge/figures.ts).
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { figuresVariable, joinFigures } from "../tests/edge/figures.ts";
+import { workersDate, workersVariable } from "../tests/edge/workers-date.ts";
+import { edge, inNewestWorkerd, membersOf } from "./test-groups.ts";
+import { runTests, testFiles } from "./test-run.ts";
+
+const suiteTimeoutMs = 10 * 60_000;
+
+interface Suite {
+  readonly name: string;
+  /** The compatibility date. */
+  readonly date: string;
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+  readonly seconds: number;
+}
+
+async function runSuites(json: boolean, figures: string): Promise<Suite[]> {
+  const suites: Suite[] = [];
+  for (const age of ["newest", "oldest"]) {
+    for (const [name, group] of Object.entries({ edge, "black box": inNewestWorkerd })) {
+      const date = workersDate(age).compatibilityDate;
+      console.error(`\n── ${name}, ${date}`);
+      const { passed, failed, skipped, seconds } = await runTests({
+        files: membersOf(group, testFiles()),
+        environment: { ...group.environment, [workersVariable]: age, [figuresVariable]: figures },
+        timeoutMs: suiteTimeoutMs,
+        output: json ? "stderr" : "inherit",
+      });
+      suites.push({ name, date, passed, failed, skipped, seconds: Number(seconds.toFixed(1)) });
+    }
+  }
+  return suites;
+}
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({ options: { json: { type: "boolean", default: false } } });
+  const folder = mkdtempSync(join(tmpdir(), "underpass-edge-"));
+  const file = join(folder, "figures");
+  const suites = await runSuites(values.json, file);
+  const text = await Bun.file(file)
+    .text()
+    .catch(() => ""); // Nothing was measured: its tests have failed.
+  rmSync(folder, { recursive: true, force: true });
+  const sum = (count: (suite: Suite) => number) => suites.reduce((all, suite) => all + count(suite), 0);
+  const [passed, failed, skipped] = [
+    sum((suite) => suite.passed),
+    sum((suite) => suite.failed),
+    sum((suite) => suite.skipped),
+  ];
+  const {
+    wakeUps = null,
+    constructorRuns = null,
+    bytesBufferedMost = null,
+    bundleKiB = null,
+    ...others
+  } = joinFigures(text);
+  const report = {
+    suites,
+    cases: { passed, failed, skipped },
+    wakeUps,
+    constructorRuns,
+    bytesBufferedMost,
+    bundleKiB,
+    figures: others,
+  };
+  if (values.json) console.log(JSON.stringify(report));
+  else {
+    console.table(suites);
+    console.log(JSON.stringify({ ...report, suites: undefined }, null, 2));
+    console.log(`${passed} passed, ${failed} failed`);
+  }
+  return failed === 0 && passed > 0 ? 0 : 1;
+}
+
+process.exit(await main());

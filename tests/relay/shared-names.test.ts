@@ -1,0 +1,182 @@
+import { beforeEach, describe, expect, test } from "bun:test";
+import { Names } from "../../relay/names.ts";
+import { SharedNames, sharedLimits } from "../../relay/stores/shared-names.ts";
+import { UnderpassError } from "../../shared/errors.ts";
+import { VirtualClock } from "../agent/virtual-clock.ts";
+import { turn } from "../shared/driver-bench.ts";
+import { MemoryRegistry } from "./memory-registry.ts";
+
+const ttlMs = 3_600_000;
+const random = (bytes: Uint8Array<ArrayBuffer>) => crypto.getRandomValues(bytes);
+
+let registry: MemoryRegistry;
+let clock: VirtualClock;
+beforeEach(() => {
+  registry = new MemoryRegistry();
+  clock = new VirtualClock();
+});
+
+/** A relay process, as far as names go. */
+class Process {
+  readonly faults: string[] = [];
+  readonly read: string[] = [];
+  readonly store: SharedNames;
+  readonly names: Names;
+
+  constructor(process: string) {
+    const fault = (error: Error) => void this.faults.push(error.message);
+    this.store = new SharedNames({ registry, clock, process, ttlMs, fault });
+    this.store.onRead = (name) => void this.read.push(name);
+    this.names = new Names({ ttlMs, random, maxNames: 1_000 }, this.store);
+  }
+
+  /** What an agent's dial does; the code where it is refused. */
+  async claim(name: string, owner = "alice"): Promise<string> {
+    try {
+      await this.store.load(name);
+      this.names.claim(name, owner, "http", clock.now());
+      await this.store.commit(name);
+      return "granted";
+    } catch (error) {
+      if (error instanceof UnderpassError) return error.code;
+      throw error;
+    }
+  }
+
+  async arrive(name: string): Promise<void> {
+    expect(await this.claim(name)).toBe("granted");
+    this.names.touch(name, clock.now());
+    await this.store.commit(name);
+  }
+
+  /** What a visitor's look at the name finds, once it was read. */
+  async place(name: string): Promise<string | undefined> {
+    if (this.store.looksUp(name)) await turn();
+    return this.store.get(name)?.place;
+  }
+}
+
+/** Longer than what was read is believed. */
+const later = () => clock.advance(sharedLimits.believedMs);
+
+describe("names of several relays", () => {
+  test("who writes first has the name; the other is told that it is taken, and knows whose it is", async () => {
+    const [one, other] = [new Process("one"), new Process("other")];
+    expect(await Promise.all([one.claim("blue", "alice"), other.claim("blue", "bob")])).toEqual([
+      "granted",
+      "name-taken",
+    ]);
+    expect(other.names.lookup("blue")?.owner).toBe("alice");
+    expect(other.store.size).toBe(0);
+    expect(await other.claim("blue", "bob")).toBe("name-taken");
+    expect(await other.claim("blue", "alice")).toBe("granted");
+  });
+
+  test("an agent that is at one is elsewhere for the others, until it comes to them", async () => {
+    const [one, other] = [new Process("one"), new Process("other")];
+    await one.arrive("blue");
+    expect(await one.place("blue")).toBe("here");
+    expect(await other.place("blue")).toBe("elsewhere");
+    expect(other.names.awaitedSince("blue")).toBeUndefined();
+    await other.arrive("blue");
+    expect(await other.place("blue")).toBe("here");
+    later();
+    expect(await one.place("blue")).toBe("elsewhere");
+    expect(registry.found.get("blue")?.entry).toMatchObject({ home: "other", generation: 2 });
+    // What the one still says of it changes nothing.
+    one.names.leave("blue", clock.now(), { bye: true });
+    await one.store.commit("blue");
+    expect(registry.found.get("blue")?.entry).toMatchObject({ home: "other", bye: false });
+  });
+
+  test("one that went away is awaited at all of them, unless it said goodbye", async () => {
+    const [one, other] = [new Process("one"), new Process("other")];
+    await one.arrive("blue");
+    await one.arrive("red");
+    one.names.leave("blue", clock.now(), { bye: false });
+    one.names.leave("red", clock.now(), { bye: true });
+    await Promise.all([one.store.commit("blue"), one.store.commit("red")]);
+    expect([await other.place("blue"), await other.place("red")]).toEqual(["away", "away"]);
+    expect(other.names.awaitedSince("blue")).toBe(clock.now());
+    expect(other.names.awaitedSince("red")).toBeUndefined();
+  });
+
+  test("those of a relay that drains are awaited, too", async () => {
+    const [one, other] = [new Process("one"), new Process("other")];
+    await one.arrive("blue");
+    one.names.end();
+    one.names.leave("blue", clock.now(), { bye: false });
+    await one.store.close();
+    expect(await other.place("blue")).toBe("away");
+    expect(other.names.awaitedSince("blue")).toBe(clock.now());
+  });
+
+  test("a relay is believed as long as it says each minute that it is there", async () => {
+    const [one, other] = [new Process("one"), new Process("other")];
+    await one.arrive("blue");
+    for (let minute = 0; minute < 5; minute++) {
+      clock.advance(60_000);
+      one.store.sweep(clock.now());
+      await one.store.commit("blue");
+    }
+    expect(await other.place("blue")).toBe("elsewhere");
+    const lastMs = clock.now();
+    clock.advance(sharedLimits.aliveMs);
+    expect(await other.place("blue")).toBe("away");
+    expect(other.names.awaitedSince("blue")).toBe(lastMs);
+    expect(await other.claim("blue", "bob")).toBe("name-taken");
+    clock.advance(ttlMs);
+    expect(await other.claim("blue", "bob")).toBe("granted");
+  });
+
+  test("changes of one turn are written together, and what is the same is not written", async () => {
+    const one = new Process("one");
+    await one.arrive("blue");
+    const { writes } = registry;
+    await one.arrive("blue");
+    expect(registry.writes).toBe(writes);
+    one.names.leave("blue", clock.now());
+    one.names.touch("blue", clock.now());
+    await one.store.commit("blue");
+    expect(registry.writes).toBeLessThanOrEqual(writes + 2);
+    expect(registry.found.get("blue")?.entry.home).toBe("one");
+  });
+
+  test("a visitor's look is one read for all who come meanwhile, and is believed for a while", async () => {
+    const one = new Process("one");
+    expect([one.store.looksUp("blue"), one.store.looksUp("blue")]).toEqual([true, true]);
+    await turn();
+    expect([registry.reads, one.read]).toEqual([1, ["blue"]]);
+    expect(one.store.looksUp("blue")).toBe(false);
+    later();
+    expect(one.store.looksUp("blue")).toBe(true);
+  });
+
+  test("where the registry fails a new name is refused, it is told once, and names that are here go on", async () => {
+    const one = new Process("one");
+    await one.arrive("blue");
+    registry.isBroken = true;
+    expect(await one.claim("red")).toBe("internal-error");
+    expect(await one.claim("blue")).toBe("granted");
+    one.store.sweep(clock.now());
+    expect(await one.place("green")).toBeUndefined();
+    expect(one.faults).toEqual(["out of reach"]);
+    registry.isBroken = false;
+    clock.advance(60_000);
+    one.store.sweep(clock.now());
+    await one.store.commit("blue");
+    expect(registry.found.get("blue")?.entry).toMatchObject({ home: "one", beatAt: clock.date() });
+  });
+
+  test("names that strangers ask for take a bounded place, and none from those that are here", async () => {
+    const one = new Process("one");
+    await one.arrive("blue");
+    for (let i = 0; i < 2 * sharedLimits.maxOthers; i++) {
+      one.store.looksUp(`name-${i}`);
+      if (i % sharedLimits.maxUnderWay === 0) await turn();
+    }
+    expect(registry.reads).toBeGreaterThan(sharedLimits.maxOthers);
+    expect(await one.place("blue")).toBe("here");
+    expect(one.store.known).toBeLessThanOrEqual(sharedLimits.maxOthers + 1);
+  });
+});
