@@ -45,7 +45,7 @@ export const inOldestWorkerd: Group = {
   files:
     /^tests\/(blackbox\/(errors|fidelity|hold|matrix|netcat|processes|restart|routing|servers|sse|streaming|websocket)|edge\/.*)\.test\.ts$/,
   environment: { UNDERPASS_TEST_RELAY: "workerd", UNDERPASS_TEST_WORKERS: "oldest" },
-  without: /\/deploy\.test\.ts$/,
+  without: /\/(deploy|workers-date)\.test\.ts$/,
 };
 
 /** tests/edge by itself: a part of the units. */
@@ -68,6 +68,7 @@ const binary: Group = {
   prepare: "scripts/build-agent.ts",
 };
 
+const deploy: Group = { title: "deploy", files: /^tests\/deploy\//, environment: {} };
 const house: Group = { title: "house", files: /^tests\/house\//, environment: {} };
 
 const simulatorSoak: Group = { title: "simulator", files: /^tests\/simulator\/soak\//, environment: {} };
@@ -85,7 +86,7 @@ const behindNginx: Group = {
 /** All that starts no programs, or few. */
 const units: Group = {
   title: "units",
-  files: /^tests\/(?!(blackbox|house|soak|simulator\/soak)\/)/,
+  files: /^tests\/(?!(blackbox|deploy|house|soak|simulator\/soak)\/)/,
   environment: {},
 };
 
@@ -96,7 +97,7 @@ const units: Group = {
 export const dailyStages: readonly (readonly Lane[])[] = [
   [[units]],
   [[onBun]],
-  [[onDeno], [inNewestWorkerd, inOldestWorkerd, binary, house]],
+  [[onDeno], [inNewestWorkerd, inOldestWorkerd, binary, deploy, house]],
 ];
 
 export const soakStages: readonly (readonly Lane[])[] = [[[simulatorSoak, soak, behindNginx]]];

@@ -155,7 +155,7 @@ export class Driver {
 
   /** What may be kept has changed for a reason that the session does not know. */
   noteRest(): void {
-    this.rest?.note();
+    if (this.linked !== undefined) this.rest?.note();
   }
 
   /** A ping that the platform answered was a sign of life. */

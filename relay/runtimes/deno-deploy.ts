@@ -13,8 +13,12 @@ import { DenoUpgrades } from "./deno-upgrades.ts";
 import type { RelayEdge } from "./program.ts";
 import type { SqliteNamesOptions } from "./sqlite-names.ts";
 
-/** From SIGINT to SIGKILL it is 5 s there; the last words and the end of the process are to fit in too. */
-const maxGraceMs = 4_000;
+const deployLimits = {
+  /** From SIGINT to SIGKILL it is 5 s there; the last words and the end of the process are to fit in too. */
+  maxGraceMs: 4_000,
+  /** Of the 768 MB that an app has where nothing else was chosen. */
+  memoryBytes: 268_435_456,
+} as const;
 
 /** Deno Deploy: it listens for the relay, may end it at any time, and runs as many of it as it likes. */
 export const denoDeploy: RelayEdge = {
@@ -38,7 +42,7 @@ function deployOptions(options: RelayOptions): RelayOptions {
       "secret-invalid",
       "On Deno Deploy, set UNDERPASS_SECRET: 32 bytes or more that nobody guesses.",
     );
-  const { UNDERPASS_DOMAIN: domain, UNDERPASS_ROUTING: routing } = env;
+  const { UNDERPASS_DOMAIN: domain, UNDERPASS_ROUTING: routing, UNDERPASS_MEMORY: memory } = env;
   if (!domain && options.publicUrl === undefined)
     throw new UnderpassError(
       "usage",
@@ -50,7 +54,8 @@ function deployOptions(options: RelayOptions): RelayOptions {
     publicUrl: options.publicUrl ?? `https://${options.domains[0]}`,
     // An app's own address has none below it.
     routing: domain || routing ? options.routing : "path",
-    graceMs: Math.min(options.graceMs, maxGraceMs),
+    graceMs: Math.min(options.graceMs, deployLimits.maxGraceMs),
+    memoryBytes: memory ? options.memoryBytes : deployLimits.memoryBytes,
   };
 }
 
@@ -59,8 +64,10 @@ async function openNames(
   { nameTtlMs }: RelayOptions,
   { process, fault }: SqliteNamesOptions,
 ): Promise<SharedNames | string> {
-  const kv = await openDenoKv();
-  if (kv === undefined) return "This app has no Deno KV: its processes know nothing of each other's names.";
+  const kv = await openDenoKv().catch((error: unknown) => {
+    fault(error instanceof Error ? error : new Error(String(error)));
+  });
+  if (!kv) return "This app has no Deno KV: its processes know nothing of each other's names.";
   return new SharedNames({
     registry: new DenoKvRegistry(kv),
     ttlMs: nameTtlMs,

@@ -34,7 +34,10 @@ export class DialledSocket implements Socket {
   #isCut = false;
   #isOver = false;
 
-  /** `gone`: the platform has let go of it. */
+  /**
+   * `lingerMs`: one that is broken off closes once the far end has taken the write under way, and is let go after that time
+   * anyhow. `gone`: the platform has let go of it.
+   */
   constructor(
     raw: TcpSocket,
     readonly remote: string,

@@ -1,15 +1,7 @@
 import { MessageSocketLink, type MessageSocketOptions } from "../../shared/links/message-socket.ts";
 
-/** What was left by an earlier deployment may have another shape. */
-const version = 1;
-
-/** What stands on a socket; without a value nothing is kept: its session has something under way, or it has none yet. */
-interface Attachment {
-  readonly version: typeof version;
-  readonly value?: unknown;
-}
-
-const nothing: Attachment = { version };
+/** What stands on a socket of which nothing is kept: its session has something under way, or it has none yet. */
+const nothing = { kept: false } as const;
 
 /** A link whose WebSocket the platform keeps while the object sleeps. */
 export class ObjectLink extends MessageSocketLink {
@@ -24,7 +16,7 @@ export class ObjectLink extends MessageSocketLink {
   /** What does not fit (16 KiB) counts as nothing: a token with very long lists costs its session at each sleep. */
   attach(value: unknown): void {
     try {
-      this.socket.serializeAttachment(value === undefined ? nothing : { version, value });
+      this.socket.serializeAttachment(value === undefined ? nothing : { kept: true, value });
     } catch {
       this.socket.serializeAttachment(nothing);
     }
@@ -42,8 +34,8 @@ export class ObjectLink extends MessageSocketLink {
   }
 
   get attached(): unknown {
-    const attachment = this.socket.deserializeAttachment() as Attachment | null;
-    return attachment?.version === version ? attachment.value : undefined;
+    const attachment = this.socket.deserializeAttachment() as { kept?: boolean; value?: unknown } | null;
+    return attachment?.kept === true ? attachment.value : undefined;
   }
 
   get answeredMs(): number | undefined {

@@ -1,22 +1,26 @@
 import { type SleepingSession, sleepVersion } from "../sleep.ts";
-import type { ObjectLink } from "./object-links.ts";
+
+/** A link, and what is kept with it. */
+interface Attached {
+  readonly attached: unknown;
+}
 
 /** A session that slept. Without a link it stands in storage, under its key. */
-export interface Sleeper {
+export interface Sleeper<L extends Attached> {
   readonly state: SleepingSession;
-  readonly link?: ObjectLink;
+  readonly link?: L;
 }
 
 /**
  * The sessions that slept, each once: where something went wrong on the way, the one of the latest link counts, and one
  * with a link before a stored one. `gone`: links of which nothing is kept, or nothing that this version understands.
  */
-export function sleepers(
+export function sleepers<L extends Attached>(
   stored: Iterable<unknown>,
-  links: readonly ObjectLink[],
-): { readonly sleeping: readonly Sleeper[]; readonly gone: readonly ObjectLink[] } {
-  const byId = new Map<string, Sleeper>();
-  const gone: ObjectLink[] = [];
+  links: readonly L[],
+): { readonly sleeping: readonly Sleeper<L>[]; readonly gone: readonly L[] } {
+  const byId = new Map<string, Sleeper<L>>();
+  const gone: L[] = [];
   for (const value of stored) if (isSleeping(value)) byId.set(value.id, { state: value });
   for (const link of links) {
     const state = link.attached;

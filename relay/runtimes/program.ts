@@ -14,6 +14,7 @@ import type { RelayOptions } from "../options.ts";
 import { type RunningRelay, startRelay } from "../relay.ts";
 import type { NameStore } from "../store.ts";
 import { mintToken } from "../token.ts";
+import { tunnelUrls } from "../tunnel-urls.ts";
 import { readCertificate } from "./certificate.ts";
 import { loadSecret, openNames, openRevocations } from "./files.ts";
 import { askHealth } from "./health.ts";
@@ -129,6 +130,6 @@ function placesOf(relay: RunningRelay, options: RelayOptions): string {
     const range = options[`${kind}Ports`];
     return range === undefined ? "" : `, ${kind} tunnels at ports ${range.low} to ${range.high}`;
   });
-  const { protocol } = new URL(relay.url);
-  return `Relay at ${relay.url}, tunnels at ${protocol}//NAME.${options.domains[0]}:${relay.port}${ports.join("")}${tls}.`;
+  const [tunnels] = tunnelUrls("NAME", "http", relay.url, { ...options, publicUrl: options.publicUrl });
+  return `Relay at ${relay.url}, tunnels at ${tunnels}${ports.join("")}${tls}.`;
 }

@@ -5,7 +5,7 @@ import { DialledSocket } from "./dialled-socket.ts";
 
 export interface WorkersSocketLimits {
   readonly maxSockets: number;
-  /** A socket that is broken off closes once the far end has taken the write under way; after that time it is let go anyhow. */
+  /** See DialledSocket. */
   readonly lingerMs: number;
 }
 

@@ -25,6 +25,8 @@ export const sharedLimits = {
   maxUnderWay: 64,
   /** Of one write, each after another relay was quicker. */
   maxTries: 8,
+  /** Of one name, while the registry can't be written: then only what came of them is kept. */
+  maxChanges: 32,
   /** At the end: what was written last is to get out, but a process may have little time left. */
   closeWithinMs: 300,
 } as const;
@@ -60,6 +62,7 @@ export class SharedNames implements NameStore {
   readonly #waiting: (() => void)[] = [];
   #underWay = 0;
   #failing = false;
+  #closed = false;
 
   constructor(options: SharedNamesOptions) {
     this.#options = options;
@@ -91,6 +94,7 @@ export class SharedNames implements NameStore {
     if (row === before || row === undefined) return before;
     known.entry = this.#entry(row, known.entry);
     known.changes.push(change);
+    if (known.changes.length > sharedLimits.maxChanges) this.#gather(known);
     this.#count(name, known, row.owner);
     this.#writeLater(name, known);
     return this.#row(known.entry);
@@ -100,8 +104,10 @@ export class SharedNames implements NameStore {
   sweep(nowMs: number): number {
     let removed = 0;
     for (const [name, known] of this.#own) {
-      if (this.#isHome(known)) this.update(name, (row) => (row?.place === "here" ? { ...row } : row));
-      else if (this.#time(known.entry?.lapsesAt ?? 0) <= nowMs) {
+      if (this.#isHome(known)) {
+        if (known.changes.length > 0) this.#writeLater(name, known);
+        else this.update(name, (row) => (row?.place === "here" ? { ...row } : row));
+      } else if (this.#time(known.entry?.lapsesAt ?? 0) <= nowMs) {
         this.#count(name, known, undefined);
         this.#others.delete(name);
         removed++;
@@ -159,6 +165,7 @@ export class SharedNames implements NameStore {
     const cancel = clock.at(clock.now() + sharedLimits.closeWithinMs, late.resolve);
     await Promise.race([Promise.all(writing), late.promise]);
     cancel();
+    this.#closed = true;
     registry.close();
   }
 
@@ -243,7 +250,11 @@ export class SharedNames implements NameStore {
   async #write(name: string, known: Known): Promise<void> {
     for (let tries = 0; known.changes.length > 0; tries++) {
       if (tries === sharedLimits.maxTries) throw outOfReach();
-      const { entry, revision, changes } = known;
+      const { revision, changes } = known;
+      const row = this.#row(known.entry);
+      // Each write of a home says that it is there.
+      if (row?.place === "here") known.entry = this.#entry(row, known.entry);
+      const { entry } = known;
       if (entry === undefined) return;
       const count = changes.length;
       const written = await this.#ask((registry) => registry.write(name, entry, revision));
@@ -254,9 +265,16 @@ export class SharedNames implements NameStore {
       }
       known.revision = written;
       known.readMs = this.#options.clock.now();
-      known.changes.splice(0, count);
+      // They may have been gathered meanwhile.
+      if (known.changes === changes) changes.splice(0, count);
       tries = -1;
     }
+  }
+
+  /** In the place of many changes what came of them, for whoever has the name still. */
+  #gather(known: Known): void {
+    const row = this.#row(known.entry);
+    known.changes = [(found) => (found === undefined || found.owner === row?.owner ? row : found)];
   }
 
   /** Another relay was quicker: what was changed here is changed in what it wrote. Throws what a change does. */
@@ -282,7 +300,8 @@ export class SharedNames implements NameStore {
       this.#failing = false;
       return answer;
     } catch (cause) {
-      if (!this.#failing) this.#options.fault(cause instanceof Error ? cause : new Error(String(cause)));
+      if (!this.#failing && !this.#closed)
+        this.#options.fault(cause instanceof Error ? cause : new Error(String(cause)));
       this.#failing = true;
       throw outOfReach();
     } finally {

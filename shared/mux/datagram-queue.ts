@@ -50,9 +50,7 @@ export class DatagramQueue {
       this.early.set(stream, queue);
     }
     this.weigh(costOf(waiting));
-    const { bounds, isScarce } = this.memory;
-    while (this.cost > bounds.maxDatagramBytes || (isScarce && this.cost > limits.scarceDatagramBytes))
-      this.dropOldest();
+    while (this.isTooMuch) this.dropOldest();
   }
 
   /** The stream's OPEN has been written: what waited for that goes with the next message. */
@@ -115,6 +113,11 @@ export class DatagramQueue {
   private shift(): void {
     const one = this.ready.shift();
     if (one !== undefined) this.weigh(-costOf(one));
+  }
+
+  private get isTooMuch(): boolean {
+    const { bounds, isScarce } = this.memory;
+    return this.cost > bounds.maxDatagramBytes || (isScarce && this.cost > limits.scarceDatagramBytes);
   }
 
   private weigh(bytes: number): void {

@@ -30,10 +30,20 @@ async function answer(relay: DeployRelay, name?: string): Promise<(string | numb
   return [status, head.field("underpass-error"), head.field("retry-after")];
 }
 
-async function agent(relay: DeployRelay, name: string, sub = "alice"): Promise<Program> {
-  const started = await startAgent(relay, { origin: origin.port, name, token: await relay.token({ sub }) });
+/** An agent of alice's, of which the other process can know. */
+async function agent(relay: DeployRelay, name: string): Promise<Program> {
+  const token = await relay.token({ sub: "alice" });
+  const started = await startAgent(relay, { origin: origin.port, name, token });
   agents.push(started);
+  // Who asks for a name waits until all that is known of it is written.
+  expect(await claim(relay, name, "alice")).toBe(201);
   return started;
+}
+
+async function claim(relay: DeployRelay, name: string, sub: string): Promise<number> {
+  const headers = { authorization: `Bearer ${await relay.token({ sub })}` };
+  const body = JSON.stringify({ kind: "http", name });
+  return (await fetch(`${relay.url}/_underpass/names`, { method: "POST", headers, body })).status;
 }
 
 beforeAll(async () => {
@@ -63,14 +73,8 @@ test(
   "a name belongs to one owner at all of them",
   async () => {
     await agent(one, "red");
-    const url = `${other.url}/_underpass/names`;
-    const claim = async (sub: string) => {
-      const authorization = `Bearer ${await other.token({ sub })}`;
-      const body = JSON.stringify({ kind: "http", name: "red" });
-      return (await fetch(url, { method: "POST", headers: { authorization }, body })).status;
-    };
-    expect(await claim("bob")).toBe(409);
-    expect(await claim("alice")).toBe(201);
+    expect(await claim(other, "red", "bob")).toBe(409);
+    expect(await claim(other, "red", "alice")).toBe(201);
     const args = ["http", "1", "--relay", other.url, "--name", "red", "--json"];
     const thief = agentProgram(args, { env: { UNDERPASS_TOKEN: await other.token({ sub: "bob" }) } });
     agents.push(thief);

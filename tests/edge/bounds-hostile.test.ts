@@ -15,7 +15,7 @@ import { startWorkerdRelay, type WorkerdRelay } from "./workerd-relay.ts";
 
 const testLimitMs = 60_000;
 const mebibyte = 1_048_576;
-const { besideBytes, capBytes, maxWindowBytes } = objectBounds.memory;
+const { besideBytes, capBytes, growthBytes, maxWindowBytes } = objectBounds.memory;
 /** What each stream may have waiting whatever others hold, with the piece that was being read. */
 const shareBytes = 24_576;
 
@@ -73,6 +73,28 @@ describe("what an object holds is bounded with", () => {
       expect((await visit(target, "/ok")).text).toBe("ok");
       for (const visitor of visitors) visitor.wire.abort();
       await view.until(({ heldBytes: { now } }) => now === 0);
+    },
+    testLimitMs,
+  );
+
+  test(
+    "more visitors than there are first windows for: the rest is told to come again",
+    async () => {
+      const { view, target } = await tunnel("crowded", async (exchange) => {
+        await exchange.wire.over;
+      });
+      const most = (capBytes - growthBytes) / limits.initialWindowBytes;
+      const ask = async () => {
+        const visitor = await Visitor.connect(target);
+        open.push(visitor);
+        await visitor.send("GET / HTTP/1.1\r\nHost: HOST\r\n\r\n");
+        return visitor;
+      };
+      await each(most, ask);
+      await view.until(({ streams }) => streams === most);
+      const { status, head } = await (await ask()).answer();
+      expect([status, head.field("underpass-error")]).toEqual([503, "too-many-streams"]);
+      expect((await view.figures()).reservedBytes).toBeLessThanOrEqual(capBytes);
     },
     testLimitMs,
   );

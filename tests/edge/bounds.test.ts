@@ -1,20 +1,21 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { agentProgram } from "../blackbox/programs/agent.ts";
 import type { Program } from "../blackbox/programs/program.ts";
 import type { Relay } from "../blackbox/programs/relay.ts";
 import { startAgent } from "../blackbox/programs/tunnel.ts";
 import { RawOrigin } from "../blackbox/raw/origin.ts";
 import { record } from "./figures.ts";
 import { ObjectView } from "./object-view.ts";
-import { slowDownload, slowMessages, slowUpload } from "./slow-transfer.ts";
+import { ByteSink, slowBytes, slowDownload, slowMessages, slowUpload } from "./slow-transfer.ts";
 import { startWorkerdRelay } from "./workerd-relay.ts";
 import { workersDate } from "./workers-date.ts";
 
 const testLimitMs = 60_000;
 const mebibyte = 1_048_576;
 /** What one slow visitor may make an object hold. */
-const slowBytes = 8 * mebibyte;
-const mebibytes = 48;
-const pauses = 4;
+const mostHeldBytes = 8 * mebibyte;
+const mebibytes = 32;
+const pauses = 3;
 
 let relay: Relay;
 const origins: RawOrigin[] = [];
@@ -30,10 +31,10 @@ afterAll(async () => {
 });
 
 /** A tunnel with an object of its own, which has held nothing yet. */
-async function tunnel(name: string) {
+async function tunnel(name: string, args: readonly string[] = []) {
   const origin = await RawOrigin.listen();
   origins.push(origin);
-  agents.push(await startAgent(relay, { origin: origin.port, name, token: await relay.token() }));
+  agents.push(await startAgent(relay, { origin: origin.port, name, token: await relay.token(), args }));
   const view = await ObjectView.of(relay, name);
   return { origin, view, target: { port: relay.port, host: relay.hostFor(name) } };
 }
@@ -47,35 +48,71 @@ async function isEmpty(view: ObjectView): Promise<void> {
 }
 
 describe("with one slow visitor an object holds little", () => {
-  test(
-    "of an answer",
-    async () => {
-      const { origin, view, target } = await tunnel("down");
+  test.each([
+    ["of an answer", "down", []],
+    ["of an answer, over a link without WebSocket", "events", ["--transport", "sse"]],
+  ])(
+    "%s",
+    async (_, name, args) => {
+      const { origin, view, target } = await tunnel(name, args);
       const paused = () => view.still();
       const { sent, came } = await slowDownload({ origin, target, mebibytes, pauses, paused });
       expect(came).toBe(sent);
       const { heldBytes, onCreditBytes } = await view.figures();
       // It was filled: else he was not slow.
       expect(onCreditBytes.most).toBeGreaterThan(65_536);
-      expect(heldBytes.most).toBeLessThan(slowBytes);
-      record("bytesBufferedMost", { down: heldBytes.most });
+      expect(heldBytes.most).toBeLessThan(mostHeldBytes);
+      record("bytesBufferedMost", { [name]: heldBytes.most });
+      await isEmpty(view);
+    },
+    testLimitMs,
+  );
+
+  test.each([
+    ["of an upload to a slow origin", "up", []],
+    ["of an upload to a slow origin, over a link without WebSocket", "posts", ["--transport", "sse"]],
+  ])(
+    "%s",
+    async (_, name, args) => {
+      const { origin, view, target } = await tunnel(name, args);
+      const paused = () => view.still();
+      const { sent, came } = await slowUpload({ origin, target, mebibytes, pauses, paused });
+      expect(came).toBe(sent);
+      const { heldBytes, besideBytes } = await view.figures();
+      expect(besideBytes.most).toBeGreaterThan(65_536);
+      expect(heldBytes.most).toBeLessThan(mostHeldBytes);
+      record("bytesBufferedMost", { [name]: heldBytes.most });
       await isEmpty(view);
     },
     testLimitMs,
   );
 
   test(
-    "of an upload to a slow origin",
+    "of a private tunnel's stream to a slow service",
     async () => {
-      const { origin, view, target } = await tunnel("up");
+      const name = "vault";
+      const service = await ByteSink.listen();
+      const start = (args: readonly string[], token: string) => {
+        const program = agentProgram([...args, "--relay", relay.url, "--json"], {
+          env: { UNDERPASS_TOKEN: token },
+        });
+        agents.push(program);
+        return program.event("ready");
+      };
+      await start(["private", String(service.port), "--name", name], await relay.token());
+      const caller = await relay.token({ sub: "bob", connect: [name] });
+      const { url } = await start(["connect", name, "--listen", "127.0.0.1:0"], caller);
+      const view = await ObjectView.of(relay, name);
+      const target = { port: Number(new URL(String(url)).port), host: "" };
       const paused = () => view.still();
-      const { sent, came } = await slowUpload({ origin, target, mebibytes, pauses, paused });
+      const { sent, came } = await slowBytes({ target, mebibytes, pauses, paused }, service);
       expect(came).toBe(sent);
-      const { heldBytes, besideBytes } = await view.figures();
-      expect(besideBytes.most).toBeGreaterThan(65_536);
-      expect(heldBytes.most).toBeLessThan(slowBytes);
-      record("bytesBufferedMost", { up: heldBytes.most });
+      const { heldBytes } = await view.figures();
+      expect(heldBytes.most).toBeGreaterThan(65_536);
+      expect(heldBytes.most).toBeLessThan(mostHeldBytes);
+      record("bytesBufferedMost", { private: heldBytes.most });
       await isEmpty(view);
+      service.close();
     },
     testLimitMs,
   );
@@ -90,7 +127,7 @@ describe("with one slow visitor an object holds little", () => {
       expect(came).toBe(sent);
       const { heldBytes, onCreditBytes } = await view.figures();
       expect(onCreditBytes.most).toBeGreaterThan(65_536);
-      expect(heldBytes.most).toBeLessThan(slowBytes);
+      expect(heldBytes.most).toBeLessThan(mostHeldBytes);
       record("bytesBufferedMost", { messages: heldBytes.most });
       await isEmpty(view);
     },

@@ -2,7 +2,7 @@
  * Runs in workerd in place of relay/runtimes/workers.ts: the same Worker and object, counted where things come in and
  * go out. The counts belong to the isolate, which objects come and go in, and asking for them reaches no object.
  */
-import relay, { OwnerObject as PlainOwner, TunnelObject as Plain } from "../../relay/runtimes/workers.ts";
+import relay, { TunnelObject as Plain, OwnerObject as PlainOwner } from "../../relay/runtimes/workers.ts";
 import type { ObjectCounts } from "./object-counts.ts";
 
 type Env = Parameters<typeof relay.fetch>[1];
@@ -35,7 +35,16 @@ WebSocket.prototype.send = function (data) {
 };
 
 const none: ObjectCounts = {
-  ...{ workerRequests: 0, ownerCalls: 0, constructed: 0, fetches: 0, calls: 0, messages: 0, messageBytes: 0, alarms: 0 },
+  ...{
+    workerRequests: 0,
+    ownerCalls: 0,
+    constructed: 0,
+    fetches: 0,
+    calls: 0,
+    messages: 0,
+    messageBytes: 0,
+    alarms: 0,
+  },
   ...{ rowsRead: 0, rowsWritten: 0, sent: 0, sentBytes: 0, busyMs: 0, resting: false },
 };
 

@@ -32,18 +32,22 @@ describe("wrangler deploy --dry-run, with wrangler.toml as it stands", () => {
   }, setUpLimitMs);
   afterAll(() => void proxy.close());
 
-  test("is content, binds the object to its class, and asks nobody outside", () => {
+  test("is content, binds the objects to their classes, and asks nobody outside", () => {
     expect(plain.printed).toMatch(/env\.TUNNELS \(TunnelObject\)\s+Durable Object/);
     expect(plain.printed).not.toMatch(/warning|error|deprecated/i);
     expect(plain.printed).toContain("--dry-run: exiting now.");
     expect(calls).toEqual([]);
   });
 
-  test("makes the class with a migration that gives its objects SQLite, as their storage needs", () => {
+  test("makes the classes with a migration that gives their objects SQLite, as their storage needs", () => {
     const { durable_objects, migrations } = wranglerToml();
-    expect(durable_objects.bindings).toEqual([{ name: "TUNNELS", class_name: "TunnelObject" }]);
-    expect(migrations.flatMap(({ new_sqlite_classes }) => new_sqlite_classes)).toEqual(["TunnelObject"]);
-    expect(reader.scan(plain.script).exports.sort()).toEqual(["TunnelObject", "default"]);
+    const classes = ["TunnelObject", "OwnerObject"];
+    expect(durable_objects.bindings).toEqual([
+      { name: "TUNNELS", class_name: "TunnelObject" },
+      { name: "OWNERS", class_name: "OwnerObject" },
+    ]);
+    expect(migrations.flatMap(({ new_sqlite_classes }) => new_sqlite_classes)).toEqual(classes);
+    expect(reader.scan(plain.script).exports.sort()).toEqual([...classes, "default"].sort());
   });
 
   test("has nothing of Node, Bun or Deno in the bundle", () => {

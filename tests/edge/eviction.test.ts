@@ -36,7 +36,11 @@ async function start(args: readonly string[], options: Parameters<WorkerdRelay["
 }
 
 /** The agent has a session that is not the one of before `mark`, and a visitor his answer. */
-async function comesBack(agent: Program, target: { port: number; host: string }, mark: number): Promise<void> {
+async function comesBack(
+  agent: Program,
+  target: { port: number; host: string },
+  mark: number,
+): Promise<void> {
   expect(await agent.event("ready", () => true, mark)).toMatchObject({ resumed: false });
   origin.script = answerOk;
   expect((await visit(target)).status).toBe(200);
@@ -85,7 +89,9 @@ describe.each(["ws", "sse"])("an object that is ended in mid-stream, over links 
       ended.resolve(exchange.body.complete);
     });
     using visitor = await Visitor.connect(target());
-    await visitor.send(`POST / HTTP/1.1\r\nHost: HOST\r\nContent-Length: 1000000\r\n\r\n${"x".repeat(100_000)}`);
+    await visitor.send(
+      `POST / HTTP/1.1\r\nHost: HOST\r\nContent-Length: 1000000\r\n\r\n${"x".repeat(100_000)}`,
+    );
     await begun.promise;
     await relay.workerd.abort(name);
     const { status, head } = await visitor.answer();

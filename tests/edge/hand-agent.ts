@@ -58,7 +58,13 @@ export class HandAgent {
     return { agent, welcome };
   }
 
-  async greet({ instance = defaultInstance, slot = 0, attempt = 1, join, resume }: Greeting): Promise<Welcome> {
+  async greet({
+    instance = defaultInstance,
+    slot = 0,
+    attempt = 1,
+    join,
+    resume,
+  }: Greeting): Promise<Welcome> {
     const received = resume?.received ?? 0;
     const hello: Hello = {
       ...{ version: 1, features: [], kind: "http", window: 65_536, streams: 16 },

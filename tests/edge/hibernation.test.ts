@@ -166,7 +166,11 @@ describe("a session without a link", () => {
     while ((await relay.workerd.counts(name)).rowsWritten === rowsWritten);
   }
 
-  async function resumes(name: string, session: Parameters<HandAgent["greet"]>[0]["resume"], attempt: number) {
+  async function resumes(
+    name: string,
+    session: Parameters<HandAgent["greet"]>[0]["resume"],
+    attempt: number,
+  ) {
     const options = { name, token, ...(session && { session: session.id }) };
     const resumed = await HandAgent.dial(relay, options);
     const welcome = await resumed.greet({ attempt, ...(session && { resume: session }) });

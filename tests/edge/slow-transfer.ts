@@ -1,7 +1,9 @@
 import { createHash, randomBytes } from "node:crypto";
+import { type AddressInfo, createServer, type Server } from "node:net";
 import type { RawOrigin } from "../blackbox/raw/origin.ts";
 import { type Target, Visitor } from "../blackbox/raw/visitor.ts";
 import { opcodes, RawWebSocket } from "../blackbox/raw/websocket.ts";
+import { Wire } from "../blackbox/raw/wire.ts";
 
 const mebibyte = 1_048_576;
 
@@ -34,7 +36,7 @@ class SlowReader {
   private bytes = 0;
   private nextPause = 0;
 
-  constructor(private readonly options: SlowTransfer) {}
+  constructor(private readonly options: Omit<SlowTransfer, "origin">) {}
 
   async take(piece: Uint8Array): Promise<void> {
     const { mebibytes, pauses, paused } = this.options;
@@ -85,6 +87,52 @@ export async function slowUpload(options: SlowTransfer): Promise<Sums> {
   }
   if ((await (await visitor.answer()).body.text()) !== "done") throw new Error("no answer to the upload");
   return { sent: hash.digest("hex"), came: reader.hash.digest("hex") };
+}
+
+/** A program that sends at full speed through a tunnel to a service of bytes that reads slowly. */
+export async function slowBytes(options: Omit<SlowTransfer, "origin">, service: ByteSink): Promise<Sums> {
+  const reader = new SlowReader(options);
+  service.taken = (piece) => reader.take(piece);
+  const wire = await Wire.connect(options.target.port);
+  const hash = createHash("sha256");
+  for (const block of blocks(options.mebibytes)) {
+    hash.update(block);
+    await wire.send(block);
+  }
+  wire.end();
+  // It ends when all of that was read.
+  await wire.rest();
+  wire.close();
+  return { sent: hash.digest("hex"), came: reader.hash.digest("hex") };
+}
+
+/** A service of bytes that reads one piece after the other, and ends when there are no more. */
+export class ByteSink {
+  taken: (piece: Uint8Array) => Promise<void> = async () => {};
+  private readonly server: Server;
+
+  private constructor() {
+    this.server = createServer({ allowHalfOpen: true }, async (socket) => {
+      const wire = new Wire(socket);
+      for (let piece = await wire.some(); piece !== undefined; piece = await wire.some())
+        await this.taken(piece);
+      wire.end();
+    });
+  }
+
+  static async listen(): Promise<ByteSink> {
+    const sink = new ByteSink();
+    await new Promise<void>((resolve) => sink.server.listen(0, "127.0.0.1", resolve));
+    return sink;
+  }
+
+  get port(): number {
+    return (this.server.address() as AddressInfo).port;
+  }
+
+  close(): void {
+    this.server.close();
+  }
 }
 
 /** A visitor whose WebSocket reads slowly what comes in messages of `messageBytes`. */

@@ -13,8 +13,8 @@ export interface WorkersDate {
 }
 
 /**
- * From this day on the platform answers a WebSocket's close frame itself; before it, visitors would wait for one.
- * docs/deploy.md claims it. A flag that is on by default at the newest date may be given only here.
+ * The oldest that is claimed (wrangler.toml, docs/deploy.md): from this day on the platform answers a WebSocket's close
+ * frame by itself, as it does today. A flag that is on by default at the newest date may be given only here.
  */
 const oldest = { date: "2026-04-07", flags: ["enable_request_signal"] };
 

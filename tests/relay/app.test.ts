@@ -66,6 +66,25 @@ describe("the control plane", () => {
     expect(await page.text()).toContain("The relay is up");
   });
 
+  test("tells operators what a tunnel's object says of itself, where tunnels have objects", async () => {
+    const asked: string[] = [];
+    const objectFigures = async (name: string) => {
+      asked.push(name);
+      return { streams: 3 };
+    };
+    const { ask } = relay({ objectFigures });
+    const read = async (path: string, grant?: object) =>
+      ask(path, grant === undefined ? {} : { headers: { authorization: await authorization(grant) } });
+    expect((await read("/_underpass/objects/blue")).status).toBe(401);
+    expect((await read("/_underpass/objects/blue", {})).status).toBe(401);
+    const answer = await read("/_underpass/objects/blue", { admin: true });
+    expect([answer.status, answer.headers.get("cache-control")]).toEqual([200, "no-store"]);
+    expect(await answer.json()).toEqual({ streams: 3 });
+    expect((await read("/_underpass/objects/Not-a-name-", { admin: true })).status).toBe(404);
+    expect(asked).toEqual(["blue"]);
+    expect((await relay().ask("/_underpass/objects/blue")).status).toBe(404);
+  });
+
   test("answers 404 not-found to anything else, in the form that is asked for", async () => {
     const { ask, metrics } = relay();
     const page = await ask("/wp-login.php", { headers: { accept: "text/html" } });

@@ -48,3 +48,30 @@ test("what all links together hold is bounded, also where the POSTs had begun be
   for (const { down } of dropped)
     expect(links.post({ name: "blue", ...down.fields, number: 1 })).toBe("unknown");
 });
+
+test("where memory is scarce, or its own bounds are reached, only POSTs whose turn it is are taken in", () => {
+  const memory = new Memory(0, { besideBytes: 1_000_000 });
+  const bounds = { maxLinks: 2, maxHeldBytes: 1_000, dropsAboveBytes: 5_000 };
+  const random = (bytes: Uint8Array<ArrayBuffer>) => crypto.getRandomValues(bytes);
+  const links = new EventLinks({ clock: new VirtualClock(), random, memory, bounds });
+  const [one, other] = [new Down(), new Down()];
+  links.open("blue", one);
+  expect(links.isFull).toBe(false);
+  links.open("blue", other);
+  expect(links.isFull).toBe(true);
+  const post = (down: Down, number: number) => {
+    const begun = links.post({ name: "blue", ...down.fields, number });
+    return typeof begun === "string" ? begun : begun.body;
+  };
+  const body = post(one, 2);
+  if (typeof body === "string") throw new Error(body);
+  expect(body.push(new Uint8Array(1_001))).toBe(true);
+  expect(memory.beside.now).toBe(1_001);
+  expect([post(other, 2), post(other, 1)]).toEqual(["busy", expect.anything()]);
+  body.push(new Uint8Array(5_000));
+  expect(one.destroyed).toBe(true);
+  one.handler.closed();
+  expect([memory.beside.now, post(other, 2)]).toEqual([0, expect.anything()]);
+  memory.beside.add(1_000_000);
+  expect([post(other, 3), post(other, 1)]).toEqual(["busy", expect.anything()]);
+});

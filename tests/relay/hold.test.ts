@@ -2,12 +2,14 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { Metrics } from "../../relay/metrics.ts";
 import { type HeldPlace, type HeldRequest, Hold, type HoldLimits, holdLimits } from "../../shared/hold.ts";
+import { Gauge } from "../../shared/mux/gauge.ts";
 import { VirtualClock } from "../agent/virtual-clock.ts";
 
 function setUp(limits: Partial<HoldLimits> = {}) {
   const clock = new VirtualClock();
   const metrics = new Metrics();
-  return { clock, metrics, hold: new Hold({ clock, metrics }, { ...holdLimits, ...limits }) };
+  const held = new Gauge();
+  return { clock, metrics, held, hold: new Hold({ clock, metrics, held }, { ...holdLimits, ...limits }) };
 }
 
 /** A request that writes down what becomes of it. */
@@ -156,7 +158,7 @@ test("whatever happens, each request ends once, in its turn, in time, and nothin
   const ends = { taken: 0, expired: 0, refused: 0, left: 0 };
   fc.assert(
     fc.property(fc.array(deed, { minLength: 20, maxLength: 60 }), (deeds) => {
-      const { clock, hold, metrics } = setUp(limits);
+      const { clock, held, hold, metrics } = setUp(limits);
       const waiters: Waiter[] = [];
       const room = [0, 0, 0];
       const waiting = (tunnel?: number) =>
@@ -220,6 +222,7 @@ test("whatever happens, each request ends once, in its turn, in time, and nothin
         expect(hold.waiting).toBe(waiting().length);
         expect(metrics.held).toBe(hold.waiting);
         expect(hold.heldBytes).toBe(waiting().reduce((sum, one) => sum + one.bytes, 0));
+        expect(held.now).toBe(hold.heldBytes);
         expect(hold.heldBytes).toBeLessThanOrEqual(limits.maxHeldBytes);
         expect(clock.timers).toBe(hold.waiting > 0 ? 1 : 0);
       }

@@ -160,6 +160,11 @@ describe("names of several relays", () => {
     expect(await one.claim("blue")).toBe("granted");
     one.store.sweep(clock.now());
     expect(await one.place("green")).toBeUndefined();
+    for (let i = 0; i < 2 * sharedLimits.maxChanges; i++) {
+      one.names.leave("blue", clock.now());
+      one.names.touch("blue", clock.now());
+    }
+    await turn();
     expect(one.faults).toEqual(["out of reach"]);
     registry.isBroken = false;
     clock.advance(60_000);

@@ -1,3 +1,4 @@
+import { sleepers } from "../../relay/runtimes/object-sleepers.ts";
 import type { Sleep, SleepingSession } from "../../relay/sleep.ts";
 import { VirtualClock } from "../agent/virtual-clock.ts";
 import { decodeMessage } from "../oracle/codec.ts";
@@ -102,11 +103,9 @@ export class SleepingDesk extends Desk {
     const links = this.links.filter(({ gone }) => !gone);
     const sleep = new FakeSleep(this.sleep.kept);
     const next = new SleepingDesk({ clock, sleep, links, drawn: this.drawn });
-    const kept = [...sleep.kept.values()];
-    const attached = links.map((link) => [link, link.attached] as const);
-    for (const state of kept) next.reception.takeUp(state, undefined);
-    for (const [link, state] of attached) if (state !== undefined) next.reception.takeUp(state, link);
-    for (const [link, state] of attached) if (state === undefined) next.reception.dismiss(link);
+    const { sleeping, gone } = sleepers(sleep.kept.values(), links);
+    for (const { state, link } of sleeping) next.reception.takeUp(state, link);
+    for (const link of gone) next.reception.dismiss(link);
     return next;
   }
 

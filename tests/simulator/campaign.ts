@@ -24,6 +24,8 @@ export interface Totals {
   virtualMs: number;
   completed: number;
   failed: number;
+  restEnds: number;
+  busyEnds: number;
 }
 
 /** A seed that breaks a rule. */
@@ -45,6 +47,7 @@ export function runCampaign(campaign: Campaign): Result {
   const { from, seeds, maxCuts = Number.POSITIVE_INFINITY, shape = defaultShape, twiceEvery = 50 } = campaign;
   const totals: Totals = {
     ...{ seeds: 0, cuts: 0, busyCuts: 0, steps: 0, virtualMs: 0, completed: 0, failed: 0 },
+    ...{ restEnds: 0, busyEnds: 0 },
   };
   for (let seed = from; seed < from + seeds && totals.cuts < maxCuts; seed++) {
     const plan = makePlan(seed, shape);
@@ -79,6 +82,6 @@ function ruleOf(violation: string): string {
 
 function add(totals: Totals, outcome: Outcome): void {
   totals.seeds++;
-  for (const key of ["cuts", "busyCuts", "steps", "virtualMs", "completed", "failed"] as const)
-    totals[key] += outcome[key];
+  const { violation: _, trace: __, ...counts } = outcome;
+  for (const key of Object.keys(counts) as (keyof typeof counts)[]) totals[key] += counts[key];
 }

@@ -14,6 +14,8 @@ export class Machine implements Clock {
   timers = 0;
   /** When it went on after its last stop. */
   wentOnMs = Number.NEGATIVE_INFINITY;
+  /** Called before anything from outside reaches it. */
+  onHear: (() => void) | undefined;
   /** Called when it dies, for its sockets. */
   onDeath: (() => void) | undefined;
   #offsetMs: number;
@@ -86,8 +88,17 @@ export class Machine implements Clock {
   /** Something from outside reaches this process: now, or when it runs again. */
   hear(run: () => void): void {
     if (this.dead) return;
-    if (this.stopped || this.#goingOn) this.#heard.push(run);
-    else run();
+    const hear = (): void => {
+      this.onHear?.();
+      run();
+    };
+    if (this.isBehind) this.#heard.push(hear);
+    else hear();
+  }
+
+  /** Something from outside waits for it, or would: it is stopped, or goes on only now. */
+  get isBehind(): boolean {
+    return this.stopped || this.#goingOn;
   }
 
   /** SIGSTOP for `ms`, unless it is stopped already; what comes meanwhile waits. `asleep`: its clock stands still, and only the date goes on. */

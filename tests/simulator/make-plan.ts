@@ -17,9 +17,12 @@ export function makePlan(seed: number, shape: PlanShape): Plan {
   const links = Array.from({ length: shape.cuts ? shape.links : 0 }, () => makeLink(random));
   const exchanges = makeExchanges(random, shape.links);
   const tight = random.chance(0.07);
+  // Of its own, so that all else stays as it is.
+  const sleep = new SeededRandom(seed, 3);
+  const sleeps = shape.events && sleep.chance(0.4);
   const events = shape.events ? makeEvents(random, shape.links) : [];
   return {
-    seed,
+    ...{ seed, sleeps },
     slots: random.chance(0.3) ? 2 : 1,
     memoryBytes: tight ? 2 * megabyte : random.pick([16 * megabyte, 64 * megabyte]),
     joins: random.chance(0.3),
@@ -27,7 +30,7 @@ export function makePlan(seed: number, shape: PlanShape): Plan {
     resumeWindowMs: random.chance(0.15) ? 4_000 : 60_000,
     links,
     exchanges,
-    events,
+    events: sleeps ? [...events, ...makeEnds(sleep, shape.links)] : events,
     end: random.pick(["bye", "bye", "agent dies", "relay dies", "never back"]),
   };
 }
@@ -164,6 +167,14 @@ function makeEvents(random: SeededRandom, links: number): EventPlan[] {
   add(0.2, () => ({ do: "drain", graceMs: random.pick([2_000, 30_000]), stops: random.chance(0.6) }));
   add(0.06, () => ({ do: "outage", ms: random.pick([20_000, 90_000]) }));
   return events;
+}
+
+/** Of the relay's process. */
+function makeEnds(random: SeededRandom, links: number): EventPlan[] {
+  return Array.from({ length: random.between(2, 6) }, () => ({
+    ...{ afterLinks: random.between(0, links), delayMs: random.skewed(1, 3_000) },
+    ...{ do: "end", atRest: random.chance(0.5) },
+  }));
 }
 
 /** An event without its time. */

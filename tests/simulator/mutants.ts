@@ -12,6 +12,7 @@ const stream = "shared/mux/stream.ts";
 const outbox = "shared/mux/outbox.ts";
 const driver = "shared/driver.ts";
 const reception = "relay/reception.ts";
+const sessionLife = "relay/session-life.ts";
 const heldSession = "agent/held-session.ts";
 
 /** The simulator must find each of them: the test of the tester. Every `search` stands in its file exactly once. */
@@ -142,14 +143,14 @@ export const mutants: readonly Mutant[] = [
     name: "the old link is read on after the resume",
     file: driver,
     search:
-      "    linked.link.handler = { ...deafHandler, closed: linked.closed };\n    linked.link.destroy();\n    const",
-    replace: "    const",
+      "    linked.link.handler = { ...deafHandler, closed: linked.closed };\n    linked.link.destroy();\n    this",
+    replace: "    this",
   },
   {
     name: "the old link is left open",
     file: driver,
-    search: "    linked.link.destroy();\n    const",
-    replace: "    const",
+    search: "    linked.link.destroy();\n    this",
+    replace: "    this",
   },
   {
     name: "the resume window never ends",
@@ -193,5 +194,65 @@ export const mutants: readonly Mutant[] = [
     search: "    this.flight.acknowledged(bytes);\n",
     replace:
       "    this.flight.acknowledged(bytes);\n    if (this.acknowledgedCount % 5 === 0) this.flight.acknowledged(bytes);\n",
+  },
+  {
+    name: "what is kept of a session stays when it leaves its rest",
+    file: sessionLife,
+    search: "    driver.attach(state);\n",
+    replace: "    if (state !== undefined) driver.attach(state);\n",
+  },
+  {
+    name: "a session that has its link again is kept as one without",
+    file: sessionLife,
+    search: "    else sleep.forget(agent.id);\n",
+    replace: "",
+  },
+  {
+    name: "a session at rest that loses its link is not kept",
+    file: sessionLife,
+    search: "    if (state !== undefined && !driver.hasLink) sleep.keep(state);\n    else ",
+    replace: "    ",
+  },
+  {
+    name: "a relay with something under way lets its pings be answered",
+    file: sessionLife,
+    search: "    if (state === undefined) sleep.stirs(agent);\n    else ",
+    replace: "    ",
+  },
+  {
+    name: "messages that came are counted once more after a rest",
+    file: sessionLife,
+    search: "{ peerWindow, peerStreams, tripMs, rest });",
+    replace: "{ peerWindow, peerStreams, tripMs, rest: { ...rest, received: rest.received + 1 } });",
+  },
+  {
+    name: "one message less was sent after a rest",
+    file: sessionLife,
+    search: "{ peerWindow, peerStreams, tripMs, rest });",
+    replace: "{ peerWindow, peerStreams, tripMs, rest: { ...rest, sent: Math.max(0, rest.sent - 1) } });",
+  },
+  {
+    name: "ids begin anew after a rest",
+    file: sessionLife,
+    search: "{ peerWindow, peerStreams, tripMs, rest });",
+    replace: "{ peerWindow, peerStreams, tripMs, rest: { ...rest, nextId: 2 } });",
+  },
+  {
+    name: "attempts begin anew after a rest",
+    file: sessionLife,
+    search: "claims, attempt, generation, rest },",
+    replace: "claims, attempt: 0, generation, rest },",
+  },
+  {
+    name: "a session rests while it waits for an acknowledgement",
+    file: session,
+    search: " && this.ledger.settled;",
+    replace: ";",
+  },
+  {
+    name: "an agent is not told that its session has ended with the process",
+    file: reception,
+    search: 'refuseLink(link, "session-gone", this.count());',
+    replace: "this.count();",
   },
 ];

@@ -129,6 +129,12 @@ export class Network {
         if (wire.ends[side].machine === machine) wire.abandoned(side);
   }
 
+  /** The process of a relay is about to end, and another gets its links, but those that are closing. */
+  rehome(from: Machine, to: Machine): void {
+    for (const { ends } of this.#wires)
+      if (ends.relay.machine === from && ends.relay.state === "open") ends.relay.machine = to;
+  }
+
   /** All links fall silent, and no dial succeeds, for `ms`. */
   outage(ms: number): void {
     this.outageUntilMs = Math.max(this.outageUntilMs, this.world.nowMs + ms);

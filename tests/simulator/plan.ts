@@ -9,6 +9,8 @@ export interface Plan {
   readonly joins: boolean;
   /** Memory is so short that a session without a link may have to go before its time. */
   readonly tight: boolean;
+  /** The relay's platform keeps its links while its process is ended. */
+  readonly sleeps: boolean;
   /** How long sessions outlive their links. */
   readonly resumeWindowMs: number;
   /** The nth dial gets the nth; those after the last get a good one. */
@@ -89,6 +91,8 @@ export type EventPlan = When &
         readonly graceMs: number /** It stops, and another takes its place. */;
         readonly stops: boolean;
       }
+    /** The platform ends the relay's process, and keeps its links: at once, or when nothing goes on there. */
+    | { readonly do: "end"; readonly atRest: boolean }
     | { readonly do: "renew" }
     /** No dial succeeds, and no byte arrives, for so long. */
     | { readonly do: "outage"; readonly ms: number }

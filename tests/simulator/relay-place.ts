@@ -4,15 +4,17 @@ import { Callers } from "../../relay/callers.ts";
 import { Metrics } from "../../relay/metrics.ts";
 import { Names } from "../../relay/names.ts";
 import { Reception } from "../../relay/reception.ts";
+import { sleepers } from "../../relay/runtimes/object-sleepers.ts";
 import { Suspended } from "../../relay/suspended.ts";
 import { Tunnels } from "../../relay/tunnels.ts";
 import { streamKinds } from "../../shared/kind.ts";
-import type { Link } from "../../shared/link.ts";
 import { Memory } from "../../shared/mux/memory.ts";
 import type { Exchange } from "./exchange.ts";
+import { type Keeper, ProcessSleep } from "./keeper.ts";
 import type { Machine } from "./machine.ts";
 import type { Party, Place } from "./party.ts";
 import type { SeededRandom } from "./random.ts";
+import type { WireEnd } from "./wire-end.ts";
 
 const tunnelName = "blue";
 const admission: Admission = {
@@ -30,6 +32,18 @@ const admission: Admission = {
 };
 const tokens = new Tokens(new Uint8Array(32));
 
+export interface RelayPlaceOptions {
+  readonly memoryBytes: number;
+  readonly resumeWindowMs: number;
+  readonly random: SeededRandom;
+  /** An agent may take streams again. */
+  readonly ready: () => void;
+  /** Of a relay that sleeps: what its platform keeps. */
+  readonly keeper?: Keeper | undefined;
+  /** It has taken up what an earlier process has left. */
+  readonly begun?: () => void;
+}
+
 /** A relay process: where agents arrive, and the visitors whose exchanges it opens. */
 export class RelayPlace implements Place {
   readonly side = "relay";
@@ -38,17 +52,13 @@ export class RelayPlace implements Place {
   readonly tunnels: Tunnels;
   readonly bornMs: number;
   readonly #reception: Reception;
+  readonly #sleep: ProcessSleep | undefined;
   #draining = false;
+  #begun = false;
 
   constructor(
     readonly machine: Machine,
-    options: {
-      readonly memoryBytes: number;
-      readonly resumeWindowMs: number;
-      readonly random: SeededRandom;
-      /** An agent may take streams again. */
-      readonly ready: () => void;
-    },
+    private readonly options: RelayPlaceOptions,
   ) {
     this.bornMs = machine.world.nowMs;
     const random = (bytes: Uint8Array<ArrayBuffer>) => options.random.fill(bytes);
@@ -61,7 +71,13 @@ export class RelayPlace implements Place {
       resumeWindowMs: options.resumeWindowMs,
     });
     this.tunnels.onReady = options.ready;
+    const { keeper } = options;
+    if (keeper !== undefined) {
+      this.#sleep = new ProcessSleep(keeper, machine, () => this.#reception.wake());
+      machine.onHear = () => this.#wake(keeper);
+    }
     this.#reception = new Reception({
+      ...(this.#sleep !== undefined && { sleep: this.#sleep }),
       clock: machine,
       tokens,
       names,
@@ -79,8 +95,42 @@ export class RelayPlace implements Place {
     });
   }
 
+  /** Something comes: a process that has just begun takes up what was left, and links that died at rest are dropped. */
+  #wake(keeper: Keeper): void {
+    if (!this.#begun) {
+      this.#begun = true;
+      const { sleeping, gone } = sleepers(keeper.stored.values(), keeper.links);
+      for (const { state, link } of sleeping) this.#reception.takeUp(state, link);
+      for (const link of gone) this.#reception.dismiss(link);
+      this.#sleep?.begin();
+      this.options.begun?.();
+    }
+    if (this.isResting) this.#reception.wake();
+  }
+
+  get keeper(): Keeper | undefined {
+    return this.options.keeper;
+  }
+
+  /** Its platform may take it for one that sleeps. */
+  get isResting(): boolean {
+    return this.#sleep?.isResting === true;
+  }
+
+  /** It runs on a platform that may end it, and another goes on. */
+  get mayEnd(): boolean {
+    const { machine } = this;
+    return this.#begun && !this.#draining && !machine.dead && !machine.isBehind;
+  }
+
+  /** The sessions of which nothing is lost when it ends now. */
+  get restingSessions(): string[] {
+    return [...this.tunnels.sessions()].filter(({ driver }) => driver.isResting).map(({ id }) => id);
+  }
+
   /** `session`: the one that the dial's path names. */
-  receive(link: Link, session: string | undefined): void {
+  receive(link: WireEnd, session: string | undefined): void {
+    this.options.keeper?.keepLink(link);
     this.#reception.receive(link, { ...admission, session });
   }
 

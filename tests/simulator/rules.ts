@@ -14,6 +14,8 @@ const bounds = {
   /** From WELCOME of a fresh session to the end of the old one's streams. */
   freshMs: 500,
   supersededGraceMs: 30_000,
+  /** From the end of a relay's process in mid-stream to the agent's learning it, by its next ping (2 s), on a link that carries. */
+  toldMs: 10_000,
 } as const;
 
 /** What must hold whatever happens to links and processes, beside what the parties and the watch look at themselves. */
@@ -23,6 +25,8 @@ export class Rules {
   #drain: { readonly atMs: number; readonly graceMs: number } | undefined;
   /** Relays that have a successor: what they hold can't be resumed. */
   readonly #retired = new Set<Machine>();
+  /** Relays' processes that ended while their links stayed. */
+  readonly #ended = new Set<Machine>();
   /** The largest flight budget that each session had. */
   readonly #budgets = new WeakMap<Session, number>();
 
@@ -49,6 +53,35 @@ export class Rules {
     this.#retired.add(relay);
   }
 
+  /** The platform is about to end a relay's process: what is open there is gone, of which its agents hear. */
+  ended(process: Machine): void {
+    const { world, network } = this;
+    this.#ended.add(process);
+    for (const { id, relay, agent } of this.exchanges) {
+      const wire = network.watch.sessionOf(id)?.wire;
+      if (relay?.place.machine !== process || wire === undefined || agent === undefined || agent.over)
+        continue;
+      world.at(world.nowMs + bounds.toldMs, () => {
+        const ends = [wire.ends.agent, wire.ends.relay];
+        const runs = ends.every(({ machine: { dead, stopped, wentOnMs } }) => {
+          return !dead && !stopped && wentOnMs <= world.nowMs - bounds.toldMs;
+        });
+        if (!agent.over && runs && wire.carries)
+          world.fail(`exchange ${id} goes on at an agent whose relay has ended`);
+      });
+    }
+  }
+
+  /** A relay's process goes on where another has ended, when something came: with what was at rest, and nothing else. */
+  begun({ tunnels }: RelayPlace, resting: ReadonlySet<string>): void {
+    const here = new Set([...tunnels.sessions()].map(({ id }) => id));
+    for (const id of here)
+      if (!resting.has(id)) this.world.fail("a session goes on that was not at rest when its relay ended");
+    // Without memory for all of them, those without links go.
+    for (const id of this.plan.tight ? [] : resting)
+      if (!here.has(id)) this.world.fail("a session at rest is lost with its relay's process");
+  }
+
   /** A party heard a RESET: the other side's own, or for a reason that is named here. */
   judge(exchange: Exchange, party: Party, code: Code): void {
     const { peer, place } = party;
@@ -63,7 +96,9 @@ export class Rules {
       atMs !== undefined && this.world.nowMs >= atMs + ms - 1;
     // The relay was restarted, or stopped and has a successor.
     const life = relay?.place.machine;
-    if (life?.dead === true || (life !== undefined && this.#retired.has(life))) return true;
+    const hasEnded = life !== undefined && this.#ended.has(life);
+    if (hasEnded && (code === "session-gone" || code === "link-lost")) return true;
+    if (!hasEnded && (life?.dead === true || (life !== undefined && this.#retired.has(life)))) return true;
     const session = this.network.watch.sessionOf(id);
     if (session === undefined) return false;
     if (session.leaving.relay && since(this.#drain?.atMs, this.#drain?.graceMs ?? 0)) return true;

@@ -26,8 +26,9 @@ process.on("unhandledRejection", (reason) => {
 
 const startedAt = performance.now();
 const seconds = (): string => ((performance.now() - startedAt) / 1_000).toFixed(1);
-const show = ({ seeds, cuts, busyCuts, completed, failed, virtualMs }: Totals): string =>
+const show = ({ seeds, cuts, busyCuts, restEnds, busyEnds, completed, failed, virtualMs }: Totals): string =>
   `${seeds} seeds, ${cuts} cuts (${Math.round((100 * busyCuts) / Math.max(1, cuts))} % with messages under way), ` +
+  `${restEnds} ends of processes at rest and ${busyEnds} with something under way, ` +
   `${completed} exchanges whole, ${failed} ended for a reason that is allowed, ` +
   `${Math.round(virtualMs / 60_000)} virtual minutes in ${seconds()} s`;
 

@@ -1,11 +1,12 @@
 import { AgentPlace } from "./agent-place.ts";
 import { Exchange } from "./exchange.ts";
 import { Ghost } from "./ghost.ts";
+import { Keeper } from "./keeper.ts";
 import { Machine } from "./machine.ts";
 import { Network } from "./network.ts";
 import type { EventPlan, Plan, When } from "./plan.ts";
 import { SeededRandom } from "./random.ts";
-import { RelayPlace } from "./relay-place.ts";
+import { RelayPlace, type RelayPlaceOptions } from "./relay-place.ts";
 import { Rules } from "./rules.ts";
 import { Visitors } from "./visitors.ts";
 import { Violation, World } from "./world.ts";
@@ -21,6 +22,9 @@ export interface Outcome {
   readonly trace: number;
   readonly completed: number;
   readonly failed: number;
+  /** How often the relay's process ended and its links stayed: at rest, and with something under way. */
+  readonly restEnds: number;
+  readonly busyEnds: number;
 }
 
 const bounds = {
@@ -29,6 +33,9 @@ const bounds = {
   /** Everything is freed by then: a death, the resume window, and a handshake that hangs. */
   freedMs: 130_000,
   maxSteps: 3_000_000,
+  /** A rest is looked for so often, and for so long. */
+  restLookMs: 10,
+  restWithinMs: 10_000,
   /** No message is under way for so long. */
   lastWordsMs: 300,
 } as const;
@@ -47,6 +54,8 @@ export class Simulation {
   /** What begins after a number of links, in that order. */
   readonly #planned: { readonly when: When; readonly run: () => void }[];
   #machines = 0;
+  #restEnds = 0;
+  #busyEnds = 0;
 
   constructor(readonly plan: Plan) {
     const { world } = this;
@@ -94,6 +103,8 @@ export class Simulation {
       trace: world.trace,
       completed: this.exchanges.length - failed,
       failed,
+      restEnds: this.#restEnds,
+      busyEnds: this.#busyEnds,
     };
   }
 
@@ -142,8 +153,9 @@ export class Simulation {
     }
     const untilMs = world.nowMs + bounds.freedMs;
     while (world.turn(untilMs));
-    // Those that never came back would dial for ever.
+    // Those that never came back would dial for ever, and a relay at rest looks at nothing.
     world.at(untilMs, () => {
+      this.relay.machine.hear(() => {});
       for (const agent of agents) agent.stop(0);
     });
     while (world.turn(untilMs + 10_000));
@@ -186,6 +198,9 @@ export class Simulation {
         });
         break;
       }
+      case "end":
+        this.#endRelay(world.nowMs + (event.atRest ? bounds.restWithinMs : 0));
+        break;
       case "newcomer":
         if (event.olderDies) agent?.machine.kill();
         // What a dead one has said last may still be under way: it would be the newer one.
@@ -208,6 +223,28 @@ export class Simulation {
     }
   }
 
+  /** The platform ends the relay's process at rest, at the latest at `untilMs`; another begins when something comes. */
+  #endRelay(untilMs: number): void {
+    const { world, network, relay: old } = this;
+    if (world.nowMs < untilMs && !old.isResting) {
+      world.at(world.nowMs + bounds.restLookMs, () => this.#endRelay(untilMs));
+      return;
+    }
+    if (!old.mayEnd) return;
+    if (old.isResting) this.#restEnds++;
+    else this.#busyEnds++;
+    const resting = new Set(old.restingSessions);
+    const machine = this.#machine(old.machine.date());
+    machine.wentOnMs = world.nowMs;
+    this.#rules.ended(old.machine);
+    network.watch.rehome(old.machine, machine, resting);
+    network.rehome(old.machine, machine);
+    old.machine.kill();
+    const { keeper } = old;
+    const place = this.#newRelay({ machine, keeper, begun: () => this.#rules.begun(place, resting) });
+    this.relay = place;
+  }
+
   #drain({ graceMs, stops }: EventPlan & { readonly do: "drain" }): void {
     const old = this.relay;
     old.machine.hear(() => {
@@ -223,15 +260,19 @@ export class Simulation {
 
   // Processes
 
-  #machine(): Machine {
+  #machine(dateMs = 1_800_000_000_000): Machine {
     const number = ++this.#machines;
-    const machine = new Machine(this.world, { startMs: 1_000 * number ** 3, dateMs: 1_800_000_000_000 });
+    const machine = new Machine(this.world, { startMs: 1_000 * number ** 3, dateMs });
     machine.onDeath = () => this.network.bury(machine);
     return machine;
   }
 
-  #newRelay(): RelayPlace {
-    const place = new RelayPlace(this.#machine(), {
+  /** `given`: what another process of it has left. */
+  #newRelay(given?: Pick<RelayPlaceOptions, "keeper" | "begun"> & { readonly machine: Machine }): RelayPlace {
+    const { machine = this.#machine(), ...kept } = given ?? {};
+    const keeper = this.plan.sleeps ? new Keeper() : undefined;
+    const place = new RelayPlace(machine, {
+      ...{ keeper, ...kept },
       memoryBytes: this.plan.memoryBytes,
       resumeWindowMs: this.plan.resumeWindowMs,
       random: this.#random,

@@ -1,4 +1,5 @@
 import type { Hello } from "../../shared/handshake.ts";
+import type { Machine } from "./machine.ts";
 import type { Wire } from "./wire.ts";
 import type { WireWatcher } from "./wire-end.ts";
 import { type Dialler, type SessionWatch, WireWatch } from "./wire-watch.ts";
@@ -51,6 +52,12 @@ export class Watch {
         this.#attempts.set(placeOf(hello), Math.max(hello.attempt, this.#attempts.get(placeOf(hello)) ?? 0));
       },
     };
+  }
+
+  /** A relay's process has ended: those of its sessions that were at rest are another's now. */
+  rehome(from: Machine, to: Machine, resting: ReadonlySet<string>): void {
+    for (const [id, session] of this.#sessions)
+      if (session.relay === from && resting.has(id)) session.relay = to;
   }
 
   /** The session that has the exchange; undefined: its OPEN was never sent. */

@@ -1,3 +1,4 @@
+import { pingText, pongText } from "../../shared/driver.ts";
 import type { Link, LinkHandler } from "../../shared/link.ts";
 import type { Machine } from "./machine.ts";
 
@@ -36,12 +37,18 @@ export class WireEnd implements Link {
   state: "open" | "closing" | "closed" = "open";
   /** Bytes taken that have not begun their way. */
   unsent = 0;
+  /** The platform that keeps it while its process is ended. */
+  keeper: { readonly answersPings: boolean } | undefined;
+  /** What is kept with it. */
+  attached: unknown;
+  answeredMs: number | undefined;
   #cancelTimeout: (() => void) | undefined;
 
   constructor(
     private readonly wire: Carrier,
     readonly side: SideName,
-    readonly machine: Machine,
+    /** Another one, where its process ended and it was kept. */
+    public machine: Machine,
   ) {}
 
   get queued(): number {
@@ -56,6 +63,19 @@ export class WireEnd implements Link {
 
   sendText(text: string): void {
     if (this.state === "open") this.wire.carry(this, text, text.length + 2);
+  }
+
+  attach(value: unknown): void {
+    this.attached = structuredClone(value);
+  }
+
+  /** Whether the platform answers this, so that its process hears nothing of it. */
+  answers(item: Item): boolean {
+    if (item !== pingText || this.keeper?.answersPings !== true) return false;
+    if (this.state !== "open" || this.machine.stopped) return false;
+    this.answeredMs = this.machine.date();
+    this.sendText(pongText);
+    return true;
   }
 
   close(code: number, reason: string): void {

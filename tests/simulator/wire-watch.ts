@@ -36,9 +36,11 @@ export type Dialler = "agent" | "ghost" | "forger";
 
 /** What is known of a session by what went over its links. */
 export interface SessionWatch {
-  /** The processes that hold it. */
-  readonly relay: Machine;
+  /** The processes that hold it; a relay's may end at rest, and another goes on with it. */
+  relay: Machine;
   readonly agent: Machine;
+  /** The latest link that it was put on. */
+  wire: Wire;
   /** By the side that receives. */
   readonly ways: Readonly<Record<SideName, Way>>;
   attempt: number;
@@ -139,7 +141,7 @@ export class WireWatch {
       const { wire, world } = this.options;
       const ways = { agent: new Way(), relay: new Way() };
       session = {
-        ...{ relay: wire.ends.relay.machine, agent: wire.ends.agent.machine, ways, attempt: 0 },
+        ...{ relay: wire.ends.relay.machine, agent: wire.ends.agent.machine, wire, ways, attempt: 0 },
         heardMs: { agent: world.nowMs, relay: 0 },
         leaving: { agent: false, relay: false },
       };
@@ -156,6 +158,7 @@ export class WireWatch {
         );
     }
     session.attempt = hello.attempt;
+    session.wire = this.options.wire;
     session.heardMs.relay = this.options.world.nowMs;
     this.#session = session;
     this.#sent.agent = this.#arrived.agent = this.#told.agent = first - 1;

@@ -66,6 +66,11 @@ export class Wire implements Carrier {
     return this.ends.agent.state === "open" && this.ends.relay.state === "open";
   }
 
+  /** What one end says reaches the other, as far as either knows. */
+  get carries(): boolean {
+    return this.open && !this.#ways.agent.dead && !this.#ways.relay.dead;
+  }
+
   get bufferBytes(): number {
     return this.plan.bufferBytes;
   }
@@ -106,6 +111,7 @@ export class Wire implements Carrier {
       way.flying--;
       if (way.lost) return;
       this.world.note(this.world.nowMs * 1_000, to.side === "agent" ? size : -size);
+      if (to.answers(item)) return;
       to.machine.hear(() => to.deliver(item));
     });
   }

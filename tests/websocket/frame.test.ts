@@ -5,11 +5,14 @@ import { FrameReader } from "../../shared/websocket/frame-reader.ts";
 import { applyMask } from "../../shared/websocket/mask.ts";
 
 /** Pushes `chunks` and notes what the reader told. */
-function read(chunks: Iterable<Uint8Array>, options: { masked: boolean; max?: number }): string[] {
+function read(
+  chunks: Iterable<Uint8Array>,
+  options: { masked: boolean; max?: number; hasRoom?: (bytes: number) => boolean },
+): string[] {
   const told: string[] = [];
   const hex = (bytes: Uint8Array): string => bytes.toHex();
   const reader = new FrameReader(
-    { masked: options.masked, maxMessageBytes: options.max ?? 65_536, maxTextBytes: 1_024 },
+    { maxMessageBytes: options.max ?? 65_536, maxTextBytes: 1_024, ...options },
     {
       message: (bytes) => told.push(`message ${hex(bytes)}`),
       text: (text) => told.push(`text ${text}`),
@@ -131,6 +134,21 @@ describe("frames", () => {
     const expected = ["ping 70", "pong ", "message 616263", "message 64"];
     expect(read([chunk.slice()], { masked: false })).toEqual(expected);
     expect(read(cut(chunk, 1), { masked: false })).toEqual(expected);
+  });
+
+  test("a message that comes in pieces asks for room as it needs it, and fails where there is none", () => {
+    const asked: number[] = [];
+    const hasRoom = (size: number) => asked.push(size) > 0 && size <= 5_000;
+    const of = (size: number) => encodeFrame(opcodes.binary, new Uint8Array(size));
+    expect(read([of(6_000)], { masked: false, hasRoom })).toEqual([`message ${"00".repeat(6_000)}`]);
+    expect(asked).toEqual([]);
+    expect(read(cut(of(5_000), 999), { masked: false, hasRoom })).toEqual([`message ${"00".repeat(5_000)}`]);
+    expect(read(cut(of(5_001), 999), { masked: false, hasRoom })).toEqual(["failed 1009"]);
+    expect(asked).toEqual([5_000, 5_001]);
+    const fragment = (opcode: number) => bytes(opcode, 126, 8, 0, ...Array(2_048).fill(1));
+    const fragments = [fragment(2), fragment(0), fragment(0)];
+    expect(read(fragments, { masked: false, hasRoom })).toEqual(["failed 1009"]);
+    expect(asked.slice(2)).toEqual([4_096, 12_288]);
   });
 
   test("a frame that lies whole in a chunk is a view of it, not a copy", () => {

@@ -21,6 +21,10 @@ export async function makeBase(root: string): Promise<void> {
   const paths = programs.map(needed);
   for (const path of paths) await place(root, path, join("/usr/bin", path.split("/").at(-1) ?? ""));
   for (const path of await libraries(bun, ...paths)) await place(root, path, path);
+  // What the C library loads by itself.
+  const loaded = new Bun.Glob("lib/*-linux-gnu/lib{nss_dns,nss_files,resolv}.so.2");
+  for (const path of loaded.scanSync({ cwd: "/", followSymlinks: true }))
+    await place(root, `/${path}`, `/${path}`);
 }
 
 async function place(root: string, from: string, to: string): Promise<void> {

@@ -1,4 +1,4 @@
-import { chown, cp, lstat, mkdir, readdir, readFile } from "node:fs/promises";
+import { chown, cp, lstat, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { projectRoot } from "../../blackbox/programs/relay.ts";
 import { run } from "../../blackbox/programs/run.ts";
@@ -86,7 +86,9 @@ async function own(path: string, user: number, group: number): Promise<void> {
   for (const name of await readdir(path)) await own(join(path, name), user, group);
 }
 
-/** What an engine makes in every container. */
-export async function addEngineFolders(root: string): Promise<void> {
-  for (const name of ["proc", "dev"]) await mkdir(join(root, name), { recursive: true });
+/** What an engine makes in every container; `hosts` is the text of /etc/hosts. */
+export async function addEngineFiles(root: string, hosts: string): Promise<void> {
+  for (const name of ["proc", "dev", "etc"]) await mkdir(join(root, name), { recursive: true });
+  await writeFile(join(root, "etc/hosts"), hosts);
+  await writeFile(join(root, "etc/resolv.conf"), "nameserver 127.0.0.1\n");
 }

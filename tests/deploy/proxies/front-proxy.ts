@@ -18,6 +18,8 @@ export interface ProxyProgram {
   readonly binary: string | undefined;
   /** In deploy/. */
   readonly file: string;
+  /** What ends it at once, whatever goes through it. nginx's workers would outlive a SIGKILL. */
+  readonly dies: NodeJS.Signals;
   /** Whether what is open outlives a reload. */
   readonly reload: "keeps" | "cuts";
   /** What of the example is of its place, and what it becomes: each stands in it at least once. */
@@ -32,11 +34,12 @@ export interface ProxyProgram {
 
 export interface Place {
   readonly binary: string;
+  /** With `chain.pem` and `key.pem`, and room for what it writes. */
   readonly folder: string;
+  /** `HOST:PORT` */
   readonly relay: string;
   readonly http: number;
   readonly https: number;
-  readonly pid: () => number;
 }
 
 /** A proxy with TLS before a relay, as deploy/ has it. */
@@ -53,7 +56,7 @@ export class FrontProxy {
     private readonly keys: string,
   ) {}
 
-  /** `ports` are those to listen on, as they are named in the relay's --public-url. */
+  /** `relay` is its address, `https` the port that its --public-url names. */
   static async start(proxy: ProxyProgram, relay: string, https: number): Promise<FrontProxy> {
     const folder = await mkdtemp(join(tmpdir(), `underpass-${proxy.name}-`));
     const {
@@ -65,7 +68,6 @@ export class FrontProxy {
     await copyFile(cert, join(folder, "chain.pem"));
     const place: Place = {
       ...{ binary: proxy.binary ?? proxy.name, folder, relay, https, http: await freePort() },
-      pid: () => front.#program?.pid ?? 0,
     };
     let example = await readFile(join(projectRoot, "deploy", proxy.file), "utf8");
     for (const [from, to] of proxy.changes(place)) {
@@ -94,7 +96,8 @@ export class FrontProxy {
   }
 
   async kill(): Promise<void> {
-    await this.#program?.kill();
+    this.#program?.signal(this.proxy.dies);
+    await this.#program?.exit();
   }
 
   async reload(): Promise<void> {
@@ -104,8 +107,7 @@ export class FrontProxy {
   }
 
   async close(): Promise<void> {
-    // In order: nginx's workers would outlive a kill.
-    await this.#program?.stop();
+    await this.kill();
     for (const folder of [this.place.folder, this.keys]) await rm(folder, { recursive: true, force: true });
   }
 }
@@ -114,6 +116,7 @@ export const nginx: ProxyProgram = {
   name: "nginx",
   binary: installed("nginx"),
   file: "nginx.conf",
+  dies: "SIGTERM",
   reload: "keeps",
   changes: ({ folder, relay, http, https }) => [
     ["/etc/underpass/tls", folder],
@@ -141,6 +144,7 @@ export const caddy: ProxyProgram = {
   name: "caddy",
   binary: installed("caddy"),
   file: "Caddyfile",
+  dies: "SIGKILL",
   reload: "cuts",
   changes: ({ folder, relay }) => [
     ["/etc/underpass/tls", folder],
