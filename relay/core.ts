@@ -103,6 +103,7 @@ export class RelayCore<Ports extends OtherPorts> {
   readonly app: Hono<ControlEnv>;
   private state: "starting" | "ready" | "draining" = "starting";
   private readonly callers: Callers;
+  private readonly shared: SharedNames | undefined;
   private readonly revocations: Revocations;
   private cancelSweep = () => {};
   private cancelSleep = () => {};
@@ -143,6 +144,7 @@ export class RelayCore<Ports extends OtherPorts> {
     });
     this.ways = ways;
     this.found = found;
+    this.shared = shared;
     this.ports = ports;
     this.callers = callers;
     this.revocations = revocations;
@@ -207,6 +209,7 @@ export class RelayCore<Ports extends OtherPorts> {
   async drain(graceMs: number, visitors: () => Promise<unknown>): Promise<void> {
     this.state = "draining";
     this.ways.names.end();
+    this.shared?.leave();
     for (const { driver } of this.sessions()) driver.goaway("drain", "going-away", graceMs);
     await visitors();
     this.cancelSweep();

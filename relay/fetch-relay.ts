@@ -1,6 +1,6 @@
 import { type CoreConfig, type OtherPorts, RelayCore } from "./core.ts";
 import { linkPath } from "./dial.ts";
-import { arrive, FetchIngress } from "./ingress/fetch.ts";
+import { answerResponse, arrive, FetchIngress } from "./ingress/fetch.ts";
 import type { FetchSource } from "./ingress/fetch-head.ts";
 import { FetchLinks, type FetchLinksDeps } from "./ingress/fetch-links.ts";
 import type { FetchPlatform } from "./ingress/fetch-platform.ts";
@@ -41,8 +41,24 @@ export class FetchRelay {
     this.core.begin(url);
   }
 
-  /** A visitor, or an agent that dials or sends on what it has dialled. */
+  /** A visitor, or an agent that dials or sends on what it has dialled. Never rejects. */
   async fetch(request: Request, source: FetchSource): Promise<Response> {
+    try {
+      return await this.answer(request, source);
+    } catch (error) {
+      // A fault of ours.
+      this.core.ways.log.write({ event: "fault", message: String(error) });
+      const accept = request.headers.get("accept") ?? "";
+      return answerResponse("internal-error", { accept }, request.method);
+    }
+  }
+
+  /** As `RunningRelay.stop`; the platform goes on handing it what comes meanwhile. */
+  async stop(graceMs: number): Promise<void> {
+    if (!this.core.draining) await this.core.drain(graceMs, () => this.ingress.drain(graceMs));
+  }
+
+  private async answer(request: Request, source: FetchSource): Promise<Response> {
     const arrived = arrive(request, this.core.router, source);
     if (arrived.kind === "answered") return arrived.response;
     const { route, read } = arrived;
@@ -50,10 +66,5 @@ export class FetchRelay {
     const { method, target } = read.head;
     if (method === "GET" && linkPath(target) !== undefined) return this.links.dial(request, read);
     return this.posts.take(request, read) ?? this.core.app.fetch(request, { remote: read.remote });
-  }
-
-  /** As `RunningRelay.stop`; the platform goes on handing it what comes meanwhile. */
-  async stop(graceMs: number): Promise<void> {
-    if (!this.core.draining) await this.core.drain(graceMs, () => this.ingress.drain(graceMs));
   }
 }

@@ -6,7 +6,7 @@ export interface NameEntry {
   readonly kind: Kind;
   /** The relay process that has its agents; "": none has. */
   readonly home: string;
-  /** Rises with each change of home: who has a lower one has lost the name. */
+  /** Rises with each change of home, so that a later one is told from one before it. */
   readonly generation: number;
   /** When its home said last that it still has them. One that has not for some minutes is gone. */
   readonly beatAt: number;

@@ -11,9 +11,6 @@ export interface Group {
   readonly prepare?: string;
 }
 
-/** Groups that run one after another, beside those of the other lanes. */
-export type Lane = readonly Group[];
-
 const blackBox = /^tests\/blackbox\//;
 
 const onBun: Group = {
@@ -26,11 +23,8 @@ const onDeno: Group = {
   title: "black box, relay on Deno",
   files: blackBox,
   environment: { UNDERPASS_TEST_RELAY: "deno" },
-  // What is about the agent, which is the same one.
-  without: /\/(agent-cli|commands|config|proxy-browser|usage)\.test\.ts$/,
 };
 
-/** Runs with the date of wrangler.toml in the newest workerd; tests/edge does so among the units. */
 export const inNewestWorkerd: Group = {
   title: "black box, relay in workerd, newest date",
   files: blackBox,
@@ -39,16 +33,18 @@ export const inNewestWorkerd: Group = {
   without: /\/(agent-cli|autobahn|commands|config|config-reload|relay-cli|tls|usage)\.test\.ts$/,
 };
 
-/** What there is of HTTP, WebSockets, private tunnels, links without WebSocket and resuming, and all of tests/edge that deploys nothing. */
-export const inOldestWorkerd: Group = {
+/**
+ * What there is of HTTP, WebSockets, private tunnels, links without WebSocket, resuming, sleep and bounds; `npm run edge`
+ * runs all at both dates.
+ */
+const inOldestWorkerd: Group = {
   title: "black box and edge, relay in workerd, oldest date",
   files:
-    /^tests\/(blackbox\/(errors|fidelity|hold|matrix|netcat|processes|restart|routing|servers|sse|streaming|websocket)|edge\/.*)\.test\.ts$/,
+    /^tests\/(blackbox\/(errors|fidelity|hold|matrix|netcat|processes|restart|routing|servers|sse|streaming|websocket)|edge\/(bounds|event-link|hibernation|kinds|workers))\.test\.ts$/,
   environment: { UNDERPASS_TEST_RELAY: "workerd", UNDERPASS_TEST_WORKERS: "oldest" },
-  without: /\/(deploy|workers-date)\.test\.ts$/,
 };
 
-/** tests/edge by itself: a part of the units. */
+/** What only the relay in workerd has: its sleep, its deployment. Most of its time it waits. */
 export const edge: Group = {
   title: "edge, newest date",
   files: /^tests\/edge\//,
@@ -68,6 +64,7 @@ const binary: Group = {
   prepare: "scripts/build-agent.ts",
 };
 
+/** A container, a unit of systemd, proxies in front: what docs/deploy.md tells people to use. */
 const deploy: Group = { title: "deploy", files: /^tests\/deploy\//, environment: {} };
 const house: Group = { title: "house", files: /^tests\/house\//, environment: {} };
 
@@ -86,21 +83,21 @@ const behindNginx: Group = {
 /** All that starts no programs, or few. */
 const units: Group = {
   title: "units",
-  files: /^tests\/(?!(blackbox|deploy|house|soak|simulator\/soak)\/)/,
+  files: /^tests\/(?!(blackbox|deploy|edge|house|soak|simulator\/soak)\/)/,
   environment: {},
 };
 
 /**
- * `npm test`, stage after stage. What measures throughput or memory has the machine to itself on Bun; then two lanes run
- * side by side, as these spend more than half of their time waiting.
+ * `npm test`. Two run at a time, for two cores: files spend more than half of their time waiting, and none has a figure
+ * for a bar that a neighbour could spoil. The longest begin, so that both ways end at about the same time.
  */
-export const dailyStages: readonly (readonly Lane[])[] = [
-  [[units]],
-  [[onBun]],
-  [[onDeno], [inNewestWorkerd, inOldestWorkerd, binary, deploy, house]],
+export const dailyGroups: readonly Group[] = [
+  ...[onDeno, onBun, binary, inOldestWorkerd, inNewestWorkerd],
+  ...[units, edge, deploy, house],
 ];
 
-export const soakStages: readonly (readonly Lane[])[] = [[[simulatorSoak, soak, behindNginx]]];
+/** `npm run soak`, one after another: these measure. */
+export const soakGroups: readonly Group[] = [simulatorSoak, soak, behindNginx];
 
 /** The members of a group among the files that are wanted. */
 export function membersOf({ files, without }: Group, wanted: readonly string[]): string[] {

@@ -1,17 +1,18 @@
 /**
- * `npm test [-- FILTER...]`: all tests, group by group, and a last line `N passed, N failed`. What a test of throughput
- * or memory needs to itself it has; see scripts/test-groups.ts. `npm run soak` runs only what takes too long for every
- * day; `npm run soak -- --seeds N` only the simulator, with so many seeds.
+ * `npm test [-- FILTER...]`: all tests, group by group (scripts/test-groups.ts), two groups at a time, and a last line
+ * `N passed, N failed`. `npm run soak` runs only what takes too long for every day; `npm run soak -- --seeds N` only the
+ * simulator, with so many seeds.
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { dailyStages, type Group, type Lane, membersOf, soakStages } from "./test-groups.ts";
+import { dailyGroups, type Group, membersOf, soakGroups } from "./test-groups.ts";
 import { runTests, testFiles } from "./test-run.ts";
 
 /** The whole run is to stay under ten minutes; a group that hangs must not eat more than this. */
 const groupTimeoutMs = 8 * 60_000;
 /** A soak may run for a night. */
 const soakTimeoutMs = 12 * 3_600_000;
+const dailyAtOnce = 2;
 /** How many of a group's files are named in the summary: where its time went. */
 const slowestShown = 3;
 
@@ -27,17 +28,12 @@ interface Outcome {
   readonly failed: number;
 }
 
-/** undefined: none of its files is wanted. What the tests print comes as it is printed, or whole when the group is over. */
-async function runGroup(
-  group: Group,
-  settings: Settings,
-  output: "inherit" | "whole",
-): Promise<Outcome | undefined> {
+/** What the tests print comes as it is printed, or whole when the group is over. */
+async function runGroup(group: Group, settings: Settings, output: "inherit" | "whole"): Promise<Outcome> {
   const files = membersOf(group, settings.wanted);
-  if (files.length === 0) return undefined;
   const { title, prepare } = group;
   const heading = `\n── ${title} (${files.length} files)`;
-  if (output === "inherit") console.log(heading);
+  console.log(output === "whole" ? `${heading} begins` : heading);
   if (prepare !== undefined)
     await Bun.spawn([process.execPath, join(import.meta.dir, "..", prepare)], {
       stdout: "inherit",
@@ -54,12 +50,15 @@ async function runGroup(
   };
 }
 
-async function runLane(lane: Lane, settings: Settings, output: "inherit" | "whole"): Promise<Outcome[]> {
+/** So many at a time, begun in order. */
+async function runGroups(groups: readonly Group[], settings: Settings, atOnce: number): Promise<Outcome[]> {
+  const output = atOnce > 1 && groups.length > 1 ? "whole" : "inherit";
   const outcomes: Outcome[] = [];
-  for (const group of lane) {
-    const outcome = await runGroup(group, settings, output);
-    if (outcome !== undefined) outcomes.push(outcome);
-  }
+  const waiting = groups.entries();
+  const runOn = async () => {
+    for (const [index, group] of waiting) outcomes[index] = await runGroup(group, settings, output);
+  };
+  await Promise.all(Array.from({ length: atOnce }, runOn));
   return outcomes;
 }
 
@@ -76,12 +75,10 @@ async function main(): Promise<number> {
     environment: seeds === undefined ? {} : { UNDERPASS_SEEDS: seeds },
     timeoutMs: soak ? soakTimeoutMs : groupTimeoutMs,
   };
-  const outcomes: Outcome[] = [];
-  for (const lanes of soak ? soakStages : dailyStages) {
-    // Two at once can't both be read as they go.
-    const running = lanes.map((lane, index) => runLane(lane, settings, index === 0 ? "inherit" : "whole"));
-    outcomes.push(...(await Promise.all(running)).flat());
-  }
+  const groups = (soak ? soakGroups : dailyGroups).filter(
+    (group) => membersOf(group, settings.wanted).length > 0,
+  );
+  const outcomes = await runGroups(groups, settings, soak ? 1 : dailyAtOnce);
   const sum = (count: (outcome: Outcome) => number) => outcomes.reduce((all, one) => all + count(one), 0);
   const [passed, failed] = [sum((one) => one.passed), sum((one) => one.failed)];
   console.log(`\n${outcomes.map(({ line }) => line).join("\n")}`);

@@ -310,11 +310,11 @@ export class Driver {
 
   private rested(resting: boolean): void {
     if (resting) this.stopLooking();
-    else {
-      this.hearAnswered();
-      this.arrangeLook(this.clock.now());
-    }
+    // Before anything is waited for: whose clock slept would make an alarm of it.
     this.handler.rested?.(resting);
+    if (resting) return;
+    this.hearAnswered();
+    this.arrangeLook(this.clock.now());
   }
 
   // Liveness

@@ -17,7 +17,6 @@ import { maxInterimHeads } from "../../shared/http1/limits.ts";
 import { streamKinds } from "../../shared/kind.ts";
 import type { StreamHandler } from "../../shared/mux/stream.ts";
 import { Passage, type PassageDeps } from "../../shared/passage.ts";
-import type { ForwardedLines } from "../forwarded.ts";
 import { rewriteResponse } from "../prefix.ts";
 import { TunnelWay, type WayDeps } from "../tunnel-way.ts";
 import {
@@ -28,12 +27,12 @@ import {
   visitorCode,
   withoutOurs,
 } from "./heads.ts";
+import type { VisitorAddress } from "./visitor-address.ts";
 
 /** What an exchange needs of the visitor's socket. */
 export interface VisitorSide {
-  readonly remote: string;
-  /** What is told to origins of this visitor. */
-  readonly forwarded: ForwardedLines;
+  /** Who he is, and what is told of him to origins. */
+  readonly address: VisitorAddress;
   /** No other request will be read on this socket: an answer says so. */
   readonly closing: boolean;
   /** Bytes written that have not left. */
@@ -111,11 +110,11 @@ export class Exchange implements StreamHandler {
   /** Opens a stream, or waits for an agent. Returns the code of a refusal. */
   start(): Code | undefined {
     const { head, target, scheme, prefix } = this.options;
-    const { remote } = this.visitor;
+    const { remote, forwarded } = this.visitor.address;
     const { method, fields } = head;
     const asItCame = target === head.target && head.minor === 1 && !this.upgrade;
     const opening =
-      (asItCame ? openingBytes(this.options.http, fields, this.visitor.forwarded) : undefined) ??
+      (asItCame ? openingBytes(this.options.http, fields, forwarded) : undefined) ??
       openingFields({ method, target, fields, upgrade: this.upgrade, remote, scheme, prefix });
     return opening === undefined ? "head-too-large" : this.passage.start(opening);
   }

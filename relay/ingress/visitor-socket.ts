@@ -29,6 +29,7 @@ const socketLimits = {
   drainPollMs: 10,
   /** The same once the socket is closed. */
   lastPollMs: 1_000,
+  lastPolls: 60,
   /** An origin that does not answer a close in this time is cut off. */
   closeWithinMs: 10_000,
 } as const;
@@ -56,6 +57,8 @@ export class VisitorSocket implements StreamHandler {
   private readonly encoder = new TextEncoder();
   private state: "open" | "closing" | "over" = "open";
   private polling = false;
+  /** Looks at what is left, since it is over. */
+  private lastPolls = 0;
   /** The platform has told that the socket is over. */
   private gone = false;
   /** Messages that were sent since nothing waited. */
@@ -218,7 +221,9 @@ export class VisitorSocket implements StreamHandler {
       this.giveUp(1001, "", 1013, "The relay has no room for more.");
     if (held === 0 || this.polling) return;
     this.polling = true;
-    const { drainPollMs, lastPollMs } = socketLimits;
+    const { drainPollMs, lastPollMs, lastPolls } = socketLimits;
+    // One that stands still must not keep this side awake for ever.
+    if (this.state === "over" && ++this.lastPolls > lastPolls) this.gone = true;
     const { clock } = this.side;
     clock.at(clock.now() + (this.state === "open" ? drainPollMs : lastPollMs), () => {
       this.polling = false;

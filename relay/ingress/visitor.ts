@@ -6,12 +6,12 @@ import { HttpReader } from "../../shared/http1/reader.ts";
 import type { Socket, SocketHandler } from "../../shared/socket.ts";
 import type { AnswerContext } from "../answer-context.ts";
 import { answer } from "../answers.ts";
-import { ForwardedLines } from "../forwarded.ts";
 import { account } from "./account.ts";
 import { Exchange, type VisitorSide } from "./exchange.ts";
 import type { HttpIngressDeps } from "./ingress-deps.ts";
 import { ingressLimits } from "./limits.ts";
 import { originForm } from "./request-target.ts";
+import { VisitorAddress } from "./visitor-address.ts";
 import { wholeAnswer } from "./whole-answer.ts";
 
 /** What a visitor's socket needs of the ingress that it belongs to. */
@@ -27,10 +27,7 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
   deadlineMs: number;
   private readonly reader: HttpReader<"request">;
   private exchange: Exchange | undefined;
-  /** Who calls: this socket's other end, or, for one request, whom a trusted proxy at that end names. */
-  remote: string;
-  forwarded: ForwardedLines;
-  private readonly proxied: boolean;
+  readonly address: VisitorAddress;
   /** A request on the relay's own host is being answered. */
   private own = false;
   private ownBody: ((bytes: Uint8Array | undefined) => void) | undefined;
@@ -53,9 +50,7 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
       fault: (fault) => this.requestFault(fault),
     });
     this.deadlineMs = ingress.deps.clock.now() + ingressLimits.headWithinMs;
-    this.remote = socket.remote;
-    this.forwarded = new ForwardedLines({ remote: socket.remote, scheme: ingress.deps.scheme });
-    this.proxied = ingress.deps.proxies?.has(socket.remote) === true;
+    this.address = new VisitorAddress(socket.remote, ingress.deps);
     socket.handler = this;
   }
 
@@ -221,7 +216,7 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
         return this.redirect(route.location, head, framing);
     }
     const { name } = route;
-    if (this.proxied) this.learnVisitor(head);
+    this.address.learn(head.fields);
     const exchange = new Exchange(
       this,
       {
@@ -240,14 +235,6 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
     if (refusal !== undefined) return this.refuseRequest(refusal, head, framing, { name });
     if (exchange.waits && framing.kind !== "none") this.socket.pause();
     this.exchange = exchange;
-  }
-
-  private learnVisitor({ fields }: RequestHead): void {
-    const { proxies, scheme } = this.ingress.deps;
-    const remote = proxies?.visitorOf(fields) ?? this.socket.remote;
-    if (remote === this.remote) return;
-    this.remote = remote;
-    this.forwarded = new ForwardedLines({ remote, scheme });
   }
 
   private requestBody(bytes: Uint8Array): void {

@@ -48,6 +48,11 @@ function deployOptions(options: RelayOptions): RelayOptions {
       "usage",
       "On Deno Deploy, set UNDERPASS_PUBLIC_URL to the app's address, or UNDERPASS_DOMAIN to a domain whose wildcard is the app's.",
     );
+  if (options.tcpPorts ?? options.udpPorts ?? options.tlsListen ?? options.tls)
+    throw new UnderpassError(
+      "usage",
+      "Deno Deploy has no public port but its own of https: --tcp-ports, --udp-ports, --tls-listen and --tls-cert are for other places.",
+    );
   return {
     ...options,
     // All comes by TLS there, whatever the request says that is handed over.

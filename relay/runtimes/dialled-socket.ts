@@ -1,3 +1,4 @@
+import type { Gauge } from "../../shared/mux/gauge.ts";
 import { WriteQueue } from "../../shared/runtimes/write-queue.ts";
 import type { Socket, SocketHandler } from "../../shared/socket.ts";
 
@@ -33,16 +34,19 @@ export class DialledSocket implements Socket {
   /** The platform says that the socket is closed; nobody here has asked for it. */
   #isCut = false;
   #isOver = false;
+  /** Of what is queued. */
+  #counted = 0;
 
   /**
    * `lingerMs`: one that is broken off closes once the far end has taken the write under way, and is let go after that time
-   * anyhow. `gone`: the platform has let go of it.
+   * anyhow. `gone`: the platform has let go of it. `held`: counts what is queued.
    */
   constructor(
     raw: TcpSocket,
     readonly remote: string,
     private readonly lingerMs: number,
     gone: () => void,
+    private readonly held?: Gauge,
   ) {
     this.#raw = raw;
     this.#gone = gone;
@@ -68,6 +72,7 @@ export class DialledSocket implements Socket {
   write(bytes: Uint8Array): number {
     if (this.#isEnding || this.#isOver || bytes.length === 0) return this.queued;
     this.#queue.push(bytes, 0);
+    this.#weigh();
     void this.#write();
     return this.queued;
   }
@@ -135,6 +140,7 @@ export class DialledSocket implements Socket {
       if (this.#isOver) return;
       if (!isWritten) return this.#broken();
       this.#queue.drop(chunk.length);
+      this.#weigh();
       this.handler.drained();
     }
     this.#isWriting = false;
@@ -168,9 +174,15 @@ export class DialledSocket implements Socket {
     this.handler.closed({ reset: true });
   }
 
+  #weigh(): void {
+    this.held?.add(this.queued - this.#counted);
+    this.#counted = this.queued;
+  }
+
   #close(): void {
     this.#isOver = true;
     this.#queue.clear();
+    this.#weigh();
     this.#kept = undefined;
     const timer = setTimeout(() => void didSucceed(this.#writer.abort()), this.lingerMs);
     void didSucceed(this.#raw.close()).then(() => {

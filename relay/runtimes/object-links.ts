@@ -1,6 +1,6 @@
 import { MessageSocketLink, type MessageSocketOptions } from "../../shared/links/message-socket.ts";
 
-/** What stands on a socket of which nothing is kept: its session has something under way, or it has none yet. */
+/** What stands on a socket of which nothing is kept: its session has something under way. */
 const nothing = { kept: false } as const;
 
 /** A link whose WebSocket the platform keeps while the object sleeps. */
@@ -33,6 +33,11 @@ export class ObjectLink extends MessageSocketLink {
     super.destroy();
   }
 
+  /** No session has come of it yet. */
+  get isNew(): boolean {
+    return this.socket.deserializeAttachment() === null;
+  }
+
   get attached(): unknown {
     const attachment = this.socket.deserializeAttachment() as { kept?: boolean; value?: unknown } | null;
     return attachment?.kept === true ? attachment.value : undefined;
@@ -63,7 +68,6 @@ export class ObjectLinks {
     const pair = new WebSocketPair();
     this.ctx.acceptWebSocket(pair[1]);
     const link = this.of(pair[1]);
-    link.attach(undefined);
     return { link, response: new Response(null, { status: 101, headers, webSocket: pair[0] }) };
   }
 

@@ -90,6 +90,7 @@ export class TunnelObject extends DurableObject<WorkersEnv & OwnersEnv> {
       clock,
       connect,
       dnsUrl: config.dnsUrl,
+      held: memory.onCredit,
       isOwnName: (name) => this.isOwnName(name),
     });
     const calls = new Calls({
@@ -187,8 +188,9 @@ export class TunnelObject extends DurableObject<WorkersEnv & OwnersEnv> {
   }
 
   private async lookForRevoked(): Promise<void> {
-    for (const owner of this.reception.owners())
+    const look = async (owner: string) =>
       this.reception.revoked(owner, await this.revocations.revokedUntil(owner));
+    await Promise.all([...this.reception.owners()].map(look));
   }
 
   /** Takes up what came to rest before the object slept. */
@@ -216,7 +218,10 @@ export class TunnelObject extends DurableObject<WorkersEnv & OwnersEnv> {
         link?.destroy();
       }
     }
-    for (const link of gone) reception.dismiss(link);
+    // Of a dial that had come no further nothing is said of any session.
+    for (const link of gone)
+      if (link.isNew) link.destroy();
+      else reception.dismiss(link);
     for (const key of stored.keys()) if (!taken.has(key)) void ctx.storage.delete(key);
     this.sleep.begin(taken);
     const name = ctx.id.name ?? record?.name ?? "";

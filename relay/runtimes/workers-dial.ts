@@ -1,4 +1,5 @@
 import type { connect } from "cloudflare:sockets";
+import type { Gauge } from "../../shared/mux/gauge.ts";
 import { addressText } from "../../shared/runtimes/socket-facts.ts";
 import type { Dial, DialFailure, DialTarget } from "../../shared/socket.ts";
 import { DialledSocket } from "./dialled-socket.ts";
@@ -19,10 +20,13 @@ type Outcome = { readonly socket: DialledSocket } | { readonly reason: DialFailu
 export class WorkersSockets {
   readonly #connect: typeof connect;
   readonly #limits: WorkersSocketLimits;
+  readonly #held: Gauge | undefined;
   /** Open, being opened (given up or not), or not closed to the end. */
   #taken = 0;
 
-  constructor(platformConnect: typeof connect, limits = socketLimits) {
+  /** `held`: counts what is queued in all of them. */
+  constructor(platformConnect: typeof connect, limits = socketLimits, held?: Gauge) {
+    this.#held = held;
     this.#connect = platformConnect;
     this.#limits = limits;
   }
@@ -70,7 +74,8 @@ export class WorkersSockets {
       raw.closed.catch(() => {});
       await raw.opened;
       const { lingerMs } = this.#limits;
-      return { socket: new DialledSocket(raw, addressText(host, port), lingerMs, () => this.#taken--) };
+      const gone = () => this.#taken--;
+      return { socket: new DialledSocket(raw, addressText(host, port), lingerMs, gone, this.#held) };
     } catch (error) {
       this.#taken--;
       // Whatever the reason: the platform has one text for all.

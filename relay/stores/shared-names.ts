@@ -157,6 +157,17 @@ export class SharedNames implements NameStore {
     return true;
   }
 
+  /** This process ends: who has agents here is awaited at the others from now on, wherever they come. */
+  leave(): void {
+    const { clock, ttlMs } = this.#options;
+    const leftAtMs = clock.now();
+    for (const [name, known] of this.#own)
+      if (this.#isHome(known))
+        this.update(name, (row) =>
+          row?.place === "here" ? { ...row, place: "away", leftAtMs, lapsesAtMs: leftAtMs + ttlMs } : row,
+        );
+  }
+
   /** Writes what is still to be written, as far as that goes at once. */
   async close(): Promise<void> {
     const { clock, registry } = this.#options;

@@ -20,6 +20,7 @@ const limits = {
   drainPollMs: 2,
   /** The same of what is left when the link is over. */
   lastPollMs: 1_000,
+  lastPolls: 60,
 } as const;
 
 export interface MessageSocketOptions {
@@ -134,11 +135,14 @@ export class MessageSocketLink implements Link {
     this.handler.closed(code, reason);
   }
 
-  /** Where the platform can't be told to drop what it has queued, that stays until it is taken, or the socket breaks. */
-  #weighRest(): void {
-    const rest = this.#isGone ? 0 : (this.#socket.bufferedAmount ?? 0);
+  /**
+   * Where the platform can't be told to drop what it has queued, that stays until it is taken, or the socket breaks.
+   * It is not waited for without end: a peer that stands still must not keep this side busy.
+   */
+  #weighRest(polls: number = limits.lastPolls): void {
+    const rest = this.#isGone || polls === 0 ? 0 : (this.#socket.bufferedAmount ?? 0);
     this.#weigh(rest);
-    if (rest > 0) this.#clock.at(this.#clock.now() + limits.lastPollMs, () => this.#weighRest());
+    if (rest > 0) this.#clock.at(this.#clock.now() + limits.lastPollMs, () => this.#weighRest(polls - 1));
   }
 
   #weigh(bytes: number): void {

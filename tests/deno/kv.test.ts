@@ -98,6 +98,40 @@ test(
 );
 
 test(
+  "who is revoked at one is refused at all of them",
+  async () => {
+    const token = await other.token({ sub: "carol" });
+    const revoke = async (sub: string) => {
+      const headers = { authorization: `Bearer ${await one.token({ sub: "root", admin: true })}` };
+      const body = JSON.stringify({ sub });
+      return (await fetch(`${one.url}/_underpass/revocations`, { method: "POST", headers, body })).status;
+    };
+    expect([await revoke("carol"), await revoke("carol")]).toEqual([201, 201]);
+    const headers = { authorization: `Bearer ${token}` };
+    const body = JSON.stringify({ kind: "http" });
+    const claimed = await fetch(`${other.url}/_underpass/names`, { method: "POST", headers, body });
+    expect(claimed.status).toBe(401);
+    expect(await claim(other, "purple", "alice")).toBe(201);
+  },
+  testLimitMs,
+);
+
+test(
+  "a process that Deploy ends leaves its agents to be waited for at the others",
+  async () => {
+    const third = await start();
+    const leaving = await agent(third, "moves");
+    third.program.signal("SIGINT");
+    expect(await third.program.exit()).toBe(0);
+    await leaving.kill();
+    const held = answer(other, "moves");
+    await agent(other, "moves");
+    expect(await held).toEqual([200, undefined, undefined]);
+  },
+  testLimitMs,
+);
+
+test(
   "a process that ends without a word leaves its names to be served by another at once",
   async () => {
     await agent(one, "dead");

@@ -54,10 +54,10 @@ describe("what an object holds is bounded with", () => {
     "visitors that do not read: no more than the credit that was given, and others are served",
     async () => {
       const { view, target } = await tunnel("unread", async (exchange) => {
-        await exchange.send(`HTTP/1.1 200 OK\r\nContent-Length: ${64 * mebibyte}\r\n\r\n`);
-        await exchange.send(new Uint8Array(64 * mebibyte));
+        await exchange.send(`HTTP/1.1 200 OK\r\nContent-Length: ${32 * mebibyte}\r\n\r\n`);
+        await exchange.send(new Uint8Array(32 * mebibyte));
       });
-      const count = 12;
+      const count = 6;
       const visitors = await each(count, async () => {
         const visitor = await Visitor.connect(target);
         visitor.wire.socket.pause();

@@ -4,6 +4,7 @@ import { startAgent } from "../blackbox/programs/tunnel.ts";
 import { answerOk, RawOrigin } from "../blackbox/raw/origin.ts";
 import { Visitor, visit } from "../blackbox/raw/visitor.ts";
 import { record } from "./figures.ts";
+import { HandAgent } from "./hand-agent.ts";
 import type { ObjectCounts } from "./object-counts.ts";
 import { startWorkerdRelay, type WorkerdRelay } from "./workerd-relay.ts";
 
@@ -84,19 +85,20 @@ async function upload(name: string): Promise<void> {
     await exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
   };
   using visitor = await Visitor.connect({ port: relay.port, host: relay.hostFor(name) });
-  await visitor.send(
-    `POST / HTTP/1.1\r\nHost: HOST\r\nContent-Length: ${largeMebibytes * mebibyte}\r\n\r\n`,
-  );
+  await visitor.send(`POST / HTTP/1.1\r\nHost: HOST\r\nContent-Length: ${largeMebibytes * mebibyte}\r\n\r\n`);
   for (let sent = 0; sent < largeMebibytes; sent++) await visitor.wire.send(piece);
   expect((await visitor.answer()).status).toBe(200);
   expect(bytes).toBe(largeMebibytes * mebibyte);
   origin.script = answerOk;
 }
 
-describe.each([
-  ["ws", { messages: 3, messagesPerMebibyte: 18, posts: 0, postsPerMebibyte: 0 }],
-  ["sse", { messages: 0, messagesPerMebibyte: 0, posts: 2, postsPerMebibyte: 18 }],
-] as const)("over links of %s", (transport, most) => {
+/** At most, for each small request, and for each MiB down and up. */
+const most = {
+  ws: { fetches: 1, messages: 1.5, down: { fetches: 0.1, messages: 19 }, up: { fetches: 0.1, messages: 10 } },
+  sse: { fetches: 2.5, messages: 0, down: { fetches: 12, messages: 0 }, up: { fetches: 17, messages: 0 } },
+} as const;
+
+describe.each(["ws", "sse"] as const)("over links of %s", (transport) => {
   const name = `cost-${transport}`;
   let agent: Program;
 
@@ -113,6 +115,9 @@ describe.each([
     async (atATime) => {
       const cost = await costOf(name, transport, () => smallOnes(name, atATime));
       note(`${transport}, a small request of ${atATime} at a time`, cost, smallRequests);
+      expect(cost.fetches).toBeLessThanOrEqual(most[transport].fetches * smallRequests);
+      expect(cost.messages).toBeLessThanOrEqual(most[transport].messages * smallRequests);
+      expect([cost.constructed, cost.alarms, cost.rowsWritten]).toEqual([0, 0, 0]);
     },
     testLimitMs,
   );
@@ -125,7 +130,53 @@ describe.each([
     async (way, carry) => {
       const cost = await costOf(name, transport, () => carry(name));
       note(`${transport}, a MiB ${way}`, cost, largeMebibytes);
+      expect(cost.fetches).toBeLessThanOrEqual(most[transport][way].fetches * largeMebibytes);
+      expect(cost.messages).toBeLessThanOrEqual(most[transport][way].messages * largeMebibytes);
+      expect([cost.constructed, cost.alarms, cost.rowsWritten]).toEqual([0, 0, 0]);
     },
     testLimitMs,
   );
+});
+
+describe("beside what is carried", () => {
+  const rounds = 10;
+
+  test("a request that wakes its object reads a few rows, and writes none", async () => {
+    const name = "cost-awakening";
+    const { agent } = await HandAgent.join(relay, { name, token: await relay.token() });
+    const cost = await costOf(name, "ws", async () => {
+      for (let round = 1; round <= rounds; round++) {
+        await relay.workerd.rest(name);
+        await relay.workerd.evict(name);
+        await agent.say({ record: "OPEN", stream: 2 * round - 1, kind: 77, head: "" });
+        await agent.records();
+        await agent.say({ record: "ACK", count: round });
+      }
+    });
+    note("an awakening", cost, rounds);
+    expect([cost.constructed, cost.rowsWritten]).toEqual([rounds, 0]);
+    expect(cost.rowsRead).toBeLessThanOrEqual(2 * rounds);
+    // That it looks whether tokens were revoked.
+    expect(cost.ownerCalls).toBeLessThanOrEqual(rounds);
+    agent.close();
+  });
+
+  test("a dial is a request, a few messages and a few rows", async () => {
+    const name = "cost-dials";
+    const token = await relay.token();
+    // The first also begins the name, and its object.
+    const { agent } = await HandAgent.join(relay, { name, token });
+    agent.close();
+    const cost = await costOf(name, "ws", async () => {
+      for (let attempt = 2; attempt < 2 + rounds; attempt++) {
+        const next = await HandAgent.join(relay, { name, token }, { attempt });
+        await relay.workerd.rest(name);
+        next.agent.close();
+      }
+    });
+    note("a dial", cost, rounds);
+    expect(cost.fetches).toBe(rounds);
+    expect(cost.messages).toBeLessThanOrEqual(4 * rounds);
+    expect(cost.rowsWritten).toBeLessThanOrEqual(8 * rounds);
+  });
 });

@@ -5,6 +5,7 @@ import { Metrics } from "../../relay/metrics.ts";
 import { Names } from "../../relay/names.ts";
 import { Reception, type ReceptionDeps } from "../../relay/reception.ts";
 import type { Sleep } from "../../relay/sleep.ts";
+import type { SharedNames } from "../../relay/stores/shared-names.ts";
 import { Suspended } from "../../relay/suspended.ts";
 import { Tunnels } from "../../relay/tunnels.ts";
 import { pingText } from "../../shared/driver.ts";
@@ -63,6 +64,8 @@ export const maxCallers = 20;
 export const instance = (letter: string): string => letter.repeat(32);
 
 export interface DeskOptions {
+  /** Names that it has together with other desks. */
+  readonly shared?: SharedNames;
   readonly clock?: VirtualClock;
   /** Where the relay sleeps. */
   readonly sleep?: Sleep;
@@ -89,13 +92,13 @@ export class Desk {
   tokenMs = 3_600_000;
   drawn: number;
 
-  constructor({ clock = new VirtualClock(), sleep, drawn = 0 }: DeskOptions = {}) {
+  constructor({ clock = new VirtualClock(), sleep, shared, drawn = 0 }: DeskOptions = {}) {
     const { metrics } = this;
     this.clock = clock;
     this.drawn = drawn;
     const random = (bytes: Uint8Array<ArrayBuffer>) => bytes.fill(++this.drawn);
     const memory = new Memory(2 ** 28);
-    this.names = new Names({ ttlMs: 3_600_000, maxNames: 100, random });
+    this.names = new Names({ ttlMs: 3_600_000, maxNames: 100, random }, shared);
     const resumeWindowMs = 60_000;
     const suspended = new Suspended(memory);
     this.tunnels = new Tunnels(this.names, { memory, suspended, resumeWindowMs });
@@ -118,6 +121,7 @@ export class Desk {
       urlsOf: (name) => [`http://${name}.localhost`],
       draining: () => this.draining,
       ...(sleep !== undefined && { sleep }),
+      shared,
     });
   }
 

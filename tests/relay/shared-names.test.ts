@@ -111,6 +111,20 @@ describe("names of several relays", () => {
     expect(other.names.awaitedSince("blue")).toBe(clock.now());
   });
 
+  test("a relay that begins to end gives them up at once, and what still ends there changes nothing", async () => {
+    const [one, other] = [new Process("one"), new Process("other")];
+    await one.arrive("blue");
+    one.names.end();
+    one.store.leave();
+    await one.store.commit("blue");
+    expect([await other.place("blue"), other.names.awaitedSince("blue")]).toEqual(["away", clock.now()]);
+    await other.arrive("blue");
+    one.names.leave("blue", clock.now(), { bye: false });
+    one.store.sweep(clock.now());
+    await one.store.close();
+    expect(registry.found.get("blue")?.entry).toMatchObject({ home: "other", generation: 2 });
+  });
+
   test("a relay is believed as long as it says each minute that it is there", async () => {
     const [one, other] = [new Process("one"), new Process("other")];
     await one.arrive("blue");

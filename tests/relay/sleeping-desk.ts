@@ -12,6 +12,8 @@ export const restAfterMs = 50;
 /** A link that the platform keeps while the relay sleeps, and what is kept with it. */
 export class KeptLink extends FakeLink {
   attached: SleepingSession | undefined;
+  /** No session has come of it yet. */
+  isNew = true;
   answeredMs: number | undefined;
   /** It is no link of the platform's any more. */
   gone = false;
@@ -21,6 +23,7 @@ export class KeptLink extends FakeLink {
   attach(value: unknown): void {
     // What is kept must be plain data.
     this.attached = structuredClone(value) as SleepingSession | undefined;
+    this.isNew = false;
   }
   override send(message: Uint8Array): void {
     super.send(message);
@@ -105,7 +108,9 @@ export class SleepingDesk extends Desk {
     const next = new SleepingDesk({ clock, sleep, links, drawn: this.drawn });
     const { sleeping, gone } = sleepers(sleep.kept.values(), links);
     for (const { state, link } of sleeping) next.reception.takeUp(state, link);
-    for (const link of gone) next.reception.dismiss(link);
+    for (const link of gone)
+      if (link.isNew) link.destroy();
+      else next.reception.dismiss(link);
     return next;
   }
 

@@ -109,13 +109,18 @@ test("a visitor who says more than there is room for is closed with 1013; a litt
   expect(other.socket.closedWith).toBe(1013);
 });
 
-test("what a closed visitor does not take stays counted until he is gone", () => {
+test("what a closed visitor does not take stays counted until he is gone, or a minute has passed", () => {
   const { socket, visitor, clock, held } = setUp();
   visitor.data(frame(10_000));
   visitor.end();
   expect(held()).toEqual([10_000, 256]);
-  clock.advance(60_000);
+  clock.advance(30_000);
   expect(held()).toEqual([10_000, 256]);
+  const other = setUp();
+  other.visitor.data(frame(10_000));
+  other.visitor.end();
+  other.clock.advance(70_000);
+  expect([other.held(), other.clock.timers]).toEqual([[0, 0], 0]);
   socket.breaks();
   expect(held()).toEqual([0, 0]);
   clock.advance(1_000);

@@ -29,7 +29,7 @@ export function makePlan(seed: number, shape: PlanShape): Plan {
     tight,
     resumeWindowMs: random.chance(0.15) ? 4_000 : 60_000,
     links,
-    exchanges,
+    exchanges: sleeps ? [...exchanges, makePatient(shape.links)] : exchanges,
     events: sleeps ? [...events, ...makeEnds(sleep, shape.links)] : events,
     end: random.pick(["bye", "bye", "agent dies", "relay dies", "never back"]),
   };
@@ -169,12 +169,23 @@ function makeEvents(random: SeededRandom, links: number): EventPlan[] {
   return events;
 }
 
-/** Of the relay's process. */
+/** An exchange whose agent only waits: of all that is open, it alone must ask whether its relay is still there. */
+function makePatient(links: number): ExchangePlan {
+  const step = (what: StepPlan["do"], bytes: number, waitMs = 0): StepPlan => ({ waitMs, do: what, bytes });
+  return {
+    ...{ afterLinks: links, delayMs: 0, headBytes: 20 },
+    relay: { steps: [step("write", 100), step("end", 0, 5_000)] },
+    agent: { steps: [step("await", 0), step("head", 4), step("end", 0)] },
+  };
+}
+
+/** Ends of the relay's process. After the last, hardly a visitor comes who would wake the next. */
 function makeEnds(random: SeededRandom, links: number): EventPlan[] {
-  return Array.from({ length: random.between(2, 6) }, () => ({
+  const ends = Array.from({ length: random.between(2, 6) }, () => ({
     ...{ afterLinks: random.between(0, links), delayMs: random.skewed(1, 3_000) },
-    ...{ do: "end", atRest: random.chance(0.5) },
+    ...{ do: "end" as const, atRest: random.chance(0.5) },
   }));
+  return [...ends, { afterLinks: links, delayMs: random.between(1, 2_000), do: "end", atRest: false }];
 }
 
 /** An event without its time. */

@@ -198,8 +198,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: "what is kept of a session stays when it leaves its rest",
     file: sessionLife,
-    search: "    driver.attach(state);\n",
-    replace: "    if (state !== undefined) driver.attach(state);\n",
+    search: "driver.attach(wanted) ? wanted",
+    replace: "wanted === undefined || driver.attach(wanted) ? wanted",
   },
   {
     name: "a session that has its link again is kept as one without",

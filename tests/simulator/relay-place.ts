@@ -101,7 +101,9 @@ export class RelayPlace implements Place {
       this.#begun = true;
       const { sleeping, gone } = sleepers(keeper.stored.values(), keeper.links);
       for (const { state, link } of sleeping) this.#reception.takeUp(state, link);
-      for (const link of gone) this.#reception.dismiss(link);
+      for (const link of gone)
+        if (link.isNew) link.destroy();
+        else this.#reception.dismiss(link);
       this.#sleep?.begin();
       this.options.begun?.();
     }

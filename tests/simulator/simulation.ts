@@ -32,6 +32,8 @@ const bounds = {
   progressMs: 90_000,
   /** Everything is freed by then: a death, the resume window, and a handshake that hangs. */
   freedMs: 130_000,
+  /** From an agent's stop to its end. */
+  lastMs: 10_000,
   maxSteps: 3_000_000,
   /** A rest is looked for so often, and for so long. */
   restLookMs: 10,
@@ -158,7 +160,8 @@ export class Simulation {
       this.relay.machine.hear(() => {});
       for (const agent of agents) agent.stop(0);
     });
-    while (world.turn(untilMs + 10_000));
+    // A relay that sleeps stays awake for what it alone remembers.
+    while (world.turn(untilMs + bounds.lastMs + (plan.sleeps ? plan.resumeWindowMs : 0)));
     this.#rules.checkFreed(this.relay, agents);
     this.#rules.checkComplete();
   }
@@ -199,7 +202,8 @@ export class Simulation {
         break;
       }
       case "end":
-        this.#endRelay(world.nowMs + (event.atRest ? bounds.restWithinMs : 0));
+        if (event.atRest) this.#endAtRest(world.nowMs + bounds.restWithinMs);
+        else this.#endRelay();
         break;
       case "newcomer":
         if (event.olderDies) agent?.machine.kill();
@@ -223,13 +227,16 @@ export class Simulation {
     }
   }
 
-  /** The platform ends the relay's process at rest, at the latest at `untilMs`; another begins when something comes. */
-  #endRelay(untilMs: number): void {
+  /** As soon as nothing goes on there, if that is before `untilMs`. */
+  #endAtRest(untilMs: number): void {
+    const { world, relay } = this;
+    if (relay.isResting) this.#endRelay();
+    else if (world.nowMs < untilMs) world.at(world.nowMs + bounds.restLookMs, () => this.#endAtRest(untilMs));
+  }
+
+  /** The platform ends the relay's process, and keeps its links; another begins when something comes. */
+  #endRelay(): void {
     const { world, network, relay: old } = this;
-    if (world.nowMs < untilMs && !old.isResting) {
-      world.at(world.nowMs + bounds.restLookMs, () => this.#endRelay(untilMs));
-      return;
-    }
     if (!old.mayEnd) return;
     if (old.isResting) this.#restEnds++;
     else this.#busyEnds++;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { defaultShape, runCampaign, runPlan } from "./campaign.ts";
 import { makePlan } from "./make-plan.ts";
-import type { Plan } from "./plan.ts";
+import type { EventPlan, Plan } from "./plan.ts";
 import { shrink } from "./shrink.ts";
 
 describe("an agent and a relay in virtual time", () => {
@@ -35,6 +35,57 @@ describe("an agent and a relay in virtual time", () => {
     // So the reasons are reached, and are the exception.
     expect(totals.failed).toBeGreaterThan(20);
     expect(totals.failed / totals.completed).toBeLessThan(0.1);
+    expect(totals.restEnds).toBeGreaterThan(10);
+    expect(totals.busyEnds).toBeGreaterThan(10);
+  });
+});
+
+describe("a relay whose process is ended by its platform, which keeps its links", () => {
+  /** One exchange after the other, and an end of the process every so often. */
+  function plans(seeds: number, { atRest, everyMs }: { atRest: boolean; everyMs: number }): Plan[] {
+    return Array.from({ length: seeds }, (_, seed) => {
+      const plan = makePlan(seed, { links: 20, cuts: false, events: false });
+      const end = (place: number): EventPlan => ({
+        afterLinks: 0,
+        delayMs: place * everyMs,
+        do: "end",
+        atRest,
+      });
+      return {
+        ...{ ...plan, sleeps: true },
+        exchanges: plan.exchanges.map((one, place) => ({ ...one, delayMs: one.delayMs + place * 1_000 })),
+        events: Array.from({ length: Math.floor(20_000 / everyMs) }, (_, place) => end(place)),
+      };
+    });
+  }
+
+  function run(all: readonly Plan[]): {
+    restEnds: number;
+    busyEnds: number;
+    completed: number;
+    failed: number;
+  } {
+    const totals = { restEnds: 0, busyEnds: 0, completed: 0, failed: 0 };
+    for (const plan of all) {
+      const outcome = runPlan(plan);
+      expect(outcome.violation).toBeUndefined();
+      for (const key of ["restEnds", "busyEnds", "completed", "failed"] as const) totals[key] += outcome[key];
+    }
+    return totals;
+  }
+
+  test("loses and resets nothing when that is at rest", () => {
+    const { restEnds, busyEnds, completed, failed } = run(plans(40, { atRest: true, everyMs: 500 }));
+    expect([busyEnds, failed]).toEqual([0, 0]);
+    expect(restEnds).toBeGreaterThan(500);
+    expect(completed).toBeGreaterThan(500);
+  });
+
+  test("loses what is under way, of which its agents hear, and nothing that comes later", () => {
+    const { busyEnds, completed, failed } = run(plans(40, { atRest: false, everyMs: 130 }));
+    expect(busyEnds).toBeGreaterThan(100);
+    expect(failed).toBeGreaterThan(50);
+    expect(completed).toBeGreaterThan(2 * failed);
   });
 });
 

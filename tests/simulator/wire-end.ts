@@ -39,8 +39,9 @@ export class WireEnd implements Link {
   unsent = 0;
   /** The platform that keeps it while its process is ended. */
   keeper: { readonly answersPings: boolean } | undefined;
-  /** What is kept with it. */
+  /** What is kept with it; `isNew`: nothing was ever said of that. */
   attached: unknown;
+  isNew = true;
   answeredMs: number | undefined;
   #cancelTimeout: (() => void) | undefined;
 
@@ -67,6 +68,7 @@ export class WireEnd implements Link {
 
   attach(value: unknown): void {
     this.attached = structuredClone(value);
+    this.isNew = false;
   }
 
   /** Whether the platform answers this, so that its process hears nothing of it. */

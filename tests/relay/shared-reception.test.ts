@@ -1,0 +1,79 @@
+import { beforeEach, describe, expect, test } from "bun:test";
+import { ownerOf } from "../../relay/auth/claims.ts";
+import { FarTunnels } from "../../relay/far-tunnels.ts";
+import { SharedNames, sharedLimits } from "../../relay/stores/shared-names.ts";
+import { TunnelWay } from "../../relay/tunnel-way.ts";
+import { streamKinds } from "../../shared/kind.ts";
+import { VirtualClock } from "../agent/virtual-clock.ts";
+import { turn } from "../shared/driver-bench.ts";
+import { MemoryRegistry } from "./memory-registry.ts";
+import { Desk } from "./reception-desk.ts";
+
+let registry: MemoryRegistry;
+let clock: VirtualClock;
+beforeEach(() => {
+  registry = new MemoryRegistry();
+  clock = new VirtualClock();
+});
+
+/** A relay that shares its names with the others. */
+function desk(process: string): Desk & { readonly shared: SharedNames } {
+  const fault = (error: Error) => {
+    throw error;
+  };
+  const shared = new SharedNames({ registry, clock, process, ttlMs: 3_600_000, fault });
+  return Object.assign(new Desk({ clock, shared }), { shared });
+}
+
+/** As the desk's tokens say it. */
+const owner = (subject: string) => ownerOf({ issuer: "underpass", subject });
+
+describe("dials at relays that share their names", () => {
+  test("at two of them at once: one is let in, and the other told that the name is taken", async () => {
+    const [one, other] = [desk("one"), desk("other")];
+    const refusals = await Promise.all([
+      one.refusalOf(one.dial({ token: "me" })),
+      other.refusalOf(other.dial({ token: "you" })),
+    ]);
+    expect(refusals).toEqual(["none", "name-taken"]);
+  });
+
+  test("what is known of the name may be old: its owner of today is let in", async () => {
+    const one = desk("one");
+    expect(await one.refusalOf(one.dial({ token: "me" }))).toBe("none");
+    const found = registry.found.get("blue");
+    if (found === undefined) throw new Error("the name was not kept");
+    const entry = { ...found.entry, owner: owner("you") };
+    registry.found.set("blue", { entry, revision: "another" });
+    expect(await one.refusalOf(one.dial({ token: "you" }))).toBe("none");
+  });
+
+  test("a visitor's way to another relay's agent ends with agent-elsewhere, to nobody's with unknown-tunnel", async () => {
+    const [one, other] = [desk("one"), desk("other")];
+    await one.call();
+    await one.shared.commit("blue");
+    const deps = { clock, names: other.names, tunnels: new FarTunnels(other.tunnels, other.shared) };
+    const way = (name: string, service: "http" | "tcp") =>
+      new TunnelWay(deps, name, service, streamKinds.http);
+    const look = async (each: TunnelWay) => {
+      const before = each.expected;
+      await turn();
+      return [before, each.expected, each.reachable, each.refusal];
+    };
+    expect(await look(way("blue", "http"))).toEqual([true, false, false, "agent-elsewhere"]);
+    expect(await look(way("red", "http"))).toEqual([true, false, false, "unknown-tunnel"]);
+    // For a visitor of another kind there is no such tunnel.
+    expect(way("blue", "tcp").refusal).toBe("unknown-tunnel");
+    // It comes here, and is found.
+    await other.call();
+    await other.shared.commit("blue");
+    expect(way("blue", "http").reachable).toBe(true);
+    // And the other way round, where it was before.
+    clock.advance(sharedLimits.believedMs);
+    const back = { clock, names: one.names, tunnels: new FarTunnels(one.tunnels, one.shared) };
+    expect(back.tunnels.expects("blue", "http", clock.now())).toBe(true);
+    await turn();
+    expect(back.tunnels.expects("blue", "http", clock.now())).toBe(false);
+    expect(new TunnelWay(back, "blue", "http", streamKinds.http).refusal).toBe("agent-elsewhere");
+  });
+});
