@@ -1,5 +1,6 @@
 import type { Code } from "./errors.ts";
 import { decodeHead } from "./head.ts";
+import { lastingBytes } from "./mux/own-bytes.ts";
 import type { StreamHandler } from "./mux/stream.ts";
 import { Passage, type PassageDeps, type Way } from "./passage.ts";
 import type { PipeEnd, PipeHandler } from "./pipe.ts";
@@ -49,7 +50,7 @@ export class PassageEnd implements PipeEnd {
 
   write(bytes: Uint8Array): number {
     if (this.#ended) return 0;
-    this.#full = !this.#passage.write(bytes);
+    this.#full = !this.#passage.write(lastingBytes(bytes));
     // All that waits, as it is credit that the other end must not give; and enough to pause any source.
     return this.#full ? Math.max(this.#passage.queued, pauseAboveBytes + 1) : 0;
   }

@@ -1,7 +1,7 @@
 import type { EventSink, EventSinkHandler } from "../../shared/links/event-stream-sink.ts";
 import { KeptBytes } from "../../shared/links/kept-bytes.ts";
 import type { Gauge } from "../../shared/mux/gauge.ts";
-import { ownBytes } from "../../shared/mux/own-bytes.ts";
+import { lastingBytes } from "../../shared/mux/own-bytes.ts";
 
 /** What goes into the pipe at once. Each piece is a crossing of several boundaries there. */
 const writeBytes = 65_536;
@@ -62,7 +62,7 @@ export class FetchSink implements EventSink {
     if (this.#writing) this.#kept.push(bytes);
     else {
       // A small view must not pin the message that it came in.
-      this.#pieces.push(ownBytes(bytes));
+      this.#pieces.push(lastingBytes(bytes));
       this.#next();
     }
     return this.#queued;

@@ -10,11 +10,10 @@ const mebibyte = 1_048_576;
  *     first windows, 640 of 64 KiB                     40 MiB   what agents send on credit
  *     growth                                            8 MiB
  *     beside: what waits for agents, and messages      24 MiB   shared; above it everybody has his share only:
- *     shares of streams, 640 of 24 KiB                 15 MiB
- *     shares of links, 256 of 32 KiB (in flight)        8 MiB
+ *     shares: 640 streams of 24 KiB, 256 links of 32   24 MiB   at twice `besideBytes` nobody new is let in
  *     answers that came whole (ingress/lingering.ts)    8 MiB
  *
- * 103 MiB; code, and what visitors cost beside bytes (7 KiB each, measured), have the rest.
+ * 104 MiB; code, and what visitors cost beside bytes (7 KiB each, measured), have the rest.
  */
 export const objectBounds = {
   memory: {

@@ -78,11 +78,6 @@ export class SharedNames implements NameStore {
     return this.#counts.get(owner) ?? 0;
   }
 
-  /** All that something is known of, be it that nobody has them. */
-  get known(): number {
-    return this.#own.size + this.#others.size;
-  }
-
   get(name: string): NameRow | undefined {
     return this.#row(this.#find(name)?.entry);
   }

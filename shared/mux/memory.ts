@@ -59,7 +59,7 @@ export class Memory {
 
   /** Shares alone can't have made it so: peers that are gone have left much that nobody takes. Nobody new is let in. */
   get isFull(): boolean {
-    return this.beside.now >= this.bounds.besideBytes * 1.5;
+    return this.beside.now >= 2 * this.bounds.besideBytes;
   }
 
   private get firstBytes(): number {

@@ -7,3 +7,8 @@ export function ownBytes(bytes: Uint8Array): Uint8Array {
     ? new Uint8Array(bytes)
     : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
 }
+
+/** The same where they may wait for long for somebody who is hostile: what is kept is never more than twice the bytes. */
+export function lastingBytes(bytes: Uint8Array): Uint8Array {
+  return bytes.buffer.byteLength > 2 * bytes.length ? new Uint8Array(bytes) : bytes;
+}

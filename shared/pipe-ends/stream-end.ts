@@ -1,5 +1,6 @@
 import type { Code } from "../errors.ts";
 import { decodeHead } from "../head.ts";
+import { lastingBytes } from "../mux/own-bytes.ts";
 import type { Stream, StreamHandler } from "../mux/stream.ts";
 import type { PipeEnd, PipeHandler } from "../pipe.ts";
 import { deafPipeHandler } from "./deaf.ts";
@@ -32,7 +33,7 @@ export class StreamEnd implements PipeEnd {
   write(bytes: Uint8Array): number {
     // After the end what is queued is the session's: no `writable` may come any more.
     if (this.#ended) return 0;
-    this.#full = !this.#stream.write(bytes);
+    this.#full = !this.#stream.write(lastingBytes(bytes));
     return this.#full ? Math.max(this.#stream.queued, pauseAboveBytes + 1) : 0;
   }
 

@@ -8,6 +8,7 @@ import { answerOk, RawOrigin } from "../blackbox/raw/origin.ts";
 import { visit } from "../blackbox/raw/visitor.ts";
 import { HandAgent } from "./hand-agent.ts";
 import { startWorkerdRelay, type WorkerdRelay } from "./workerd-relay.ts";
+import { workersDate } from "./workers-date.ts";
 
 const testLimitMs = 60_000;
 /** Of an agent's first dial after it lost a link. */
@@ -42,7 +43,8 @@ async function start(name: string): Promise<Program> {
   return agent;
 }
 
-test(
+// That of 2026-07-30 leaves the WebSockets of an object that it aborts open, with nobody behind them.
+test.skipIf(workersDate().name === "oldest")(
   "a deployment: agents dial with spread and have fresh sessions, and who visits meanwhile waits for them",
   async () => {
     const names = Array.from({ length: agentCount }, (_, i) => `deployed-${i}`);

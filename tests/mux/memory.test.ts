@@ -92,7 +92,7 @@ describe("where memory is scarce", () => {
 
   test("nobody new is let in when it is full", () => {
     const { memory, open } = setUp();
-    memory.beside.add(besideBytes * 1.5 - 1_000);
+    memory.beside.add(2 * besideBytes - 1_000);
     expect(memory.isFull).toBe(false);
     open();
     memory.beside.add(1_000);

@@ -7,7 +7,7 @@ import { dial, listen } from "../../shared/runtimes/bun-sockets.ts";
 import { systemClock } from "../../shared/runtimes/system-clock.ts";
 import type { DialFailure, Listener, Socket, SocketHandler } from "../../shared/socket.ts";
 import { VirtualClock } from "../agent/virtual-clock.ts";
-import { EgressRig, type FakeDial, policyOf } from "./egress-rig.ts";
+import { dialOf, EgressRig, policyOf, turns } from "./egress-rig.ts";
 
 const listeners: Listener[] = [];
 afterEach(() => {
@@ -29,19 +29,6 @@ const echo = (socket: Socket): Partial<SocketHandler> => ({
   data: (bytes) => void socket.write(bytes),
   ended: () => socket.end(),
 });
-
-/** Waits for what happens in other turns of the loop: the nth dial of `rig`. */
-async function dialOf(rig: EgressRig, index = 0): Promise<FakeDial> {
-  for (;;) {
-    const found = rig.dials[index];
-    if (found !== undefined) return found;
-    await new Promise<void>((resolve) => setImmediate(resolve));
-  }
-}
-
-async function turns(): Promise<void> {
-  for (let turn = 0; turn < 10; turn++) await new Promise<void>((resolve) => setImmediate(resolve));
-}
 
 describe("a stream with a target", () => {
   test("is a pipe to it: what came early, half-close both ways, and bytes counted", async () => {

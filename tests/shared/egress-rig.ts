@@ -226,3 +226,16 @@ export class Outgoing implements StreamHandler {
     for (const resolve of waiters) resolve();
   }
 }
+
+/** Waits for what happens in other turns of the loop: the nth dial of `rig`. */
+export async function dialOf(rig: EgressRig, index = 0): Promise<FakeDial> {
+  for (;;) {
+    const found = rig.dials[index];
+    if (found !== undefined) return found;
+    await new Promise<void>((resolve) => setImmediate(resolve));
+  }
+}
+
+export async function turns(): Promise<void> {
+  for (let turn = 0; turn < 10; turn++) await new Promise<void>((resolve) => setImmediate(resolve));
+}
