@@ -15,8 +15,7 @@ const span = "16s";
 /** A token says its end in whole seconds, which are cut off: that it ends is what tells that the span is over. */
 const tokenSpan = "18s";
 const testLimitMs = 60_000;
-/** hibernation.test.ts says why. */
-const links = workersDate().name === "oldest" ? 1 : 2;
+const { links } = workersDate();
 
 let relay: WorkerdRelay;
 let origin: RawOrigin;

@@ -10,6 +10,11 @@ export interface WorkersDate {
   readonly compatibilityFlags: readonly string[];
   /** The program: a newer one has more to offer at the same date. */
   readonly workerd: string;
+  /**
+   * How many links an agent may open at once where its object is to sleep or to be deployed: workerd before 2026-08
+   * never lets go of an object to which two WebSockets were opened at once (its issue 6862).
+   */
+  readonly links: 1 | 2;
 }
 
 /**
@@ -28,7 +33,8 @@ export function workersDate(name: string = asked()): WorkersDate {
     case "newest": {
       const { compatibility_date: compatibilityDate, compatibility_flags: compatibilityFlags } =
         wranglerToml();
-      return { name, compatibilityDate, compatibilityFlags, workerd: workerdOf("wrangler/package.json") };
+      const workerd = workerdOf("wrangler/package.json");
+      return { name, compatibilityDate, compatibilityFlags, workerd, links: 2 };
     }
     case "oldest":
       return {
@@ -36,6 +42,7 @@ export function workersDate(name: string = asked()): WorkersDate {
         compatibilityDate: oldest.date,
         compatibilityFlags: oldest.flags,
         workerd: workerdOf("miniflare"),
+        links: 1,
       };
     default:
       throw new Error(`${workersVariable} is newest or oldest, not ${name}`);

@@ -18,6 +18,7 @@ export interface Campaign {
 
 export interface Totals {
   seeds: number;
+  dials: number;
   cuts: number;
   busyCuts: number;
   steps: number;
@@ -45,10 +46,7 @@ export const defaultShape: PlanShape = { links: 100, cuts: true, events: true };
 /** Runs seed after seed until one fails. */
 export function runCampaign(campaign: Campaign): Result {
   const { from, seeds, maxCuts = Number.POSITIVE_INFINITY, shape = defaultShape, twiceEvery = 50 } = campaign;
-  const totals: Totals = {
-    ...{ seeds: 0, cuts: 0, busyCuts: 0, steps: 0, virtualMs: 0, completed: 0, failed: 0 },
-    ...{ restEnds: 0, busyEnds: 0 },
-  };
+  const totals = emptyTotals();
   for (let seed = from; seed < from + seeds && totals.cuts < maxCuts; seed++) {
     const plan = makePlan(seed, shape);
     const outcome = runPlan(plan);
@@ -80,7 +78,15 @@ function ruleOf(violation: string): string {
   return (violation.split("\n")[0] ?? "").replace(/[\d.]+/g, "N");
 }
 
-function add(totals: Totals, outcome: Outcome): void {
+export function emptyTotals(): Totals {
+  return {
+    ...{ seeds: 0, dials: 0, cuts: 0, busyCuts: 0, restEnds: 0, busyEnds: 0 },
+    ...{ steps: 0, virtualMs: 0, completed: 0, failed: 0 },
+  };
+}
+
+/** One more run. */
+export function add(totals: Totals, outcome: Outcome): void {
   totals.seeds++;
   const { violation: _, trace: __, ...counts } = outcome;
   for (const key of Object.keys(counts) as (keyof typeof counts)[]) totals[key] += counts[key];

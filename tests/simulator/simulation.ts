@@ -14,6 +14,7 @@ import { Violation, World } from "./world.ts";
 /** What a run came to. */
 export interface Outcome {
   readonly violation: string | undefined;
+  readonly dials: number;
   readonly cuts: number;
   /** Of them: with messages under way. */
   readonly busyCuts: number;
@@ -98,6 +99,7 @@ export class Simulation {
     const failed = this.exchanges.filter((exchange) => exchange.failure !== undefined).length;
     return {
       violation,
+      dials: network.dials,
       cuts: network.cuts,
       busyCuts: network.busyCuts,
       steps: world.steps,

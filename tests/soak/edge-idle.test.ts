@@ -58,8 +58,10 @@ test(
     const posts = eventsAfter.fetches - eventsBefore.fetches;
     figures.note(`wake-ups in ${idleMinutes} idle minutes`, wakeups);
     figures.note(`ms awake in ${idleMinutes} idle minutes`, after.busyMs - before.busyMs);
+    const looks = after.ownerCalls - before.ownerCalls;
+    figures.note(`looks for revocations in ${idleMinutes} minutes, of all objects`, looks);
     figures.note(`POSTs of two links of events in ${idleMinutes} idle minutes`, posts);
-    record("wakeups", { [`${idleMinutes} idle minutes`]: wakeups });
+    record("wakeUps", { [`${idleMinutes} idle minutes`]: wakeups });
     expect((await visit({ port: relay.port, host: relay.hostFor("idle") })).status).toBe(200);
     const woken = await relay.workerd.rest("idle");
     expect([woken.constructed, woken.fetches]).toEqual([before.constructed + 1, before.fetches + 1]);
