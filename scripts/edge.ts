@@ -1,6 +1,7 @@
 /**
- * `bun run edge [-- --json]`: all that is tested with the relay in workerd, at the oldest and at the newest compatibility
- * date. With `--json` stdout is one object: what passed in each suite, and what the tests have measured (tests/edge/figures.ts).
+ * `bun run edge [-- --json] [--soak]`: all that is tested with the relay in workerd, at the oldest and at the newest
+ * compatibility date; with `--soak` the long tests of it, too (at the newest). With `--json` stdout is one object: what
+ * passed in each suite, and what the tests have measured (tests/edge/figures.ts).
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -8,10 +9,11 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { figuresVariable, joinFigures } from "../tests/edge/figures.ts";
 import { workersDate, workersVariable } from "../tests/edge/workers-date.ts";
-import { edge, inNewestWorkerd, membersOf } from "./test-groups.ts";
+import { edge, edgeSoak, inNewestWorkerd, membersOf } from "./test-groups.ts";
 import { runTests, testFiles } from "./test-run.ts";
 
-const suiteTimeoutMs = 10 * 60_000;
+/** The long ones have an hour. */
+const suiteTimeoutMs = 60 * 60_000;
 
 interface Suite {
   readonly name: string;
@@ -23,17 +25,20 @@ interface Suite {
   readonly seconds: number;
 }
 
-async function runSuites(json: boolean, figures: string): Promise<Suite[]> {
+const daily = { edge, "black box": inNewestWorkerd };
+
+async function runSuites(output: "inherit" | "stderr", figures: string, soak: boolean): Promise<Suite[]> {
   const suites: Suite[] = [];
-  for (const age of ["newest", "oldest"]) {
-    for (const [name, group] of Object.entries({ edge, "black box": inNewestWorkerd })) {
+  const ages = { newest: { ...daily, ...(soak && { soak: edgeSoak }) }, oldest: daily };
+  for (const [age, groups] of Object.entries(ages)) {
+    for (const [name, group] of Object.entries(groups)) {
       const date = workersDate(age).compatibilityDate;
       console.error(`\n── ${name}, ${date}`);
       const { passed, failed, skipped, seconds } = await runTests({
         files: membersOf(group, testFiles()),
         environment: { ...group.environment, [workersVariable]: age, [figuresVariable]: figures },
         timeoutMs: suiteTimeoutMs,
-        output: json ? "stderr" : "inherit",
+        output,
       });
       suites.push({ name, date, passed, failed, skipped, seconds: Number(seconds.toFixed(1)) });
     }
@@ -42,10 +47,12 @@ async function runSuites(json: boolean, figures: string): Promise<Suite[]> {
 }
 
 async function main(): Promise<number> {
-  const { values } = parseArgs({ options: { json: { type: "boolean", default: false } } });
+  const { values } = parseArgs({
+    options: { json: { type: "boolean", default: false }, soak: { type: "boolean", default: false } },
+  });
   const folder = mkdtempSync(join(tmpdir(), "underpass-edge-"));
   const file = join(folder, "figures");
-  const suites = await runSuites(values.json, file);
+  const suites = await runSuites(values.json ? "stderr" : "inherit", file, values.soak);
   const text = await Bun.file(file)
     .text()
     .catch(() => ""); // Nothing was measured: its tests have failed.

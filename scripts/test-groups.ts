@@ -71,6 +71,9 @@ const house: Group = { title: "house", files: /^tests\/house\//, environment: {}
 const simulatorSoak: Group = { title: "simulator", files: /^tests\/simulator\/soak\//, environment: {} };
 const soak: Group = { title: "soak", files: /^tests\/soak\//, environment: {} };
 
+/** A part of it, for `npm run edge -- --soak`. */
+export const edgeSoak: Group = { ...edge, title: "edge soak", files: /^tests\/soak\/edge-/ };
+
 /** What `npm run soak` says again over links without WebSocket; tests/blackbox/sse.test.ts has the essence for every day. */
 const behindNginx: Group = {
   title: "black box, links without WebSocket behind nginx",

@@ -37,6 +37,7 @@ import { type OwnersEnv, workersRevocations } from "./workers-revocations.ts";
 const maxNames = 4;
 
 const recordKey = "name";
+const calledKey = "called";
 /** What goes on by tokens that were revoked ends within this, or when something comes again. */
 const revokedWithinMs = 10_000;
 
@@ -116,7 +117,10 @@ export class TunnelObject extends DurableObject<WorkersEnv & OwnersEnv> {
     const scheme = publicUrl === undefined ? undefined : publicUrl.startsWith("https:") ? "https" : "http";
     const eventLinks = new EventLinks({ clock, random, memory, bounds: objectBounds.posts });
     const admitted = ({ url }: Request) => {
-      this.calledUrl = new URL(url).origin;
+      const { origin } = new URL(url);
+      if (origin === this.calledUrl) return;
+      this.calledUrl = origin;
+      void ctx.storage.put(calledKey, origin);
     };
     this.reception = reception;
     this.sleep.onWatch = () => reception.wake();
@@ -198,6 +202,7 @@ export class TunnelObject extends DurableObject<WorkersEnv & OwnersEnv> {
     const { ctx, clock, names, reception } = this;
     const [kept, alarmMs] = await Promise.all([ctx.storage.list<unknown>(), ctx.storage.getAlarm()]);
     clock.alarmMs = alarmMs ?? undefined;
+    this.calledUrl = String(kept.get(calledKey) ?? "");
     const stored = new Map([...kept].filter(([key]) => key.startsWith(sessionPrefix)));
     const links = this.sockets.all();
     const { sleeping, gone } = sleepers(stored.values(), links);

@@ -6,6 +6,7 @@ import { Visitor, visit } from "../blackbox/raw/visitor.ts";
 import { opcodes, RawWebSocket } from "../blackbox/raw/websocket.ts";
 import { Wire } from "../blackbox/raw/wire.ts";
 import { ByteEcho, sayAll } from "./byte-echo.ts";
+import { record } from "./figures.ts";
 import { startWorkerdRelay, type WorkerdRelay } from "./workerd-relay.ts";
 import { workersDate } from "./workers-date.ts";
 
@@ -35,21 +36,12 @@ async function start(args: readonly string[], options: Parameters<WorkerdRelay["
   return program;
 }
 
-/** The agent has a session that is not the one of before `mark`, and a visitor his answer. */
-async function comesBack(
-  agent: Program,
-  target: { port: number; host: string },
-  mark: number,
-): Promise<void> {
-  expect(await agent.event("ready", () => true, mark)).toMatchObject({ resumed: false });
-  origin.script = answerOk;
-  expect((await visit(target)).status).toBe(200);
-}
-
 describe.each(["ws", "sse"])("an object that is ended in mid-stream, over links of %s", (transport) => {
   const name = `in-mid-stream-${transport}`;
   const target = () => ({ port: relay.port, host: relay.hostFor(name) });
   let agent: Program;
+  /** How often the object has begun. */
+  let lives = 1;
 
   beforeAll(async () => {
     agent = await start(["http", String(origin.port), "--name", name, "--transport", transport]);
@@ -59,6 +51,18 @@ describe.each(["ws", "sse"])("an object that is ended in mid-stream, over links 
   function next(script: Script): Promise<Exchange> {
     origin.script = script;
     return origin.arrived(origin.exchanges.length);
+  }
+
+  /** The agent has a session that is not the one of before `mark`, in the next life of the object, and a visitor his answer. */
+  async function comesBack(mark: number): Promise<void> {
+    expect(await agent.event("ready", () => true, mark)).toMatchObject({ resumed: false });
+    origin.script = answerOk;
+    expect((await visit(target())).status).toBe(200);
+    const { constructed } = await relay.workerd.counts(name);
+    expect(constructed).toBe(++lives);
+    record("constructorRuns", {
+      [`${lives - 1} ends in mid-stream, links of ${transport}`]: constructed - 1,
+    });
   }
 
   test("breaks off a download, here and at the origin", async () => {
@@ -75,7 +79,7 @@ describe.each(["ws", "sse"])("an object that is ended in mid-stream, over links 
     await body.text();
     expect(body.complete).toBe(false);
     await wire.over;
-    await comesBack(agent, target(), mark);
+    await comesBack(mark);
   });
 
   test("breaks off an upload, here and at the origin", async () => {
@@ -97,7 +101,7 @@ describe.each(["ws", "sse"])("an object that is ended in mid-stream, over links 
     const { status, head } = await visitor.answer();
     expect([status, head.field("underpass-error")]).toEqual([502, "link-lost"]);
     expect(await ended.promise).toBe(false);
-    await comesBack(agent, target(), mark);
+    await comesBack(mark);
   });
 
   test("breaks off a WebSocket, here and at the origin", async () => {
@@ -113,7 +117,7 @@ describe.each(["ws", "sse"])("an object that is ended in mid-stream, over links 
     await relay.workerd.abort(name);
     await socket.wire.over;
     await wire.over;
-    await comesBack(agent, target(), mark);
+    await comesBack(mark);
   });
 
   // The workerd of 2026-07-30 ends such a body as if it were whole, whatever the date; that of 2026-11-17 breaks it off.
@@ -133,7 +137,7 @@ describe.each(["ws", "sse"])("an object that is ended in mid-stream, over links 
     await body.text();
     expect(body.complete).toBe(false);
     await wire.over;
-    await comesBack(agent, target(), mark);
+    await comesBack(mark);
   });
 });
 

@@ -38,7 +38,8 @@ afterAll(async () => {
 const target = (name: string) => ({ port: relay.port, host: relay.hostFor(name) });
 
 async function start(name: string): Promise<Program> {
-  const args = ["--links", String(links)];
+  // A workerd that starts slowly must not meet agents that have given up hope for longer than visitors wait.
+  const args = ["--links", String(links), "--max-reconnect-delay", "1s"];
   const agent = await startAgent(relay, { origin: origin.port, name, token: await relay.token(), args });
   programs.push(agent);
   await agent.event("link", ({ link, state }) => link === links - 1 && state === "up");
