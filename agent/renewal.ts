@@ -6,6 +6,8 @@ const limits = {
   everyMs: 300_000,
   /** One that is hardly worse than the best is left alone. */
   worseBy: 1.25,
+  /** A pool that carried fewer messages since the last look has little use for it, and its relay may be asleep. */
+  busyMessages: 64,
 } as const;
 
 /**
@@ -26,22 +28,25 @@ export function renewWorst(slots: readonly Slot[], clock: Clock, random: () => n
   return () => cancel();
 }
 
-/** The slot to renew. `seen`: how many messages each had received when it was last looked at. */
+/** The slot to renew. `seen`: how many messages each had carried when it was last looked at. */
 function worstOf(slots: readonly Slot[], seen: Map<Slot, number>): Slot | undefined {
   let worst: Slot | undefined;
   let bestMs = Number.POSITIVE_INFINITY;
   let worstMs = 0;
-  let busy = false;
+  let messages = 0;
   for (const slot of slots) {
     const ledger = slot.session?.driver.session.ledger;
     if (ledger === undefined) continue;
-    if (ledger.received !== seen.get(slot)) busy = true;
-    seen.set(slot, ledger.received);
+    const carried = ledger.received + ledger.acknowledgedCount;
+    // A session that is new begins at 0.
+    messages += Math.max(0, carried - (seen.get(slot) ?? 0));
+    seen.set(slot, carried);
     const { worstTripMs } = ledger.flight;
     bestMs = Math.min(bestMs, worstTripMs);
     if (worstTripMs <= worstMs) continue;
     worstMs = worstTripMs;
     worst = slot;
   }
-  return busy && worstMs > bestMs * limits.worseBy ? worst : undefined;
+  const isWorth = messages >= limits.busyMessages && worstMs > bestMs * limits.worseBy;
+  return isWorth ? worst : undefined;
 }
