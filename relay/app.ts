@@ -6,7 +6,7 @@ import { type Kind, kinds } from "../shared/kind.ts";
 import { isName } from "../shared/name.ts";
 import type { AnswerContext } from "./answer-context.ts";
 import { answer } from "./answers.ts";
-import { allowsKind, type Claims, ownerOf } from "./auth/claims.ts";
+import { allowsKind, type Claims, ownerOf, subjectText } from "./auth/claims.ts";
 import type { Tokens } from "./auth/tokens.ts";
 import { grantName, type NameRegister } from "./grant.ts";
 import type { Metrics } from "./metrics.ts";
@@ -50,7 +50,7 @@ export interface ControlEnv {
 const maxBodyBytes = 4_096;
 const problem = "application/problem+json";
 const issuer = "underpass";
-const revocationRequest = v.object({ sub: v.pipe(v.string(), v.minLength(1), v.maxLength(256)) });
+const revocationRequest = v.object({ sub: subjectText });
 const nameRequest = v.object({
   kind: v.picklist(kinds),
   name: v.optional(v.string()),

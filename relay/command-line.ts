@@ -17,7 +17,6 @@ import {
   tokenSwitches,
   variableOf,
 } from "./switches.ts";
-
 import { parseProxy } from "./trusted-proxies.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;

@@ -222,21 +222,22 @@ export class RelayCore<Ports extends OtherPorts> {
     this.reception.revoked(owner, untilMs);
   }
 
-  /** Another process may have been told. */
-  private async lookForRevoked(): Promise<void> {
-    for (const owner of this.reception.owners())
-      this.reception.revoked(owner, await this.revocations.revokedUntil(owner));
-  }
-
   private sweep(): void {
     const { clock, names, tunnels, log } = this.ways;
     const nowMs = clock.now();
     // A write that failed, or another process that shares the file, must not cost a tunnel that is here its name.
     // While this one drains, its successor has them.
-    if (!this.draining) for (const { name, owner } of tunnels.owners()) if (!names.keep(name, owner)) break;
+    if (!this.draining)
+      for (const { name, owner } of tunnels.owners()) {
+        if (!names.keep(name, owner)) break;
+        // It lapsed while nothing could be written, and somebody else has it since.
+        if ((names.lookup(name)?.owner ?? owner) !== owner) this.reception.lost(name, owner);
+      }
     names.inherit(nowMs);
     names.sweep(nowMs);
-    this.lookForRevoked().catch((error) => log.write({ event: "fault", message: `Revocations: ${error}` }));
+    this.reception
+      .lookForRevoked(this.revocations)
+      .catch((error) => log.write({ event: "fault", message: `Revocations: ${error}` }));
     this.cancelSweep = clock.at(clock.now() + coreLimits.sweepMs, () => this.sweep());
   }
 

@@ -9,12 +9,14 @@ import type { Tunnel } from "./tunnels.ts";
 export class FarTunnels {
   constructor(
     private readonly here: WayDeps["tunnels"],
-    private readonly names: Pick<SharedNames, "isElsewhere" | "looksUp">,
+    private readonly names: Pick<SharedNames, "isElsewhere" | "isInDoubt" | "looksUp">,
   ) {}
 
   find(name: string): Tunnel | undefined {
     const near = this.here.find(name);
-    return this.names.isElsewhere(name) ? new FarTunnel(name, near) : near;
+    if (this.names.isElsewhere(name)) return new FarTunnel(name, near, "agent-elsewhere");
+    // It may be somebody's: who asks is to come again.
+    return near ?? (this.names.isInDoubt(name) ? new FarTunnel(name, undefined, "agent-offline") : undefined);
   }
 
   expects(...[name, service, nowMs]: Parameters<WayDeps["tunnels"]["expects"]>): boolean {
@@ -26,11 +28,10 @@ export class FarTunnels {
 
 /** A tunnel whose agents are at another relay; `near`: some of them are here too, which is the shorter way. */
 class FarTunnel implements Tunnel {
-  readonly refusal = "agent-elsewhere";
-
   constructor(
     readonly name: string,
     private readonly near: Tunnel | undefined,
+    readonly refusal: "agent-elsewhere" | "agent-offline",
   ) {}
 
   open(...stream: Parameters<Tunnel["open"]>): ReturnType<Tunnel["open"]> {

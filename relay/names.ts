@@ -78,9 +78,11 @@ export class Names {
 
   /** An agent is here: the name does not lapse until `leave`. Ignored for a name that nobody claimed. */
   touch(name: string, _nowMs: number): void {
-    if (this.#store.get(name)?.place === "here") return;
+    const known = this.#store.get(name);
+    if (known?.place === "here") return;
     this.#store.update(name, (row) => {
-      if (row === undefined || row.place === "here") return row;
+      // Another process may have given it to somebody else, whose agents are not here.
+      if (row === undefined || row.owner !== known?.owner || row.place === "here") return row;
       const { owner, kind, port } = row;
       const at = port === undefined ? {} : { port };
       return { owner, kind, ...at, place: "here", bye: false, lapsesAtMs: Number.POSITIVE_INFINITY };
@@ -92,11 +94,14 @@ export class Names {
     const row = this.#store.get(name);
     if (row?.owner === owner && row.place === "here") return true;
     const kept = this.#store.update(name, (found) =>
-      found !== undefined && found.owner !== owner
+      found !== undefined &&
+      (found.owner !== owner || (found.place === "elsewhere" && this.#store.homesBeat === true))
         ? found
         : { kind: "http", ...found, owner, place: "here", bye: false, lapsesAtMs: Number.POSITIVE_INFINITY },
     );
-    return kept !== undefined && (kept.owner !== owner || kept.place === "here");
+    return (
+      kept !== undefined && (kept.owner !== owner || kept.place === "here" || this.#store.homesBeat === true)
+    );
   }
 
   /**

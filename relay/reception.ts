@@ -1,46 +1,30 @@
 import { base64url } from "../shared/base64url.ts";
-import type { Clock } from "../shared/clock.ts";
 import { type Code, codes, UnderpassError } from "../shared/errors.ts";
 import { type Hello, readHello, writeGoaway, writeWelcome } from "../shared/handshake.ts";
 import { egressFeature, type SessionKind } from "../shared/kind.ts";
 import type { Link } from "../shared/link.ts";
 import { limits } from "../shared/mux/limits.ts";
-import type { Memory } from "../shared/mux/memory.ts";
-import type { Stream, StreamHandler } from "../shared/mux/stream.ts";
 import { isProof } from "../shared/proof.ts";
 import { type Admission, type AdmissionDeps, checkRight } from "./admission.ts";
 import type { AgentSession } from "./agent-session.ts";
 import { ownerOf } from "./auth/claims.ts";
+import { maxRevocations, type Revocations } from "./auth/revocations.ts";
 import { isRevoked, type Tokens } from "./auth/tokens.ts";
-import type { Callers } from "./callers.ts";
 import type { DialPlace } from "./dial.ts";
-import type { RelayLog } from "./log.ts";
-import type { Metrics } from "./metrics.ts";
 import { isCalling } from "./session-home.ts";
-import { SessionLife } from "./session-life.ts";
-import type { Sleep, SleepingSession } from "./sleep.ts";
+import { SessionLife, type SessionLifeDeps } from "./session-life.ts";
+import type { SleepingSession } from "./sleep.ts";
 import type { SharedNames } from "./stores/shared-names.ts";
 
-export interface ReceptionDeps extends AdmissionDeps {
-  readonly clock: Clock;
+export interface ReceptionDeps extends AdmissionDeps, SessionLifeDeps {
   readonly tokens: Tokens;
-  readonly callers: Callers;
-  /** Takes the streams that an agent opens. */
-  readonly calls: (agent: AgentSession, stream: Stream, fields: Uint8Array) => StreamHandler;
-  readonly metrics: Metrics;
-  readonly memory: Memory;
-  readonly log: RelayLog;
   readonly random: (bytes: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer>;
   /** The public addresses of a tunnel. */
   readonly urlsOf: (name: string, kind: SessionKind) => string[];
-  /** How long a session waits for another link. */
-  readonly resumeWindowMs: number;
   /** No new agents: the relay is stopping. */
   readonly draining: () => boolean;
   /** Of agents; absent: what a server of one's own can take. */
   readonly maxLinks?: number;
-  /** Where the platform puts the relay to sleep. */
-  readonly sleep?: Sleep;
   /** Where other relays give names away too. */
   readonly shared?: Pick<SharedNames, "load" | "commit"> | undefined;
 }
@@ -58,6 +42,8 @@ const receptionLimits = {
   /** Links for which no session exists yet. */
   maxPending: 4_096,
   maxLinks: 60_000,
+  /** Of these: of those that call, as they need no tunnel of their own to dial. */
+  callingShare: 0.75,
 } as const;
 
 /** What every WELCOME says alike. */
@@ -72,7 +58,11 @@ const given = {
 export class Reception {
   private pending = 0;
   private linkCount = 0;
+  /** Of these: of agents that call. */
+  private callingCount = 0;
   private readonly life: SessionLife;
+  /** By owner, what this process knows of: who was let in before it may say HELLO after it. */
+  private readonly revokedUntil = new Map<string, number>();
 
   constructor(private readonly deps: ReceptionDeps) {
     this.life = new SessionLife(deps);
@@ -91,19 +81,24 @@ export class Reception {
     if (deps.draining() && held === undefined) throw new UnderpassError("going-away");
     if (token === undefined)
       throw new UnderpassError("unauthorized", "The relay wants a token: give one by --token-file.");
-    const { maxPending, maxLinks } = receptionLimits;
-    const isFull = this.pending >= maxPending || this.linkCount >= (deps.maxLinks ?? maxLinks);
-    if (isFull || deps.memory.isFull) throw new UnderpassError("too-many-links");
+    const { maxPending, callingShare } = receptionLimits;
+    const { maxLinks = receptionLimits.maxLinks } = deps;
+    const isFull = this.pending >= maxPending || this.linkCount >= maxLinks;
+    // What fills memory may be waiting for the very agent that resumes.
+    if (isFull || (held === undefined && deps.memory.isFull)) throw new UnderpassError("too-many-links");
     const claims = await deps.tokens.verify(token, deps.clock.date());
-    if (held === undefined && isCalling(kind) && deps.callers.isFull(ownerOf(claims)))
-      throw new UnderpassError("too-many-links");
+    const haveTheirs = this.callingCount >= maxLinks * callingShare || deps.callers.isFull(ownerOf(claims));
+    if (held === undefined && isCalling(kind) && haveTheirs) throw new UnderpassError("too-many-links");
     const hasPort = kind === "tcp" || kind === "udp";
     // Who resumes what has lost the name since, or is only to join what carries something else, must not change what the name
     // is for: that would cost it its port.
     const asks = held !== undefined ? held.leaving : !hasPort && deps.tunnels.hasOtherKind(name, kind);
-    if (!isCalling(kind)) await deps.shared?.load(name);
+    // Of a session that is here the name was the agent's when it began: its streams don't hang on the store.
+    const goesOn = held?.name === name && held.owner === ownerOf(claims);
+    const shared = isCalling(kind) || goesOn ? undefined : deps.shared;
+    await shared?.load(name);
     checkRight(deps, claims, { name, kind }, deps.clock.now(), { asks });
-    await deps.shared?.commit(name);
+    await shared?.commit(name);
     if (hasPort && !asks) await deps.ports?.open(name, ownerOf(claims), kind);
     return { name, kind, claims, session };
   }
@@ -122,7 +117,7 @@ export class Reception {
       sleep?.rests(link);
       cancel();
     };
-    const uncount = this.count();
+    const uncount = this.count(admission.kind);
     const gone = () => {
       settle();
       uncount();
@@ -152,11 +147,18 @@ export class Reception {
 
   /** Takes up a session that came to rest before the relay slept: on its link, or without one. */
   takeUp(state: SleepingSession, link: Link | undefined): void {
-    this.life.takeUp(state, link, link === undefined ? () => {} : this.count());
+    this.life.takeUp(state, link, link === undefined ? () => {} : this.count(state.kind));
   }
 
   /** Ends what goes on by tokens of this owner that were issued up to `untilMs` (a date). */
   revoked(owner: string, untilMs: number | undefined): void {
+    if (untilMs === undefined) return;
+    this.revokedUntil.delete(owner);
+    this.revokedUntil.set(owner, untilMs);
+    for (const oldest of this.revokedUntil.keys()) {
+      if (this.revokedUntil.size <= maxRevocations) break;
+      this.revokedUntil.delete(oldest);
+    }
     for (const agent of this.sessions()) {
       if (agent.owner !== owner || !isRevoked(agent.claims, untilMs)) continue;
       // Nobody is to wait for it.
@@ -165,9 +167,18 @@ export class Reception {
     }
   }
 
-  /** The owners of what goes on here. */
-  owners(): Set<string> {
-    return new Set(this.sessions().map(({ owner }) => owner));
+  /** Revocations may have been told elsewhere. Rejects where that can't be looked up. */
+  async lookForRevoked(revocations: Pick<Revocations, "revokedUntil">): Promise<void> {
+    const owners = new Set(this.sessions().map(({ owner }) => owner));
+    const look = async (owner: string) => this.revoked(owner, await revocations.revokedUntil(owner));
+    await Promise.all([...owners].map(look));
+  }
+
+  /** The name is another owner's now: those of this one leave. */
+  lost(name: string, owner: string): void {
+    for (const agent of this.deps.tunnels.sessions())
+      if (agent.name === name && agent.owner === owner && !agent.leaving)
+        this.life.retire(agent, "superseded");
   }
 
   /** After a rest without timers: links that were silent for too long are dropped. */
@@ -184,13 +195,16 @@ export class Reception {
     refuseLink(link, "session-gone", this.count());
   }
 
-  /** One more link. Returns what says that it is gone. */
-  private count(): () => void {
+  /** One more link, for a session of `kind` where that is known. Returns what says that it is gone. */
+  private count(kind?: SessionKind): () => void {
     const { metrics } = this.deps;
+    const calling = kind !== undefined && isCalling(kind) ? 1 : 0;
     this.linkCount++;
+    this.callingCount += calling;
     metrics.links++;
     return () => {
       this.linkCount--;
+      this.callingCount -= calling;
       metrics.links--;
     };
   }
@@ -198,6 +212,8 @@ export class Reception {
   /** Resumes a session, or begins one. Returns why not. */
   private answer(link: Link, admission: Admission, hello: Hello, arrival: Arrival): Code | undefined {
     const { resume } = hello;
+    const { claims } = admission;
+    if (isRevoked(claims, this.revokedUntil.get(ownerOf(claims)))) return "token-expired";
     if (resume?.session !== admission.session || hello.kind !== admission.kind) return "protocol-error";
     const held = resume && this.life.held(resume.session);
     if (held !== undefined) return this.resume(held, link, admission, hello, arrival);

@@ -1,14 +1,35 @@
+import type { Clock } from "../shared/clock.ts";
 import { Driver } from "../shared/driver.ts";
 import type { Code } from "../shared/errors.ts";
 import type { Link } from "../shared/link.ts";
 import { limits } from "../shared/mux/limits.ts";
+import type { Memory } from "../shared/mux/memory.ts";
 import { Session } from "../shared/mux/session.ts";
 import type { SessionOptions } from "../shared/mux/session-handler.ts";
+import type { Stream, StreamHandler } from "../shared/mux/stream.ts";
 import type { AgentSession } from "./agent-session.ts";
 import type { Claims } from "./auth/claims.ts";
-import type { ReceptionDeps } from "./reception.ts";
+import type { Callers } from "./callers.ts";
+import type { RelayLog } from "./log.ts";
+import type { Metrics } from "./metrics.ts";
 import { isCalling, type SessionHome } from "./session-home.ts";
-import { type SessionFacts, type SleepingSession, sleepVersion } from "./sleep.ts";
+import { type SessionFacts, type Sleep, type SleepingSession, sleepVersion } from "./sleep.ts";
+import type { Tunnels } from "./tunnels.ts";
+
+export interface SessionLifeDeps {
+  readonly clock: Clock;
+  readonly tunnels: Tunnels;
+  readonly callers: Callers;
+  /** Takes the streams that an agent opens. */
+  readonly calls: (agent: AgentSession, stream: Stream, fields: Uint8Array) => StreamHandler;
+  readonly metrics: Metrics;
+  readonly memory: Memory;
+  readonly log: RelayLog;
+  /** How long a session waits for another link. */
+  readonly resumeWindowMs: number;
+  /** Where the platform puts the relay to sleep. */
+  readonly sleep?: Sleep;
+}
 
 const lifeLimits = {
   /** An agent that said goodbye has its grace, and what the last words take. */
@@ -22,7 +43,7 @@ const lifeLimits = {
 
 /** Sessions of agents between their first link and their end, links or not: who must know of it, is told. */
 export class SessionLife {
-  constructor(private readonly deps: ReceptionDeps) {}
+  constructor(private readonly deps: SessionLifeDeps) {}
 
   home(kind: AgentSession["kind"]): SessionHome {
     return isCalling(kind) ? this.deps.callers : this.deps.tunnels;

@@ -22,6 +22,8 @@ export interface NameRow {
  * tests/relay/names.test.ts. Nothing here throws for a failure of the store's own.
  */
 export interface NameStore {
+  /** `elsewhere` is told by signs of life of the other process: its agents are there now. */
+  readonly homesBeat?: boolean;
   readonly size: number;
   countOf(owner: string): number;
   get(name: string): NameRow | undefined;

@@ -32,7 +32,8 @@ const maxSubjectChars = 256;
 /** The end of the year 9999, in seconds: beyond it a date can't be printed. */
 const maxExpirySeconds = 253_402_300_799;
 
-const subjectText = v.pipe(
+/** A subject as tokens have it, wherever it is named: without the blanks around it. */
+export const subjectText = v.pipe(
   v.string(),
   v.trim(),
   v.minLength(1, "is empty"),

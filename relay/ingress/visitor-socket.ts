@@ -2,6 +2,7 @@ import type { Clock } from "../../shared/clock.ts";
 import { type Code, codes } from "../../shared/errors.ts";
 import { closeQuietly, type MessageSocket } from "../../shared/links/message-socket.ts";
 import type { Memory } from "../../shared/mux/memory.ts";
+import { Queue } from "../../shared/mux/queue.ts";
 import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
 import {
   closePayload,
@@ -61,8 +62,9 @@ export class VisitorSocket implements StreamHandler {
   private lastPolls = 0;
   /** The platform has told that the socket is over. */
   private gone = false;
-  /** Messages that were sent since nothing waited. */
-  private sent = 0;
+  /** Lengths of the messages that the platform may still hold, and their sum. */
+  private readonly sent = new Queue<number>();
+  private sentBytes = 0;
   /** What is counted of it: on credit, and beside. */
   private onCredit = 0;
   private beside = 0;
@@ -200,7 +202,8 @@ export class VisitorSocket implements StreamHandler {
       // The platform queues the whole buffer that a view belongs to.
       const isView = typeof message !== "string" && message.length < message.buffer.byteLength;
       this.socket.send((isView ? message.slice() : message) as Uint8Array<ArrayBuffer> | string);
-      this.sent++;
+      this.sent.push(message.length);
+      this.sentBytes += message.length;
     } catch {
       // The visitor has gone, and the event that tells it is on its way.
     }
@@ -234,7 +237,7 @@ export class VisitorSocket implements StreamHandler {
   /** Counts what is held. Returns what the platform holds for the visitor, where it tells. */
   private weigh(): number {
     const held = this.gone ? 0 : (this.socket.bufferedAmount ?? 0);
-    if (held === 0) this.sent = 0;
+    this.forgetSent(held);
     const onCredit = Math.min(held, this.stream.window);
     const beside = this.unpaidBytes(held) + this.reader.heldBytes;
     const { memory } = this.side;
@@ -245,9 +248,19 @@ export class VisitorSocket implements StreamHandler {
     return held;
   }
 
+  /** What the platform holds is the end of what was sent: messages before that have left. */
+  private forgetSent(held: number): void {
+    const { sent } = this;
+    for (let first = sent.peek(); first !== undefined; first = sent.peek()) {
+      if (held > 0 && this.sentBytes - first < held) return;
+      sent.shift();
+      this.sentBytes -= first;
+    }
+  }
+
   /** What the platform holds and no credit stands for. */
   private unpaidBytes(held: number): number {
-    return Math.max(0, held - this.stream.window) + this.sent * socketLimits.heldMessageBytes;
+    return Math.max(0, held - this.stream.window) + this.sent.length * socketLimits.heldMessageBytes;
   }
 
   private fault(): void {

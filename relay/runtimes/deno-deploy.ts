@@ -25,7 +25,7 @@ export const denoDeploy: RelayEdge = {
   optionsOf: deployOptions,
   openNames,
   openRevocations: async () => {
-    const kv = await openDenoKv();
+    const kv = isStoreless() ? undefined : await openDenoKv();
     return kv && new DenoKvRevocations(kv);
   },
   start: startOnDeploy,
@@ -53,6 +53,11 @@ function deployOptions(options: RelayOptions): RelayOptions {
       "usage",
       "Deno Deploy has no public port but its own of https: --tcp-ports, --udp-ports, --tls-listen and --tls-cert are for other places.",
     );
+  if (options.trustedProxies !== undefined && options.trustedProxies.length > 0)
+    throw new UnderpassError(
+      "usage",
+      "Deno Deploy says itself who the visitor is: --trust-proxy is for other places.",
+    );
   return {
     ...options,
     // All comes by TLS there, whatever the request says that is handed over.
@@ -64,22 +69,28 @@ function deployOptions(options: RelayOptions): RelayOptions {
   };
 }
 
-/** Names that all processes of the app share, if it has a database for that. */
+/**
+ * Names that all processes of the app share. Throws `data-unwritable` where its database can't be opened: without it
+ * tokens that were revoked would be good again, so that must be asked for.
+ */
 async function openNames(
   { nameTtlMs }: RelayOptions,
-  { process, fault }: SqliteNamesOptions,
+  { process: self, fault }: SqliteNamesOptions,
 ): Promise<SharedNames | string> {
-  const kv = await openDenoKv().catch((error: unknown) => {
-    fault(error instanceof Error ? error : new Error(String(error)));
-  });
-  if (!kv) return "This app has no Deno KV: its processes know nothing of each other's names.";
-  return new SharedNames({
-    registry: new DenoKvRegistry(kv),
-    ttlMs: nameTtlMs,
-    clock: systemClock,
-    process,
-    fault,
-  });
+  const kv = isStoreless()
+    ? undefined
+    : await openDenoKv().catch((cause: unknown) => {
+        const message = `Deno KV can't be opened (${cause instanceof Error ? cause.message : cause}). Assign one to the app, or set UNDERPASS_STORE=none to do without.`;
+        throw new UnderpassError("data-unwritable", message, { cause });
+      });
+  if (!kv)
+    return "This app has no Deno KV: its processes know nothing of each other's names and revocations.";
+  const registry = new DenoKvRegistry(kv);
+  return new SharedNames({ registry, ttlMs: nameTtlMs, clock: systemClock, process: self, fault });
+}
+
+function isStoreless(): boolean {
+  return process.env["UNDERPASS_STORE"] === "none";
 }
 
 /** Starts a relay on `Deno.serve`, which is what Deploy sends requests to, wherever that listens. */
@@ -115,7 +126,7 @@ async function startOnDeploy(config: CoreConfig): Promise<RunningRelay> {
       ),
   );
   const place = placeOf(await listening.promise);
-  const url = place === "" ? (config.publicUrl ?? "") : `http://${place}`;
+  const url = place === "" && config.publicUrl !== undefined ? config.publicUrl : `http://${place}`;
   relay.begin(url);
   return {
     url,

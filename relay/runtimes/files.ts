@@ -1,6 +1,8 @@
 import { randomBytes } from "node:crypto";
-import { link, mkdir, open, readFile, rm, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { constants, copyFile, link, mkdir, open, readFile, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { UnderpassError } from "../../shared/errors.ts";
 import { secretFromText } from "../auth/secret.ts";
 import type { SecretSource } from "../options.ts";
@@ -50,8 +52,7 @@ export async function openNames(
   const path = join(resolve(from.data), namesName);
   try {
     await makeDataFolder(from.data);
-    // SQLite gives the files beside it the mode of this one.
-    await (await open(path, "a", 0o600)).close();
+    await makeDatabase(path);
     return new SqliteNames(path, options);
   } catch (cause) {
     const detail = cause instanceof Error ? cause.message : String(cause);
@@ -66,7 +67,7 @@ export async function openNames(
 export async function openRevocations({ data }: SecretSource): Promise<SqliteRevocations> {
   const path = join(resolve(data), revocationsName);
   try {
-    await (await open(path, "a", 0o600)).close();
+    await makeDatabase(path);
     return new SqliteRevocations(path);
   } catch (cause) {
     const detail = cause instanceof Error ? cause.message : String(cause);
@@ -80,27 +81,53 @@ async function makeDataFolder(path: string): Promise<void> {
   if (made !== undefined) await writeFile(join(path, ".gitignore"), "*\n", { mode: 0o600 });
 }
 
-/**
- * Two relays may start at once, and one may die in the middle: so the key is written whole beside its place, and then
- * linked there, which fails when another was quicker. Whoever lost uses the winner's.
- */
 async function makeSecret(path: string): Promise<string> {
+  await makeOnce(path, async (draft) => {
+    const file = await open(draft, "r+");
+    try {
+      await file.writeFile(`${randomBytes(32).toString("base64url")}\n`);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+  });
+  return readFile(path, "utf8");
+}
+
+/**
+ * A SQLite file, if there is none, in the mode that all use it in: of several that change it at once SQLite fails all but one,
+ * and waits for none. It gives the files beside it the mode of this one.
+ */
+export async function makeDatabase(path: string): Promise<void> {
+  if (existsSync(path)) return;
+  await makeOnce(path, async (draft) => {
+    const database = new DatabaseSync(draft);
+    try {
+      database.exec("PRAGMA journal_mode = WAL");
+    } finally {
+      database.close();
+    }
+  });
+}
+
+/**
+ * Two relays may start at once, and one may die in the middle: so a file is made whole beside its place, and then linked
+ * there, which fails when another was quicker. Whoever lost uses the winner's.
+ */
+async function makeOnce(path: string, fill: (draft: string) => Promise<void>): Promise<void> {
   const draft = `${path}.${randomBytes(6).toString("hex")}`;
-  const file = await open(draft, "wx", 0o600);
+  await (await open(draft, "wx", 0o600)).close();
   try {
-    await file.writeFile(`${randomBytes(32).toString("base64url")}\n`);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  try {
+    await fill(draft);
     await link(draft, path);
   } catch (error) {
-    if (!isCode(error, "EEXIST")) throw error;
+    if (isCode(error, "EEXIST")) return;
+    // A file system without hard links: then the first start is not to be two at once.
+    if (!isCode(error, "EPERM") && !isCode(error, "ENOTSUP")) throw error;
+    await copyFile(draft, path, constants.COPYFILE_EXCL);
   } finally {
     await rm(draft, { force: true });
   }
-  return readFile(path, "utf8");
 }
 
 async function readIfThere(path: string): Promise<string | undefined> {

@@ -186,15 +186,9 @@ export class TunnelObject extends DurableObject<WorkersEnv & OwnersEnv> {
     const nowMs = this.clock.now();
     if (nowMs - this.askedMs < revokedWithinMs) return;
     this.askedMs = nowMs;
-    this.lookForRevoked().catch((error) =>
-      consoleLog.write({ event: "fault", message: `Revocations: ${error}` }),
-    );
-  }
-
-  private async lookForRevoked(): Promise<void> {
-    const look = async (owner: string) =>
-      this.reception.revoked(owner, await this.revocations.revokedUntil(owner));
-    await Promise.all([...this.reception.owners()].map(look));
+    this.reception
+      .lookForRevoked(this.revocations)
+      .catch((error) => consoleLog.write({ event: "fault", message: `Revocations: ${error}` }));
   }
 
   /** Takes up what came to rest before the object slept. */

@@ -21,8 +21,11 @@ export const sharedLimits = {
   believedMs: 2_000,
   /** Names that visitors asked for, and others have or nobody. */
   maxOthers: 20_000,
-  /** Reads and writes at once; the rest waits. */
+  /** Reads and writes at once; so many more wait, and the rest fails at once. */
   maxUnderWay: 64,
+  maxWaiting: 4_096,
+  /** A registry that does not say within it that it failed has failed. What it does later is found by the next write. */
+  answersWithinMs: 5_000,
   /** Of one write, each after another relay was quicker. */
   maxTries: 8,
   /** Of one name, while the registry can't be written: then only what came of them is kept. */
@@ -39,6 +42,8 @@ class Known {
   entry: NameEntry | undefined;
   revision: string | undefined;
   readMs = Number.NEGATIVE_INFINITY;
+  /** The last try to read it. */
+  failed = false;
   /** Made here, and not written yet. */
   changes: Change[] = [];
   reading: Promise<boolean> | undefined;
@@ -67,6 +72,8 @@ export class SharedNames implements NameStore {
   constructor(options: SharedNamesOptions) {
     this.#options = options;
   }
+
+  readonly homesBeat = true;
 
   // NameStore. Of names of others a process knows some only: those that were claimed here are counted.
 
@@ -138,6 +145,12 @@ export class SharedNames implements NameStore {
   /** Another process has agents of this name, as far as is known. */
   isElsewhere(name: string): boolean {
     return this.get(name)?.place === "elsewhere";
+  }
+
+  /** Nothing is known of the name, as it can't be read. */
+  isInDoubt(name: string): boolean {
+    const known = this.#find(name);
+    return known?.failed === true && known.entry === undefined;
   }
 
   /**
@@ -225,11 +238,13 @@ export class SharedNames implements NameStore {
   async #readOnce(name: string, known: Known): Promise<boolean> {
     try {
       const found = await this.#ask((registry) => registry.read(name));
+      known.failed = false;
       // What was changed meanwhile is being written, which settles it.
       if (known.changes.length === 0) this.#learn(name, known, found);
       return true;
     } catch {
       // Told as a fault already.
+      known.failed = true;
       return false;
     }
   }
@@ -299,10 +314,17 @@ export class SharedNames implements NameStore {
   }
 
   async #ask<T>(run: (registry: Registry) => Promise<T>): Promise<T> {
-    if (this.#underWay < sharedLimits.maxUnderWay) this.#underWay++;
+    const { clock, registry } = this.#options;
+    const { maxUnderWay, maxWaiting, answersWithinMs } = sharedLimits;
+    if (this.#underWay < maxUnderWay) this.#underWay++;
+    else if (this.#waiting.length >= maxWaiting) throw outOfReach();
     else await new Promise<void>((go) => this.#waiting.push(go));
+    const late = Promise.withResolvers<never>();
+    const cancel = clock.at(clock.now() + answersWithinMs, () =>
+      late.reject(new Error(`It did not answer within ${answersWithinMs} ms.`)),
+    );
     try {
-      const answer = await run(this.#options.registry);
+      const answer = await Promise.race([run(registry), late.promise]);
       this.#failing = false;
       return answer;
     } catch (cause) {
@@ -311,6 +333,7 @@ export class SharedNames implements NameStore {
       this.#failing = true;
       throw outOfReach();
     } finally {
+      cancel();
       const next = this.#waiting.shift();
       if (next === undefined) this.#underWay--;
       else next();

@@ -49,6 +49,11 @@ describe("the environment", () => {
       { UNDERPASS_SECRET: secret, UNDERPASS_DOMAIN: "t.example", UNDERPASS_TCP_PORTS: "20000-20999" },
       "--tcp-ports",
     ],
+    [
+      "a proxy to trust",
+      { UNDERPASS_SECRET: secret, UNDERPASS_DOMAIN: "t.example", UNDERPASS_TRUST_PROXY: "127.0.0.1" },
+      "--trust-proxy",
+    ],
   ])("%s: exit 2, and a line that says which variable to set", async (_, env, variable) => {
     const program = run(env);
     expect(await program.exit()).toBe(2);

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { agentProgram } from "../blackbox/programs/agent.ts";
@@ -142,3 +142,14 @@ test(
   },
   testLimitMs,
 );
+
+test("a store that can't be opened ends the process, unless it is to do without", async () => {
+  const path = join(folder, "no-folder");
+  await writeFile(path, "");
+  const env = { DENO_DIR: join(path, "deno") };
+  const flags = ["--unstable-kv"];
+  await expect(startDeployRelay({ data: folder, flags, env })).rejects.toThrow("UNDERPASS_STORE=none");
+  const without = await startDeployRelay({ data: folder, flags, env: { ...env, UNDERPASS_STORE: "none" } });
+  expect(without.program.stderr).toContain("no Deno KV");
+  await without.kill();
+});

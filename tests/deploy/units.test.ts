@@ -127,7 +127,7 @@ describe.skipIf(machineRefusal !== undefined)(title, () => {
     [relay, "relay.env", "UNDERPASS_MEMORY=much\n", "2"],
     [agent, "underpass.yaml", "relay: nowhere\n", "2"],
   ])(
-    "%s with a mistake in %s is not started again and again",
+    "%s with a mistake in %s is not started again and again, but as often as it is asked for",
     async (name, file, text, status) => {
       await machine.write(file, text);
       await machine.startsInVain(name);
@@ -135,6 +135,8 @@ describe.skipIf(machineRefusal !== undefined)(title, () => {
         ["ActiveState", "ExecMainStatus", "NRestarts"].map((property) => machine.show(name, property)),
       );
       expect(shown).toEqual(["failed", status, "0"]);
+      // systemd's own limit is five starts in ten seconds, and then none until somebody comes.
+      for (let start = 0; start < 6; start++) await machine.startsInVain(name);
     },
     testLimitMs,
   );

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { type ControlDeps, controlPlane } from "../../relay/app.ts";
+import { ownerOf } from "../../relay/auth/claims.ts";
 import { Tokens } from "../../relay/auth/tokens.ts";
 import { Metrics } from "../../relay/metrics.ts";
 import { Names } from "../../relay/names.ts";
@@ -219,4 +220,30 @@ describe("the control plane", () => {
     expect(await answered.text()).not.toContain("fire");
     expect(faults.map((error) => error.message)).toEqual(["disk on fire"]);
   });
+});
+
+describe("a revocation", () => {
+  const revoke = async (sub: string) => {
+    const owners: string[] = [];
+    const { ask } = relay({ revoke: (owner) => void owners.push(owner) });
+    const headers = { authorization: await authorization({ admin: true }) };
+    const { status } = await ask("/_underpass/revocations", {
+      method: "POST",
+      body: JSON.stringify({ sub }),
+      headers,
+    });
+    return { status, owners };
+  };
+
+  test("names the subject as it was given to `relay token --sub`, blanks and all", async () => {
+    const claims = await tokens.verify((await authorization({ subject: " bob " })).slice(7), dateMs);
+    expect(await revoke(" bob ")).toEqual({ status: 201, owners: [ownerOf(claims)] });
+  });
+
+  test.each(["", " ", "a\nb", "\ud800", "x".repeat(257)])(
+    "of what can be no subject is refused: %j",
+    async (sub) => {
+      expect(await revoke(sub)).toEqual({ status: 400, owners: [] });
+    },
+  );
 });

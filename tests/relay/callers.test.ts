@@ -2,12 +2,12 @@ import { describe, expect, test } from "bun:test";
 import type { Claims } from "../../relay/auth/claims.ts";
 import type { Hello } from "../../shared/handshake.ts";
 import { turn } from "../shared/driver-bench.ts";
-import { Desk, instance, maxCallers } from "./reception-desk.ts";
+import { Desk, type DeskOptions, instance, maxCallers } from "./reception-desk.ts";
 
 const mayCall: Partial<Claims> = { connect: ["blue"], egress: ["*:443"] };
 
-function deskWith(granted: Partial<Claims>): Desk {
-  const desk = new Desk();
+function deskWith(granted: Partial<Claims>, options: DeskOptions = {}): Desk {
+  const desk = new Desk(options);
   desk.granted = granted;
   return desk;
 }
@@ -122,6 +122,21 @@ describe("a dial is refused", () => {
     expect((await desk.call({ kind: "connect", token: "you" })).refusal).toBeUndefined();
     first.link.breaks();
     expect((await desk.resume(first.welcome, { kind: "connect" })).welcome.resumed).toBe(true);
+  });
+
+  test("too-many-links where all together have three quarters of the links, be it without a word: agents of tunnels have the rest", async () => {
+    const desk = deskWith(mayCall, { maxLinks: 8 });
+    const first = await desk.call({ kind: "connect" });
+    for (let other = 0; other < 5; other++) await desk.dial({ kind: "egress", token: `you${other}` });
+    expect(await desk.refusalOf(desk.dial({ kind: "egress", token: "you" }))).toBe("too-many-links");
+    first.link.breaks();
+    const [silent] = await desk.dial({ kind: "egress", token: "you" });
+    expect((await desk.resume(first.welcome, { kind: "connect" })).welcome.resumed).toBe(true);
+    expect((await desk.call()).refusal).toBeUndefined();
+    expect(await desk.refusalOf(desk.dial())).toBe("too-many-links");
+    silent.link.breaks();
+    expect(await desk.refusalOf(desk.dial({ kind: "egress", token: "you" }))).toBe("too-many-links");
+    expect(await desk.refusalOf(desk.dial())).toBe("none");
   });
 
   test("kind-unavailable where the relay was started without what the kind needs", async () => {

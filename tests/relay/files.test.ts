@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { Tokens } from "../../relay/auth/tokens.ts";
-import { loadSecret, openNames } from "../../relay/runtimes/files.ts";
+import { loadSecret, makeDatabase, openNames } from "../../relay/runtimes/files.ts";
 import { mintToken } from "../../relay/token.ts";
 import { UnderpassError } from "../../shared/errors.ts";
 import { systemClock } from "../../shared/runtimes/system-clock.ts";
@@ -105,6 +105,18 @@ describe("the relay's files", () => {
     names.close();
     expect(names.get("blue")).toBeUndefined();
     expect((await readdir(data)).sort()).toEqual([".gitignore", "names.sqlite"]);
+  });
+
+  test("a SQLite file is there whole, in its last mode, or not at all: relays that start at once share one", async () => {
+    const path = join(folder, "some.sqlite");
+    await Promise.all(Array.from({ length: 20 }, () => makeDatabase(path)));
+    expect(await readdir(folder)).toEqual(["some.sqlite"]);
+    expect(await modeOf(path)).toBe(0o600);
+    // SQLite's file format, offset 18: 2 is WAL.
+    expect((await readFile(path)).subarray(18, 20)).toEqual(Buffer.from([2, 2]));
+    const { ino } = await stat(path);
+    await makeDatabase(path);
+    expect((await stat(path)).ino).toBe(ino);
   });
 
   test("names that can't be kept end a relay whose key is there or that was told where; another goes on", async () => {

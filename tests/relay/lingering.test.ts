@@ -1,6 +1,8 @@
 import { expect, test } from "bun:test";
 import { Lingering, type Rest } from "../../relay/ingress/lingering.ts";
+import { objectMemory } from "../../relay/runtimes/object-bounds.ts";
 import type { Gauge } from "../../shared/mux/gauge.ts";
+import { limits } from "../../shared/mux/limits.ts";
 import { Memory } from "../../shared/mux/memory.ts";
 
 const mebibyte = 1_048_576;
@@ -25,8 +27,8 @@ class Answer implements Rest {
   }
 }
 
-test("answers that nobody takes have 8 MiB together: above it those that wait longest are cut off", () => {
-  const memory = new Memory(0);
+test("answers that nobody takes have 8 MiB together in an object: above it those that wait longest are cut off", () => {
+  const memory = objectMemory();
   const lingering = new Lingering(memory);
   const answers = Array.from({ length: 12 }, () => new Answer(mebibyte));
   const [slow, quick, ...others] = answers;
@@ -45,4 +47,11 @@ test("answers that nobody takes have 8 MiB together: above it those that wait lo
   ]);
   expect(lingering.heldBytes).toBe(8 * mebibyte);
   expect([memory.onCredit.now, memory.beside.now]).toEqual([0, 0]);
+});
+
+test("where there is memory, the rests of several answers may be as large as windows", () => {
+  const lingering = new Lingering(new Memory(256 * mebibyte));
+  const answers = Array.from({ length: 3 }, () => new Answer(limits.maxWindowBytes));
+  for (const answer of answers) lingering.add(answer);
+  expect(answers.map(({ destroyed }) => destroyed)).toEqual([true, false, false]);
 });

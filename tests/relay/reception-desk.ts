@@ -71,6 +71,8 @@ export interface DeskOptions {
   readonly sleep?: Sleep;
   /** Ids and secrets that were drawn before. */
   readonly drawn?: number;
+  readonly memory?: Memory;
+  readonly maxLinks?: number;
 }
 
 /** A reception with everything behind it, a token for each subject (its text), and virtual time. */
@@ -92,12 +94,18 @@ export class Desk {
   tokenMs = 3_600_000;
   drawn: number;
 
-  constructor({ clock = new VirtualClock(), sleep, shared, drawn = 0 }: DeskOptions = {}) {
+  constructor({
+    clock = new VirtualClock(),
+    sleep,
+    shared,
+    drawn = 0,
+    memory = new Memory(2 ** 28),
+    maxLinks,
+  }: DeskOptions = {}) {
     const { metrics } = this;
     this.clock = clock;
     this.drawn = drawn;
     const random = (bytes: Uint8Array<ArrayBuffer>) => bytes.fill(++this.drawn);
-    const memory = new Memory(2 ** 28);
     this.names = new Names({ ttlMs: 3_600_000, maxNames: 100, random }, shared);
     const resumeWindowMs = 60_000;
     const suspended = new Suspended(memory);
@@ -121,6 +129,7 @@ export class Desk {
       urlsOf: (name) => [`http://${name}.localhost`],
       draining: () => this.draining,
       ...(sleep !== undefined && { sleep }),
+      ...(maxLinks !== undefined && { maxLinks }),
       shared,
     });
   }

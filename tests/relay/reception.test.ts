@@ -1,6 +1,8 @@
 import { describe, expect, test } from "bun:test";
+import { ownerOf } from "../../relay/auth/claims.ts";
 import { pingText } from "../../shared/driver.ts";
 import { writeHello } from "../../shared/handshake.ts";
+import { Memory } from "../../shared/mux/memory.ts";
 import { turn } from "../shared/driver-bench.ts";
 import { Desk, type HelloFacts, helloOf, instance, kinds, resumeOf, visit } from "./reception-desk.ts";
 
@@ -285,6 +287,17 @@ describe("a fresh HELLO", () => {
 });
 
 describe("a link on which nothing is said", () => {
+  test("is refused where memory is full; a resume is not, as what waits for it would go with its session alone", async () => {
+    const memory = new Memory(2 ** 28, { besideBytes: 1_000 });
+    const desk = new Desk({ memory });
+    const { link, welcome } = await desk.call();
+    link.breaks();
+    memory.beside.add(2_000);
+    expect(await desk.refusalOf(desk.call({ name: "green" }))).toBe("too-many-links");
+    const resumed = await desk.resume(welcome);
+    expect(resumed.welcome.resumed).toBe(true);
+  });
+
   test("is refused after 10 s, and one that closes leaves nothing", async () => {
     const desk = new Desk();
     const [[silent], [closes]] = [await desk.dial(), await desk.dial()];
@@ -295,5 +308,29 @@ describe("a link on which nothing is said", () => {
     expect(silent.refusal).toBe("handshake-timeout");
     silent.link.breaks();
     expect([desk.metrics.links, desk.clock.timers]).toEqual([0, 0]);
+  });
+});
+
+describe("a revocation", () => {
+  const me = ownerOf({ issuer: "underpass", subject: "me" });
+
+  test("between a dial and its HELLO: there is no session, and one by a later token is begun", async () => {
+    const desk = new Desk();
+    const [caller] = await desk.dial();
+    desk.reception.revoked(me, desk.clock.date());
+    caller.link.comes(writeHello(helloOf({})));
+    expect([caller.refusal, [...desk.tunnels.sessions()]]).toEqual(["token-expired", []]);
+    desk.clock.advance(1);
+    expect((await desk.call()).welcome.resumed).toBe(false);
+  });
+
+  test("that nobody told of costs no look at the sessions", async () => {
+    const desk = new Desk();
+    await desk.call();
+    desk.tunnels.sessions = () => {
+      throw new Error("looked at");
+    };
+    desk.reception.revoked(me, undefined);
+    expect(() => desk.reception.revoked(me, 0)).toThrow("looked at");
   });
 });

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from "bun:test";
+import { FarTunnels } from "../../relay/far-tunnels.ts";
 import { Names } from "../../relay/names.ts";
 import { SharedNames, sharedLimits } from "../../relay/stores/shared-names.ts";
 import { UnderpassError } from "../../shared/errors.ts";
@@ -187,6 +188,35 @@ describe("names of several relays", () => {
     expect(registry.found.get("blue")?.entry).toMatchObject({ home: "one", beatAt: clock.date() });
   });
 
+  test("a registry that says nothing has failed after a while, and what it is asked meanwhile is bounded", async () => {
+    const one = new Process("one");
+    registry.isSilent = true;
+    const { maxUnderWay, maxWaiting, answersWithinMs } = sharedLimits;
+    const names = Array.from({ length: maxUnderWay + maxWaiting + 1 }, (_, i) => `name-${i}`);
+    let over = 0;
+    const claims = names.map((name) => one.claim(name).finally(() => over++));
+    expect(await claims.at(-1)).toBe("internal-error");
+    expect([over, registry.reads]).toEqual([1, maxUnderWay]);
+    while (over < claims.length) {
+      clock.advance(answersWithinMs);
+      await turn();
+    }
+    expect(new Set(await Promise.all(claims))).toEqual(new Set(["internal-error"]));
+    expect([one.faults.length, clock.timers]).toEqual([1, 0]);
+  });
+
+  test("an agent that comes here after its name became somebody else's does not take it from him", async () => {
+    const [one, other] = [new Process("one"), new Process("other")];
+    expect(await one.claim("blue", "alice")).toBe("granted");
+    clock.advance(ttlMs);
+    expect(await other.claim("blue", "bob")).toBe("granted");
+    other.names.touch("blue", clock.now());
+    await other.store.commit("blue");
+    one.names.touch("blue", clock.now());
+    await one.store.commit("blue");
+    expect(registry.found.get("blue")?.entry).toMatchObject({ owner: "bob", home: "other" });
+  });
+
   test("names that strangers ask for take a bounded place, and none from those that are here", async () => {
     const one = new Process("one");
     await one.arrive("blue");
@@ -199,4 +229,36 @@ describe("names of several relays", () => {
     expect(await one.place("blue")).toBe("here");
     expect([`name-${last}`, "name-0"].map((name) => one.store.looksUp(name))).toEqual([false, true]);
   });
+});
+
+test("a pool with agents at two processes leaves the name's home where it is", async () => {
+  const [one, other] = [new Process("one"), new Process("other")];
+  await one.arrive("blue");
+  await other.arrive("blue");
+  await one.store.load("blue");
+  const { generation } = registry.found.get("blue")?.entry ?? {};
+  for (let minute = 0; minute < 5; minute++) {
+    for (const process of [one, other]) {
+      expect(process.names.keep("blue", "alice")).toBe(true);
+      process.names.sweep(clock.now());
+      await process.store.commit("blue");
+    }
+    clock.advance(60_000);
+  }
+  expect(registry.found.get("blue")?.entry).toMatchObject({ home: "other", generation });
+});
+
+test("of a name that can't be read and is not known it is in doubt whether it is anybody's", async () => {
+  const one = new Process("one");
+  registry.isBroken = true;
+  expect(one.store.looksUp("blue")).toBe(true);
+  await turn();
+  expect(one.store.isInDoubt("blue")).toBe(true);
+  const far = new FarTunnels({ find: () => undefined, expects: () => false }, one.store);
+  expect(far.find("blue")?.refusal).toBe("agent-offline");
+  registry.isBroken = false;
+  clock.advance(sharedLimits.believedMs);
+  expect(one.store.looksUp("blue")).toBe(true);
+  await turn();
+  expect([one.store.isInDoubt("blue"), far.find("blue")]).toEqual([false, undefined]);
 });

@@ -48,6 +48,24 @@ describe("dials at relays that share their names", () => {
     expect(await one.refusalOf(one.dial({ token: "you" }))).toBe("none");
   });
 
+  test("a session that is here is resumed, whatever becomes of the store of names", async () => {
+    const [one, other] = [desk("one"), desk("other")];
+    const first = await one.call();
+    await one.shared.commit("blue");
+    await other.call();
+    await other.shared.commit("blue");
+    clock.advance(sharedLimits.believedMs);
+    expect(one.shared.looksUp("blue")).toBe(true);
+    await turn();
+    expect(one.shared.isElsewhere("blue")).toBe(true);
+    registry.isBroken = true;
+    expect((await one.resume(first.welcome)).welcome.resumed).toBe(true);
+    // It is no way to another name, nor for another subject, nor to a new session.
+    const path = first.welcome.session;
+    for (const facts of [{}, { path, name: "red" }, { path, token: "you" }])
+      expect(await one.refusalOf(one.dial(facts))).toBe("internal-error");
+  });
+
   test("a visitor's way to another relay's agent ends with agent-elsewhere, to nobody's with unknown-tunnel", async () => {
     const [one, other] = [desk("one"), desk("other")];
     await one.call();

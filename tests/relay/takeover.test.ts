@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { ownerOf } from "../../relay/auth/claims.ts";
 import { pingText } from "../../shared/driver.ts";
 import { turn } from "../shared/driver-bench.ts";
 import { Desk, instance, kinds, visit } from "./reception-desk.ts";
@@ -145,4 +146,18 @@ describe("a goodbye", () => {
     expect((await desk.resume(first.welcome, { only: true, received: 1 })).welcome.resumed).toBe(true);
     expect(heard).toEqual([]);
   });
+});
+
+test("sessions of an owner who has lost the name to another leave, and no others", async () => {
+  const desk = new Desk();
+  const mine = await desk.call({ token: "me" });
+  const other = await desk.call({ token: "me", name: "green" });
+  for (const caller of [mine, other]) caller.told();
+  desk.reception.lost("blue", ownerOf({ issuer: "underpass", subject: "you" }));
+  await turn();
+  expect(mine.told()).toEqual([]);
+  desk.reception.lost("blue", ownerOf({ issuer: "underpass", subject: "me" }));
+  await turn();
+  expect(mine.told()).toMatchObject([{ record: "GOAWAY", kind: "drain", code: "superseded" }]);
+  expect(other.told()).toEqual([]);
 });

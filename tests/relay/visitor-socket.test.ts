@@ -65,6 +65,18 @@ test("what the platform has queued is counted until it has gone", () => {
   expect(held()).toEqual([0, 0]);
 });
 
+test("of a visitor who is always a little behind, only the messages are counted that still wait", () => {
+  const { memory, socket, visitor, clock, held } = setUp();
+  // As many as would be more than there is room for, if each counted for ever.
+  for (let sent = 0; sent < besideBytes / 200; sent++) {
+    visitor.data(frame(100));
+    socket.bufferedAmount = 1_000;
+    clock.advance(10);
+  }
+  expect(held()).toEqual([1_000, 10 * 256]);
+  expect([memory.isScarce, socket.closedWith]).toEqual([false, undefined]);
+});
+
 test("a small message does not keep what it came in", () => {
   const { socket, visitor } = setUp();
   const message = new Uint8Array(60_000);

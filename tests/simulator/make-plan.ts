@@ -17,9 +17,10 @@ export function makePlan(seed: number, shape: PlanShape): Plan {
   const links = Array.from({ length: shape.cuts ? shape.links : 0 }, () => makeLink(random));
   const exchanges = makeExchanges(random, shape.links);
   const tight = random.chance(0.07);
-  // Of its own, so that all else stays as it is.
+  // Each of its own, so that all else stays as it is.
   const sleep = new SeededRandom(seed, 3);
   const sleeps = shape.events && sleep.chance(0.4);
+  const scarce = new SeededRandom(seed, 4);
   const events = shape.events ? makeEvents(random, shape.links) : [];
   return {
     ...{ seed, sleeps },
@@ -27,6 +28,7 @@ export function makePlan(seed: number, shape: PlanShape): Plan {
     memoryBytes: tight ? 2 * megabyte : random.pick([16 * megabyte, 64 * megabyte]),
     joins: random.chance(0.3),
     tight,
+    besideBytes: scarce.chance(0.2) ? scarce.pick([20_000, 200_000]) : Number.POSITIVE_INFINITY,
     resumeWindowMs: random.chance(0.15) ? 4_000 : 60_000,
     links,
     exchanges: sleeps ? [...exchanges, makePatient(shape.links)] : exchanges,

@@ -13,6 +13,7 @@ const outbox = "shared/mux/outbox.ts";
 const driver = "shared/driver.ts";
 const reception = "relay/reception.ts";
 const sessionLife = "relay/session-life.ts";
+const flight = "shared/mux/flight.ts";
 const heldSession = "agent/held-session.ts";
 
 /** The simulator must find each of them: the test of the tester. Every `search` stands in its file exactly once. */
@@ -138,6 +139,18 @@ export const mutants: readonly Mutant[] = [
     search:
       "    this.options.memory.release(firstReserve(stream.kind, this.options.window), stream.grownBytes);\n",
     replace: "",
+  },
+  {
+    name: "what was acknowledged stays counted",
+    file: ledger,
+    search: "      else this.memory.beside.add(-free.buffer.byteLength);\n",
+    replace: "",
+  },
+  {
+    name: "nothing is sent while memory is scarce",
+    file: flight,
+    search: "isScarce ? limits.scarceFlightBytes",
+    replace: "isScarce ? 0",
   },
   {
     name: "the old link is read on after the resume",

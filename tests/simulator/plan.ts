@@ -9,6 +9,8 @@ export interface Plan {
   readonly joins: boolean;
   /** Memory is so short that a session without a link may have to go before its time. */
   readonly tight: boolean;
+  /** From so much on that waits at the relay beside its memory's cap, each may have a small share only. */
+  readonly besideBytes: number;
   /** The relay's platform keeps its links while its process is ended. */
   readonly sleeps: boolean;
   /** How long sessions outlive their links. */

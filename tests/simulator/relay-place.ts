@@ -34,6 +34,7 @@ const tokens = new Tokens(new Uint8Array(32));
 
 export interface RelayPlaceOptions {
   readonly memoryBytes: number;
+  readonly besideBytes: number;
   readonly resumeWindowMs: number;
   readonly random: SeededRandom;
   /** An agent may take streams again. */
@@ -62,7 +63,7 @@ export class RelayPlace implements Place {
   ) {
     this.bornMs = machine.world.nowMs;
     const random = (bytes: Uint8Array<ArrayBuffer>) => options.random.fill(bytes);
-    this.memory = new Memory(options.memoryBytes);
+    this.memory = new Memory(options.memoryBytes, { besideBytes: options.besideBytes });
     const names = new Names({ ttlMs: 86_400_000, maxNames: 10, random });
     const suspended = new Suspended(this.memory);
     this.tunnels = new Tunnels(names, {

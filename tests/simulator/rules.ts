@@ -171,6 +171,7 @@ export class Rules {
     for (const { memory, machine, side } of [relay, ...agents]) {
       if (machine.dead) continue;
       if (memory.reservedBytes !== 0) world.fail(`the ${side} still reserves ${memory.reservedBytes} bytes`);
+      if (memory.held.now !== 0) world.fail(`the ${side} still counts ${memory.held.now} bytes as held`);
       if (machine.timers !== 0) world.fail(`the ${side} still has ${machine.timers} timers`);
     }
     for (const agent of agents) {

@@ -283,6 +283,7 @@ export class Simulation {
     const place = new RelayPlace(machine, {
       ...{ keeper, ...kept },
       memoryBytes: this.plan.memoryBytes,
+      besideBytes: this.plan.besideBytes,
       resumeWindowMs: this.plan.resumeWindowMs,
       random: this.#random,
       ready: () => this.#visitors.retry(),
