@@ -1,9 +1,11 @@
 import { base64url } from "../shared/base64url.ts";
 import type { Clock } from "../shared/clock.ts";
+import type { SessionKind } from "../shared/kind.ts";
 import type { OrderedBody } from "../shared/links/event-stream-order.ts";
 import { EventStreamRelayLink } from "../shared/links/event-stream-relay.ts";
 import type { EventSink } from "../shared/links/event-stream-sink.ts";
 import type { Memory } from "../shared/mux/memory.ts";
+import { callingShare, isCalling } from "./session-home.ts";
 
 export interface EventLinksDeps {
   readonly clock: Clock;
@@ -51,9 +53,10 @@ export class EventLinks {
     this.bounds = deps.bounds ?? ampleBounds;
   }
 
-  /** There are as many as may be. */
-  get isFull(): boolean {
-    return this.entries.size >= this.bounds.maxLinks;
+  /** There are as many as may be; those that call leave some to the agents of tunnels. */
+  isFull(kind: SessionKind): boolean {
+    const { maxLinks } = this.bounds;
+    return this.entries.size >= (isCalling(kind) ? maxLinks * callingShare : maxLinks);
   }
 
   /** Makes a link of an answer whose head has been written. */

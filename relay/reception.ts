@@ -11,7 +11,7 @@ import { ownerOf } from "./auth/claims.ts";
 import { maxRevocations, type Revocations } from "./auth/revocations.ts";
 import { isRevoked, type Tokens } from "./auth/tokens.ts";
 import type { DialPlace } from "./dial.ts";
-import { isCalling } from "./session-home.ts";
+import { callingShare, isCalling } from "./session-home.ts";
 import { SessionLife, type SessionLifeDeps } from "./session-life.ts";
 import type { SleepingSession } from "./sleep.ts";
 import type { SharedNames } from "./stores/shared-names.ts";
@@ -42,8 +42,7 @@ const receptionLimits = {
   /** Links for which no session exists yet. */
   maxPending: 4_096,
   maxLinks: 60_000,
-  /** Of these: of those that call, as they need no tunnel of their own to dial. */
-  callingShare: 0.75,
+  resumingShare: 1.25,
 } as const;
 
 /** What every WELCOME says alike. */
@@ -81,9 +80,11 @@ export class Reception {
     if (deps.draining() && held === undefined) throw new UnderpassError("going-away");
     if (token === undefined)
       throw new UnderpassError("unauthorized", "The relay wants a token: give one by --token-file.");
-    const { maxPending, callingShare } = receptionLimits;
+    const { maxPending } = receptionLimits;
     const { maxLinks = receptionLimits.maxLinks } = deps;
-    const isFull = this.pending >= maxPending || this.linkCount >= maxLinks;
+    // Who resumes may still count for the link that he has lost.
+    const most = held === undefined ? maxLinks : maxLinks * receptionLimits.resumingShare;
+    const isFull = this.pending >= maxPending || this.linkCount >= most;
     // What fills memory may be waiting for the very agent that resumes.
     if (isFull || (held === undefined && deps.memory.isFull)) throw new UnderpassError("too-many-links");
     const claims = await deps.tokens.verify(token, deps.clock.date());

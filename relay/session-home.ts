@@ -34,6 +34,9 @@ export interface SessionHome {
   remove(session: AgentSession, nowMs: number): void;
 }
 
+/** Of all links: what agents may have that call, as they need no tunnel of their own to dial. */
+export const callingShare = 0.75;
+
 export function isCalling(kind: SessionKind): kind is CallKind {
   return (callKinds as readonly string[]).includes(kind);
 }

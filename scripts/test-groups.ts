@@ -40,7 +40,7 @@ export const inNewestWorkerd: Group = {
 const inOldestWorkerd: Group = {
   title: "black box and edge, relay in workerd, oldest date",
   files:
-    /^tests\/(blackbox\/(errors|fidelity|hold|matrix|netcat|processes|restart|routing|servers|sse|streaming|websocket)|edge\/(bounds|event-link|hibernation|kinds|workers))\.test\.ts$/,
+    /^tests\/(blackbox\/(cuts|errors|fidelity|hold|matrix|netcat|processes|restart|routing|servers|sse|streaming|websocket)|edge\/(bounds|event-link|hibernation|kinds|workers))\.test\.ts$/,
   environment: { UNDERPASS_TEST_RELAY: "workerd", UNDERPASS_TEST_WORKERS: "oldest" },
 };
 

@@ -66,8 +66,8 @@ export class FetchLinks {
 
   private async openEvents(request: Request, { head }: FetchHead): Promise<Response> {
     const { platform, reception, eventLinks, memory, admitted } = this.deps;
-    if (eventLinks.isFull) throw new UnderpassError("too-many-links");
     const { place, token } = readEventDial(head.fields, head.target);
+    if (eventLinks.isFull(place.kind)) throw new UnderpassError("too-many-links");
     const admission = await reception.admit(place, token);
     admitted(request);
     const { readable, writable } = platform.bodyPipe(undefined);

@@ -13,7 +13,8 @@ const mebibyte = 1_048_576;
  *     shares: 640 streams of 24 KiB, 256 links of 32   24 MiB   at twice `besideBytes` nobody new is let in
  *     answers that came whole (ingress/lingering.ts)    8 MiB
  *
- * 104 MiB; code, and what visitors cost beside bytes (7 KiB each, measured), have the rest.
+ * 104 MiB, and up to 16 MiB of requests and POSTs that wait, which go on where the shared part is full; code, and what
+ * visitors cost beside bytes (7 KiB each, measured), have the rest.
  */
 export const objectBounds = {
   memory: {

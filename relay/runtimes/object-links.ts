@@ -8,6 +8,7 @@ export class ObjectLink extends MessageSocketLink {
   constructor(
     private readonly socket: WorkersSocket,
     private readonly ctx: DurableObjectState,
+    private readonly object: { readonly calledUrl: string },
     options: MessageSocketOptions,
   ) {
     super(socket, options);
@@ -16,7 +17,9 @@ export class ObjectLink extends MessageSocketLink {
   /** What does not fit (16 KiB) counts as nothing: a token with very long lists costs its session at each sleep. */
   attach(value: unknown): void {
     try {
-      this.socket.serializeAttachment(value === undefined ? nothing : { kept: true, value });
+      this.socket.serializeAttachment(
+        value === undefined ? nothing : { kept: true, value, calledUrl: this.object.calledUrl },
+      );
     } catch {
       this.socket.serializeAttachment(nothing);
     }
@@ -39,8 +42,22 @@ export class ObjectLink extends MessageSocketLink {
   }
 
   get attached(): unknown {
-    const attachment = this.socket.deserializeAttachment() as { kept?: boolean; value?: unknown } | null;
-    return attachment?.kept === true ? attachment.value : undefined;
+    return this.attachment?.value;
+  }
+
+  /** What `ObjectLinks.calledUrl` was when that was kept. */
+  get calledUrl(): string | undefined {
+    return this.attachment?.calledUrl;
+  }
+
+  private get attachment(): { readonly value: unknown; readonly calledUrl: string } | undefined {
+    const attachment = this.socket.deserializeAttachment() as {
+      kept?: boolean;
+      value?: unknown;
+      calledUrl?: string;
+    } | null;
+    if (attachment?.kept !== true) return undefined;
+    return { value: attachment.value, calledUrl: attachment.calledUrl ?? "" };
   }
 
   get answeredMs(): number | undefined {
@@ -50,6 +67,8 @@ export class ObjectLink extends MessageSocketLink {
 
 /** The links of an object by their WebSockets, whose events come to the object itself. */
 export class ObjectLinks {
+  /** How the last agent called the relay; addresses are made of it where there is no public URL. Kept with each link. */
+  calledUrl = "";
   private readonly bySocket = new WeakMap<WorkersSocket, ObjectLink>();
 
   constructor(
@@ -60,7 +79,9 @@ export class ObjectLinks {
   /** Those that are from before the object slept, but for those that were closed: the platform keeps them until the agent answers. */
   all(): ObjectLink[] {
     const open = this.ctx.getWebSockets().filter(({ readyState }) => readyState === WebSocket.OPEN);
-    return open.map((socket) => this.of(socket));
+    const links = open.map((socket) => this.of(socket));
+    for (const { calledUrl = "" } of links) this.calledUrl ||= calledUrl;
+    return links;
   }
 
   /** Accepts an upgrade. */
@@ -74,7 +95,7 @@ export class ObjectLinks {
   of(socket: WorkersSocket): ObjectLink {
     let link = this.bySocket.get(socket);
     if (link === undefined) {
-      link = new ObjectLink(socket, this.ctx, this.options);
+      link = new ObjectLink(socket, this.ctx, this, this.options);
       this.bySocket.set(socket, link);
     }
     return link;

@@ -37,7 +37,6 @@ import { type OwnersEnv, workersRevocations } from "./workers-revocations.ts";
 const maxNames = 4;
 
 const recordKey = "name";
-const calledKey = "called";
 /** What goes on by tokens that were revoked ends within this, or when something comes again. */
 const revokedWithinMs = 10_000;
 
@@ -56,8 +55,6 @@ export class TunnelObject extends DurableObject<WorkersEnv & OwnersEnv> {
   private readonly posts: FetchPosts;
   private readonly ingress: FetchIngress;
   private readonly figureDeps: FigureDeps;
-  /** How the last agent called the relay; addresses are made of it where there is no public URL. */
-  private calledUrl = "";
   private cancelSweep = () => {};
   private readonly revocations: Revocations;
   private askedMs = 0;
@@ -109,7 +106,7 @@ export class TunnelObject extends DurableObject<WorkersEnv & OwnersEnv> {
       offers: offersKind,
       maxLinks: objectBounds.maxLinks,
       random,
-      urlsOf: (name, kind) => tunnelUrls(name, kind, this.calledUrl, config),
+      urlsOf: (name, kind) => tunnelUrls(name, kind, this.sockets.calledUrl, config),
       resumeWindowMs,
       // Nothing tells an object that it is about to be moved.
       draining: () => false,
@@ -117,10 +114,7 @@ export class TunnelObject extends DurableObject<WorkersEnv & OwnersEnv> {
     const scheme = publicUrl === undefined ? undefined : publicUrl.startsWith("https:") ? "https" : "http";
     const eventLinks = new EventLinks({ clock, random, memory, bounds: objectBounds.posts });
     const admitted = ({ url }: Request) => {
-      const { origin } = new URL(url);
-      if (origin === this.calledUrl) return;
-      this.calledUrl = origin;
-      void ctx.storage.put(calledKey, origin);
+      this.sockets.calledUrl = new URL(url).origin;
     };
     this.reception = reception;
     this.sleep.onWatch = () => reception.wake();
@@ -196,7 +190,6 @@ export class TunnelObject extends DurableObject<WorkersEnv & OwnersEnv> {
     const { ctx, clock, names, reception } = this;
     const [kept, alarmMs] = await Promise.all([ctx.storage.list<unknown>(), ctx.storage.getAlarm()]);
     clock.alarmMs = alarmMs ?? undefined;
-    this.calledUrl = String(kept.get(calledKey) ?? "");
     const stored = new Map([...kept].filter(([key]) => key.startsWith(sessionPrefix)));
     const links = this.sockets.all();
     const { sleeping, gone } = sleepers(stored.values(), links);
@@ -230,7 +223,9 @@ export class TunnelObject extends DurableObject<WorkersEnv & OwnersEnv> {
 
   /** The relay is reached by that host name: its own, one of a tunnel, or whatever agents call it by. */
   private isOwnName(name: string): boolean {
-    return this.router.route(name, "/").kind !== "unknown" || URL.parse(this.calledUrl)?.hostname === name;
+    return (
+      this.router.route(name, "/").kind !== "unknown" || URL.parse(this.sockets.calledUrl)?.hostname === name
+    );
   }
 
   /** Storage is told at once; what goes out waits for it by itself (output gates). */
@@ -245,7 +240,9 @@ export class TunnelObject extends DurableObject<WorkersEnv & OwnersEnv> {
     if (lapsesAtMs === undefined) return;
     this.cancelSweep = this.clock.at(lapsesAtMs, () => {
       this.names.sweep(this.clock.now());
-      if (this.names.size === 0) void this.ctx.storage.deleteAll();
+      if (this.names.size > 0) return;
+      // Of agents that call sessions may be here without it.
+      void this.ctx.storage.delete(recordKey);
     });
   }
 }

@@ -155,7 +155,7 @@ describe("beside what is carried", () => {
     });
     note("an awakening", cost, rounds);
     expect([cost.constructed, cost.rowsWritten]).toEqual([rounds, 0]);
-    expect(cost.rowsRead).toBeLessThanOrEqual(3 * rounds);
+    expect(cost.rowsRead).toBeLessThanOrEqual(2 * rounds);
     // That it looks whether tokens were revoked.
     expect(cost.ownerCalls).toBeLessThanOrEqual(rounds);
     agent.close();

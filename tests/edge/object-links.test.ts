@@ -16,15 +16,15 @@ function setUp() {
     send() {},
     close() {},
   } as unknown as WorkersSocket;
-  const link = new ObjectLink(socket, {} as DurableObjectState, { clock: new VirtualClock() });
-  return link;
+  const object = { calledUrl: "https://relay.example" };
+  return new ObjectLink(socket, {} as DurableObjectState, object, { clock: new VirtualClock() });
 }
 
 test("what is attached is found again, until nothing is", () => {
   const link = setUp();
   expect(link.attached).toBeUndefined();
   link.attach({ id: "a" });
-  expect(link.attached).toEqual({ id: "a" });
+  expect([link.attached, link.calledUrl]).toEqual([{ id: "a" }, "https://relay.example"]);
   link.attach(undefined);
   expect(link.attached).toBeUndefined();
 });

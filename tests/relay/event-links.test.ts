@@ -56,9 +56,9 @@ test("where memory is scarce, or its own bounds are reached, only POSTs whose tu
   const links = new EventLinks({ clock: new VirtualClock(), random, memory, bounds });
   const [one, other] = [new Down(), new Down()];
   links.open("blue", one);
-  expect(links.isFull).toBe(false);
+  expect(links.isFull("http")).toBe(false);
   links.open("blue", other);
-  expect(links.isFull).toBe(true);
+  expect(links.isFull("http")).toBe(true);
   const post = (down: Down, number: number) => {
     const begun = links.post({ name: "blue", ...down.fields, number });
     return typeof begun === "string" ? begun : begun.body;
