@@ -16,6 +16,9 @@ export interface ProgramOptions {
 /** How long a wait for an event may take; generous, because nothing is measured by it. */
 const waitLimitMs = 30_000;
 
+/** What a program has said before its end is here by then. */
+const lastOutputMs = 2_000;
+
 /** A program under test: a real process, its lines and JSON events, ended by its pid. */
 export class Program {
   stdout = "";
@@ -47,7 +50,12 @@ export class Program {
     const err = this.#read(this.#process.stderr, (text) => {
       this.stderr += text;
     });
-    this.exited = Promise.all([this.#process.exited, out, err]).then(([code]) => {
+    this.exited = this.#process.exited.then(async (code) => {
+      // A program that was spawned at the same moment may hold these pipes too (seen with Bun 1.4.5).
+      const held = Promise.withResolvers<void>();
+      const timer = setTimeout(held.resolve, lastOutputMs);
+      await Promise.race([Promise.all([out, err]), held.promise]);
+      clearTimeout(timer);
       process.off("exit", kill);
       this.#arrived();
       return code;
