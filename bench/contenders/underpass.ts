@@ -1,97 +1,93 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Child } from "../child.ts";
-import type { Contender, Target } from "./contender.ts";
+import type { Child } from "../child.ts";
+import { freeRow } from "../ports.ts";
+import type { Contender, Course, Targets, Way } from "./contender.ts";
+import { Crew } from "./crew.ts";
+import { targetsOf } from "./targets.ts";
 
 const root = join(import.meta.dir, "../..");
 
-/** Relay and agents as anyone would start them, each in a process of its own; one agent for each origin. */
+/** Relay and agents as anyone would start them, each in a process of its own; one agent for each way. */
 export const underpass: Contender = {
   name: "underpass",
-  about: "`bun relay.ts` and `bun agent.ts`, separate processes, host routing",
-  absent: async () =>
-    (await Bun.file(join(root, "relay.ts")).exists()) && (await Bun.file(join(root, "agent.ts")).exists())
-      ? undefined
-      : "relay.ts and agent.ts are not there yet",
-  async start(origins) {
-    const data = await mkdtemp(join(tmpdir(), "underpass-bench-relay-"));
-    const children: Child[] = [];
-    const program = (...args: string[]): Child => {
-      const dropStderr = args.includes("--listen");
-      const child = new Child({
-        command: [process.execPath, ...profiling(args), ...args],
-        cwd: root,
-        dropStderr,
-      });
-      children.push(child);
-      return child;
-    };
-    const stop = async (): Promise<void> => {
-      for (const child of children.toReversed()) await child.stop();
-      await rm(data, { recursive: true, force: true });
-    };
+  about:
+    "`bun relay.ts` and `bun agent.ts`, separate processes, routing by host; tcp and stream: tunnels of kind tcp",
+  ways: ["web", "sink", "chat", "tcp", "stream"],
+  absent: async () => undefined,
+  async start(course) {
+    const crew = await Crew.gather("relay");
     try {
-      const token = await program("relay.ts", "token", "--sub", "bench", "--data", data).output();
-      const tokenFile = join(data, "bench.token");
-      await Bun.write(tokenFile, token, { mode: 0o600 });
-
-      const relay = program(
-        "relay.ts",
-        "--listen",
-        "127.0.0.1:0",
-        "--domain",
-        "localhost",
-        "--data",
-        data,
-        // nginx runs with access_log off.
-        "--quiet",
-        "--json",
-      );
-      const url = new URL(await relay.line(listeningUrl));
-
-      const target = async (name: string, port: number): Promise<Target> => {
-        const agent = program(
-          "agent.ts",
-          "http",
-          `http://127.0.0.1:${port}`,
-          "--relay",
-          url.origin,
-          "--name",
-          name,
-          "--token-file",
-          tokenFile,
-          "--quiet",
-        );
-        await agent.line((line) => (line.includes("://") ? line : undefined));
-        return {
-          host: "127.0.0.1",
-          port: Number(url.port),
-          authority: `${name}.localhost`,
-          processes: [
-            { role: "relay", pid: relay.pid },
-            { role: "agent", pid: agent.pid },
-          ],
-        };
-      };
-      return {
-        web: await target("blue", origins.web.port),
-        sink: await target("sink", origins.sink.port),
-        stop,
-      };
+      return { targets: await open(crew, course), stop: () => crew.stop() };
     } catch (error) {
-      await stop();
+      await crew.stop();
       throw error;
     }
   },
 };
 
-function listeningUrl(line: string): string | undefined {
+async function open(crew: Crew, { site, origins, ways }: Course): Promise<Targets> {
+  const data = ["--data", crew.folder];
+  const ours = (...args: string[]): string[] => [process.execPath, ...profiling(args), ...args];
+  const token = await crew
+    .start(ours("relay.ts", "token", "--sub", "bench", ...data), { cwd: root })
+    .output();
+  const tokenFile = await crew.file("bench.token", token);
+
+  const bytes = ways.filter((way) => kindOf(way) === "tcp");
+  const firstPort = bytes.length === 0 ? 0 : await freeRow(bytes.length);
+  const tcpPorts = `127.0.0.1:${firstPort}-${firstPort + bytes.length - 1}`;
+  const relay = crew.start(
+    ours(
+      ...["relay.ts", "--listen", `${site.publicHost}:0`, "--domain", "localhost", ...data],
+      ...(bytes.length === 0 ? [] : ["--tcp-ports", tcpPorts]),
+      // nginx runs with access_log off, too.
+      ...["--quiet", "--json"],
+    ),
+    { cwd: root, dropStderr: true },
+  );
+  const port = await relay.line(listeningPort);
+
+  return targetsOf(ways, async (way) => {
+    const publicPort = firstPort + bytes.indexOf(way);
+    const agent = crew.start(
+      site.privately(
+        ours(
+          ...["agent.ts", kindOf(way), String(origins.of(way).port), "--name", way, "--quiet"],
+          ...["--relay", `http://${site.publicHost}:${port}`, "--token-file", tokenFile],
+          ...(site.publicHost === "127.0.0.1" ? [] : ["--insecure"]),
+          ...(kindOf(way) === "tcp" ? ["--remote-port", String(publicPort)] : []),
+        ),
+      ),
+      { cwd: root },
+    );
+    await untilReady(agent);
+    return {
+      host: kindOf(way) === "tcp" ? "127.0.0.1" : site.publicHost,
+      port: kindOf(way) === "tcp" ? publicPort : port,
+      authority: `${way}.localhost`,
+      processes: [
+        { role: "relay", pid: relay.pid },
+        { role: "agent", pid: agent.pid },
+      ],
+    };
+  });
+}
+
+const kindOf = (way: Way): "http" | "tcp" => (way === "tcp" || way === "stream" ? "tcp" : "http");
+
+/** The screen shows the public address when there is one. */
+async function untilReady(agent: Child): Promise<void> {
+  await agent.line((line) => (line.includes("://") ? line : undefined));
+}
+
+function listeningPort(line: string): number | undefined {
   try {
     const event: unknown = JSON.parse(line);
     if (typeof event !== "object" || event === null || !("event" in event) || !("url" in event))
       return undefined;
-    return event.event === "listening" && typeof event.url === "string" ? event.url : undefined;
+    return event.event === "listening" && typeof event.url === "string"
+      ? Number(new URL(event.url).port)
+      : undefined;
   } catch {
     return undefined; // a line of log, not an event
   }

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { Child } from "../child.ts";
 import type { Target } from "../contenders/contender.ts";
 import type { BulkOptions, BulkResult } from "../programs/bulk.ts";
+import type { MessagesOptions, MessagesResult } from "../programs/messages.ts";
 import type { PacedOptions, PacedResult } from "../programs/paced-requests.ts";
 import type { Settings } from "./workload.ts";
 
@@ -19,7 +20,7 @@ const programs = join(import.meta.dir, "../programs");
 /** wrk: as many requests as get through, each socket asking again as soon as it has its answer. */
 export async function saturate(
   target: Target,
-  load: { readonly path: string; readonly sockets: number },
+  load: { readonly path: string; readonly sockets: number; readonly once?: boolean },
   { seconds, generatorCore }: Settings,
 ): Promise<SaturationResult> {
   const wrk = new Child({
@@ -27,6 +28,7 @@ export async function saturate(
       "wrk",
       ...["-t1", `-c${load.sockets}`, `-d${Math.max(1, Math.round(seconds))}s`, "--timeout", "20s"],
       ...["-H", `Host: ${target.authority}`, "-s", join(programs, "wrk-report.lua")],
+      ...(load.once === true ? ["-H", "Connection: close"] : []),
       `http://${target.host}:${target.port}${load.path}`,
     ],
     core: generatorCore,
@@ -65,9 +67,20 @@ export async function move(
   );
 }
 
+/** Messages there and back (programs/messages.ts). */
+export async function chat(
+  target: Target,
+  load: Omit<MessagesOptions, "host" | "port" | "authority" | "seconds">,
+  settings: Settings,
+): Promise<MessagesResult> {
+  return JSON.parse(
+    await run("messages.ts", { ...load, ...address(target), seconds: settings.seconds }, settings),
+  );
+}
+
 function run(
   program: string,
-  options: PacedOptions | BulkOptions,
+  options: PacedOptions | BulkOptions | MessagesOptions,
   { generatorCore }: Settings,
 ): Promise<string> {
   const command = [process.execPath, join(programs, program), JSON.stringify(options)];

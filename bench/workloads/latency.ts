@@ -1,4 +1,4 @@
-import type { Running, Target } from "../contenders/contender.ts";
+import type { Target, Way } from "../contenders/contender.ts";
 import { pace, saturate } from "./generators.ts";
 import { type Measurement, type Settings, slowest, type Workload } from "./workload.ts";
 
@@ -16,7 +16,7 @@ export class Latency implements Workload {
   readonly name: string;
   readonly about =
     `GETs of 10 bytes at a fixed rate over ${sockets} sockets; latency from the moment a request was due`;
-  readonly way = "web";
+  readonly way: Way;
   readonly workUnit = "10,000 requests";
   readonly metrics = [
     { name: "p99", unit: "ms", better: "less" },
@@ -27,14 +27,15 @@ export class Latency implements Workload {
   readonly #share: "half" | "quarter";
   #perSecond = 0;
 
-  constructor(share: "half" | "quarter") {
+  constructor(way: "web" | "tcp", share: "half" | "quarter") {
     this.#share = share;
-    this.name = `latency-${share}`;
+    this.way = way;
+    this.name = `${way === "tcp" ? "tcp-" : ""}latency-${share}`;
   }
 
-  async prepare(field: readonly Running[], settings: Settings): Promise<string> {
-    const most = await slowest(field, async ({ web }) => {
-      const { requests, us } = await saturate(web, probe, { ...settings, seconds: probeSeconds });
+  async prepare(field: readonly Target[], settings: Settings): Promise<string> {
+    const most = await slowest(field, async (target) => {
+      const { requests, us } = await saturate(target, probe, { ...settings, seconds: probeSeconds });
       return requests / (us / 1e6);
     });
     this.#perSecond = Math.max(1, Math.round(most / (this.#share === "half" ? 2 : 4)));
