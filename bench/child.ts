@@ -64,8 +64,8 @@ export class Child {
   }
 
   /** The first line of stdout that `accept` makes something of. Rejects when the program ends or is silent before. */
-  async line<T>(accept: (line: string) => T | undefined): Promise<T> {
-    const until = Date.now() + readyWithinMs;
+  async line<T>(accept: (line: string) => T | undefined, withinMs = readyWithinMs): Promise<T> {
+    const until = Date.now() + withinMs;
     for (;;) {
       for (let line = this.#lines.shift(); line !== undefined; line = this.#lines.shift()) {
         const value = accept(line);

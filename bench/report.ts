@@ -17,7 +17,7 @@ export interface Report {
 }
 
 /** Those that the others are compared with. */
-const yardsticks = ["direct", "nginx2"];
+const yardsticks = ["direct", "nginx2", "names-10", "bare"];
 /** Who is compared with all others, in a line of its own. */
 const subject = "underpass";
 

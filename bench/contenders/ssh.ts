@@ -1,4 +1,3 @@
-import { userInfo } from "node:os";
 import { join } from "node:path";
 import { accepts } from "../ports.ts";
 import { tcpPeer } from "./tcp-peer.ts";
@@ -11,15 +10,16 @@ export const ssh = tcpPeer({
   about: "OpenSSH: `ssh -R` to an sshd of its own, default ciphers",
   needs: ["ssh", daemon],
   async open({ crew, site, forwards, linkPort, program }) {
-    for (const key of ["host", "user"]) {
-      const path = join(crew.folder, key);
+    const user = await crew.start(["id", "-un"]).output();
+    for (const kind of ["host", "user"]) {
+      const path = join(crew.folder, kind);
       await crew.start(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path]).output();
     }
-    const [host, user] = ["host", "user"].map((key) => join(crew.folder, key));
+    const [host, key = ""] = ["host", "user"].map((kind) => join(crew.folder, kind));
     const settings = [
       `ListenAddress=${site.publicHost}:${linkPort}`,
       `HostKey=${host}`,
-      `AuthorizedKeysFile=${user}.pub`,
+      `AuthorizedKeysFile=${key}.pub`,
       ...["PidFile=none", "UsePAM=no", "StrictModes=no", "PermitRootLogin=yes", "LogLevel=ERROR"],
       ...["PasswordAuthentication=no", "AllowTcpForwarding=yes", "PrintMotd=no"],
     ];
@@ -32,10 +32,10 @@ export const ssh = tcpPeer({
     ]);
     const agent = crew.start(
       site.privately([
-        ...[program("ssh"), "-F", "none", "-N", "-T", "-p", String(linkPort), "-i", user ?? ""],
+        ...[program("ssh"), "-F", "none", "-N", "-T", "-p", String(linkPort), "-i", key],
         ...options(["BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null"]),
         ...options(["IdentitiesOnly=yes", "ExitOnForwardFailure=yes", "LogLevel=ERROR"]),
-        ...[...remotes, `${userInfo().username}@${site.publicHost}`],
+        ...[...remotes, `${user}@${site.publicHost}`],
       ]),
     );
     return [

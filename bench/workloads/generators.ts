@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { Child } from "../child.ts";
 import type { Target } from "../contenders/contender.ts";
 import type { BulkOptions, BulkResult } from "../programs/bulk.ts";
+import type { FirstBytesOptions, FirstBytesResult } from "../programs/first-bytes.ts";
 import type { MessagesOptions, MessagesResult } from "../programs/messages.ts";
 import type { PacedOptions, PacedResult } from "../programs/paced-requests.ts";
 import type { Settings } from "./workload.ts";
@@ -78,9 +79,20 @@ export async function chat(
   );
 }
 
+/** New visitors, one after another (programs/first-bytes.ts). */
+export async function greet(
+  target: Target,
+  load: Omit<FirstBytesOptions, "host" | "port" | "authority" | "seconds">,
+  settings: Settings,
+): Promise<FirstBytesResult> {
+  return JSON.parse(
+    await run("first-bytes.ts", { ...load, ...address(target), seconds: settings.seconds }, settings),
+  );
+}
+
 function run(
   program: string,
-  options: PacedOptions | BulkOptions | MessagesOptions,
+  options: PacedOptions | BulkOptions | MessagesOptions | FirstBytesOptions,
   { generatorCore }: Settings,
 ): Promise<string> {
   const command = [process.execPath, join(programs, program), JSON.stringify(options)];

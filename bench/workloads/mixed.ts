@@ -1,5 +1,5 @@
 import type { Target, Way } from "../contenders/contender.ts";
-import { bulkLoads, gib, mib } from "./bulk.ts";
+import { bulkLoads, gib, mib, unheld } from "./bulk.ts";
 import { move, pace } from "./generators.ts";
 import { type Measurement, type Settings, slowest, type Workload } from "./workload.ts";
 
@@ -44,8 +44,7 @@ export class Mixed implements Workload {
 
   async measure(target: Target, settings: Settings): Promise<Measurement> {
     const idle = await pace(target, small, settings);
-    // Never a whole number of transfers: the rate ends it, and an unreachable one stands for 'unheld'.
-    const mibPerSecond = Math.min(this.#mibPerSecond, 1_000_000);
+    const mibPerSecond = Math.min(this.#mibPerSecond, unheld);
     const bulk = move(
       target,
       { ...bulkLoads.down, mibPerSecond },

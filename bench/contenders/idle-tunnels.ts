@@ -1,0 +1,31 @@
+import { join } from "node:path";
+import type { Child } from "../child.ts";
+import type { IdleOptions } from "../programs/idle-tunnels.ts";
+import type { Crew } from "./crew.ts";
+import type { Relay } from "./relay.ts";
+
+const readyWithinMs = 300_000;
+
+export interface IdleTunnels {
+  readonly child: Child;
+  /** From the first dial to the last tunnel. */
+  readonly seconds: number;
+}
+
+/** One process with many tunnels, one link each, that nobody visits (programs/idle-tunnels.ts). */
+export function startIdleTunnels(crew: Crew, relay: Relay, count: number): Promise<IdleTunnels> {
+  return startMany(crew, "idle-tunnels.ts", { relay: relay.url, token: relay.token, count });
+}
+
+/** The yardstick: as many bare WebSockets to a bare server (programs/bare-sockets.ts). */
+export function startBareSockets(crew: Crew, url: string, count: number): Promise<IdleTunnels> {
+  return startMany(crew, "bare-sockets.ts", { relay: url, token: "", count });
+}
+
+async function startMany(crew: Crew, file: string, options: IdleOptions): Promise<IdleTunnels> {
+  const program = join(import.meta.dir, "../programs", file);
+  // The token goes by the environment: a command line is visible to others.
+  const child = crew.start([process.execPath, program], { env: { BENCH_IDLE: JSON.stringify(options) } });
+  const seconds = await child.line((line) => Number(line), readyWithinMs);
+  return { child, seconds };
+}
