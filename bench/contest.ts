@@ -29,7 +29,10 @@ export async function hold({ site, contenders, workloads, options }: Contest): P
   await using cleanup = new AsyncDisposableStack();
   const asked = [...new Set(workloads.map(({ way }) => way))];
   const ways = contenders.map((contender) => asked.filter((way) => contender.ways.includes(way)));
-  const origins = await startOrigins(site, asked);
+  const origins = await startOrigins(
+    site,
+    asked.filter((way) => way !== "stream"),
+  );
   cleanup.defer(origins.stop);
   const attendance: Attendance[] = [];
   const entrants: Entrant[] = [];
@@ -56,7 +59,11 @@ export async function hold({ site, contenders, workloads, options }: Contest): P
   /** Returns what is wrong with it, or undefined. */
   async function enter(contender: Contender, mine: readonly Way[]): Promise<string | undefined> {
     try {
-      const running = await contender.start({ site, origins, ways: mine });
+      // iperf3 serves one visitor at a time: nobody should wait for what is still in another's tunnel.
+      const own = await startOrigins(site, mine.includes("stream") ? ["stream"] : []);
+      cleanup.defer(own.stop);
+      const mixed = { ...origins, of: (way: Way) => (way === "stream" ? own : origins).of(way) };
+      const running = await contender.start({ site, origins: mixed, ways: mine });
       cleanup.defer(() => running.stop());
       for (const way of mine) {
         const target = running.targets[way];

@@ -7,7 +7,7 @@ export type StreamDirection = "down" | "up" | "both";
 
 const busyWords = "the server is busy";
 const busyPollMs = 250;
-const busyPolls = 40;
+const busyPolls = 80;
 const switches = { down: ["--reverse"], up: [], both: ["--bidir"] } as const;
 
 /** iperf3 through a TCP tunnel: bytes that nobody looks at. */
