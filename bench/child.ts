@@ -12,7 +12,7 @@ export interface ChildOptions {
 }
 
 const stderrTailChars = 2_000;
-const stopGraceMs = 5_000;
+const stopGraceMs = 15_000;
 const readyWithinMs = 20_000;
 
 /** One program that the bench started: its lines, its end. Only these are ever stopped, each by its own handle. */

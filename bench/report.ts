@@ -24,10 +24,13 @@ const subject = "underpass";
 /** For docs/performance.md: everything that is needed to judge the figures and to make them again. */
 export function toMarkdown(report: Report): string {
   const { machine, settings } = report;
+  const programs = Object.entries(machine.programs)
+    .map(([name, version]) => `${name} ${version}`)
+    .join(", ");
   const out = [
     `Made by \`${report.command}\` at commit ${machine.commit}, ${machine.date}Z.`,
     "",
-    `Machine: ${machine.cores} cores of ${machine.cpu}, ${machine.memoryGiB} GiB, ${machine.system}; Bun ${machine.bun}, nginx ${machine.nginx}, wrk ${machine.wrk}; load average before the run ${machine.loadBefore.toFixed(2)}.`,
+    `Machine: ${machine.cores} cores of ${machine.cpu}, ${machine.memoryGiB} GiB, ${machine.system}; ${programs}; load average before the run ${machine.loadBefore.toFixed(2)}.`,
     `${settings.rounds} rounds of ${settings.seconds} s each, contenders in turn, every second round backwards. The load generator shares the cores with what it measures${settings.generatorCore === undefined ? "" : ` (held to core ${settings.generatorCore})`}: absolute figures belong to this machine, ratios are the result.`,
     "Cells: median (lowest to highest round). Ratios are made within a round, of the first figure. CPU and peak RSS are those of the contender's own processes on that way.",
     "",

@@ -9,16 +9,17 @@ export interface Relay {
   readonly child: Child;
   readonly port: number;
   readonly url: string;
-  readonly token: string;
   readonly tokenFile: string;
+  /** A token for somebody. */
+  token(subject: string): Promise<string>;
 }
 
 /** A relay as anyone would start it, on a free port; `args`: more switches. */
 export async function startRelay(crew: Crew, site: Site, args: readonly string[]): Promise<Relay> {
   const data = ["--data", crew.folder];
-  const token = await crew
-    .start(ours("relay.ts", "token", "--sub", "bench", ...data), { cwd: root })
-    .output();
+  const token = (subject: string): Promise<string> =>
+    crew.start(ours("relay.ts", "token", "--sub", subject, ...data), { cwd: root }).output();
+  const tokenFile = await crew.file("bench.token", await token("bench"));
   const child = crew.start(
     // nginx runs with access_log off, too.
     ours(
@@ -36,7 +37,7 @@ export async function startRelay(crew: Crew, site: Site, args: readonly string[]
   );
   const port = await child.line(listeningPort);
   const url = `http://${site.publicHost}:${port}`;
-  return { child, port, url, token: token.trim(), tokenFile: await crew.file("bench.token", token) };
+  return { child, port, url, tokenFile, token };
 }
 
 /** An agent with one tunnel, as anyone would start it; `args`: kind, target and more. */

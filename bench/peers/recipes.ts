@@ -11,6 +11,8 @@ export type Recipe = {
   readonly name: string;
   /** By which it is found; absent: its name. */
   readonly program?: string;
+  /** Switch by which it tells its version. */
+  readonly ask?: string;
 } & (
   | { readonly crate: readonly string[] }
   | GoModule
@@ -19,17 +21,17 @@ export type Recipe = {
 );
 
 export const recipes: readonly Recipe[] = [
-  { name: "nginx", debian: "nginx" },
-  { name: "wrk", debian: "wrk" },
-  { name: "iperf3", debian: "iperf3" },
-  { name: "ssh", debian: "openssh-client" },
+  { name: "nginx", ask: "-v", debian: "nginx" },
+  { name: "wrk", ask: "-v", debian: "wrk" },
+  { name: "iperf3", ask: "--version", debian: "iperf3" },
+  { name: "ssh", ask: "-V", debian: "openssh-client" },
   { name: "sshd", program: "/usr/sbin/sshd", debian: "openssh-server" },
   { name: "chisel", module: "github.com/jpillora/chisel", version: "v1.10.1" },
   { name: "piko", module: "github.com/andydunstall/piko", version: "v0.7.0" },
-  { name: "gost", module: "github.com/go-gost/gost", path: "github.com/go-gost/gost/cmd/gost" },
-  { name: "bore", crate: ["bore-cli", "--locked"] },
+  { name: "gost", ask: "-V", module: "github.com/go-gost/gost", path: "github.com/go-gost/gost/cmd/gost" },
+  { name: "bore", ask: "--version", crate: ["bore-cli", "--locked"] },
   // Its lock file holds a version of a crate that newer compilers refuse.
-  { name: "rathole", crate: ["rathole"] },
-  { name: "oha", crate: ["oha", "--locked"] },
+  { name: "rathole", ask: "--version", crate: ["rathole"] },
+  { name: "oha", ask: "--version", crate: ["oha", "--locked"] },
   { name: "localtunnel", skip: "npm has its client, but not the server that it needs" },
 ];

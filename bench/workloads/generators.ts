@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { Child } from "../child.ts";
 import type { Target } from "../contenders/contender.ts";
+import { findProgram } from "../peers/found.ts";
 import type { BulkOptions, BulkResult } from "../programs/bulk.ts";
 import type { FirstBytesOptions, FirstBytesResult } from "../programs/first-bytes.ts";
 import type { MessagesOptions, MessagesResult } from "../programs/messages.ts";
@@ -55,6 +56,44 @@ export async function pace(
   if (result.failed > 0)
     throw new Error(`${result.failed} requests failed beside ${result.answered} answered`);
   return result;
+}
+
+/**
+ * Requests at a fixed rate by oha, corrected for what it could not send in time. Undefined where it is not installed:
+ * then `pace` does the same.
+ */
+export async function paceByOha(
+  target: Target,
+  load: { readonly path: string; readonly sockets: number; readonly perSecond: number },
+  { seconds, generatorCore }: Settings,
+): Promise<PacedResult | undefined> {
+  const program = findProgram("oha");
+  if (program === undefined) return undefined;
+  const oha = new Child({
+    command: [
+      ...[program, "--no-tui", "--latency-correction", "--output-format", "json", "--disable-compression"],
+      ...["-q", String(load.perSecond), "-c", String(load.sockets), "-z", `${seconds}s`],
+      ...["--host", target.authority, `http://${target.host}:${target.port}${load.path}`],
+    ],
+    core: generatorCore,
+  });
+  return readOha(await oha.output(), load.perSecond * seconds);
+}
+
+/** A share of these may be under way when the time is over. */
+const unfinishedShare = 0.02;
+
+/** `lagMs`: oha does not tell. */
+export function readOha(json: string, expected: number): PacedResult {
+  const { latencyPercentiles: at, statusCodeDistribution } = JSON.parse(json) as {
+    readonly latencyPercentiles: Readonly<Record<string, number>>;
+    readonly statusCodeDistribution: Readonly<Record<string, number>>;
+  };
+  const answered = statusCodeDistribution["200"] ?? 0;
+  const failed = Math.round(expected * (1 - unfinishedShare)) - answered;
+  if (failed > 0) throw new Error(`${answered} of ${expected} requests were answered`);
+  const ms = (name: string): number => (at[name] ?? Number.NaN) * 1_000;
+  return { answered, failed: 0, p50Ms: ms("p50"), p99Ms: ms("p99"), p999Ms: ms("p99.9"), lagMs: Number.NaN };
 }
 
 /** Large bodies one after another (programs/bulk.ts). */
