@@ -56,7 +56,9 @@ const answerPolls = 200;
 /** piko's agent says nothing of being connected: until then its server answers 502. */
 async function answers(port: number, authority: string, name: string): Promise<void> {
   for (let poll = 0; poll < answerPolls; poll++) {
-    const { status } = await fetch(`http://127.0.0.1:${port}/`, { headers: { host: authority } });
+    // A request that each of the origins answers with something.
+    const request = { method: "POST", body: "", headers: { host: authority } };
+    const { status } = await fetch(`http://127.0.0.1:${port}/`, request);
     if (status < 500) return;
     await Bun.sleep(answerPollMs);
   }

@@ -20,33 +20,39 @@ export interface DistantOptions extends Omit<RoundsOptions, "signal" | "log"> {
 }
 
 endWithParent();
-const {
-  delayMs,
-  lossPercent,
-  peers: chosen,
-  ...options
-} = JSON.parse(process.argv[2] ?? "{}") as DistantOptions;
-await using area = await WideArea.build({ delayMs, lossPercent });
-const outcome = await hold({
-  site: {
-    about: `${2 * delayMs} ms round trip, ${lossPercent} % loss each way`,
-    publicHost: WideArea.nearAddress,
-    privateHost: area.farAddress,
-    originHost: "0.0.0.0",
-    privately: (command) => area.far.command(...command),
-  },
-  contenders: lineup(peers.filter(({ name }) => chosen.includes(name))),
-  workloads: [
-    new FirstByte("web", 2 * delayMs),
-    new FirstByte("tcp", 2 * delayMs),
-    new Bulk("down", { whole: false }),
-    new Stream("down", 1),
-    new Stream("up", 1),
-  ],
-  options: {
-    ...options,
-    signal: new AbortController().signal,
-    log: (line) => console.error(`${2 * delayMs} ms, ${lossPercent} %: ${line}`),
-  },
-});
-console.log(JSON.stringify({ ...outcome, means: area.means }));
+await main();
+// What ends it with its parent would keep it alive.
+process.exit(0);
+
+async function main(): Promise<void> {
+  const {
+    delayMs,
+    lossPercent,
+    peers: chosen,
+    ...options
+  } = JSON.parse(process.argv[2] ?? "{}") as DistantOptions;
+  await using area = await WideArea.build({ delayMs, lossPercent });
+  const outcome = await hold({
+    site: {
+      about: `${2 * delayMs} ms round trip, ${lossPercent} % loss each way`,
+      publicHost: WideArea.nearAddress,
+      privateHost: area.farAddress,
+      originHost: "0.0.0.0",
+      privately: (command) => area.far.command(...command),
+    },
+    contenders: lineup(peers.filter(({ name }) => chosen.includes(name))),
+    workloads: [
+      new FirstByte("web", 2 * delayMs),
+      new FirstByte("tcp", 2 * delayMs),
+      new Bulk("down", { whole: false }),
+      new Stream("down", 1),
+      new Stream("up", 1),
+    ],
+    options: {
+      ...options,
+      signal: new AbortController().signal,
+      log: (line) => console.error(`${2 * delayMs} ms, ${lossPercent} %: ${line}`),
+    },
+  });
+  console.log(JSON.stringify({ ...outcome, means: area.means }));
+}
