@@ -1,5 +1,4 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { createInterface } from "node:readline";
 
 export interface ChildOptions {
@@ -13,14 +12,14 @@ export interface ChildOptions {
 }
 
 const stderrTailChars = 2_000;
-const stopGraceMs = 5_000;
+const stopGraceMs = 15_000;
 const readyWithinMs = 20_000;
 
 /** One program that the bench started: its lines, its end. Only these are ever stopped, each by its own handle. */
 export class Child {
   readonly pid: number;
   readonly #process: ChildProcess;
-  readonly #name: string;
+  readonly name: string;
   readonly #lines: string[] = [];
   readonly #closed: Promise<number>;
   #stderr = "";
@@ -29,7 +28,7 @@ export class Child {
   constructor(options: ChildOptions) {
     const pinned = options.core === undefined ? [] : ["taskset", "-c", String(options.core)];
     const [program = "", ...args] = [...pinned, ...options.command];
-    this.#name = options.command.slice(0, 2).join(" ");
+    this.name = options.command.slice(0, 2).join(" ");
     this.#process = spawn(program, args, {
       stdio: ["ignore", "pipe", options.dropStderr === true ? "ignore" : "pipe"],
       env: { ...process.env, ...options.env },
@@ -55,21 +54,25 @@ export class Child {
     this.#closed.then(() => this.#wake());
   }
 
+  /** The end of what it said on stderr. */
+  get complaint(): string {
+    return this.#stderr.trim();
+  }
+
   get running(): boolean {
     return this.pid !== 0 && this.#process.exitCode === null && this.#process.signalCode === null;
   }
 
   /** The first line of stdout that `accept` makes something of. Rejects when the program ends or is silent before. */
-  async line<T>(accept: (line: string) => T | undefined): Promise<T> {
-    const until = Date.now() + readyWithinMs;
+  async line<T>(accept: (line: string) => T | undefined, withinMs = readyWithinMs): Promise<T> {
+    const until = Date.now() + withinMs;
     for (;;) {
       for (let line = this.#lines.shift(); line !== undefined; line = this.#lines.shift()) {
         const value = accept(line);
         if (value !== undefined) return value;
       }
       const left = until - Date.now();
-      if (!this.running || left <= 0)
-        throw new Error(`${this.#name} did not get ready: ${this.#stderr.trim()}`);
+      if (!this.running || left <= 0) throw new Error(`${this.name} did not get ready: ${this.complaint}`);
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, left);
         this.#wake = () => {
@@ -80,11 +83,16 @@ export class Child {
     }
   }
 
+  /** Waits for the end. `text`: stdout's lines. */
+  async ended(): Promise<{ readonly code: number; readonly text: string }> {
+    return { code: await this.#closed, text: this.#lines.join("\n") };
+  }
+
   /** Waits for the end and returns stdout's lines. Rejects when the program did not exit with 0. */
   async output(): Promise<string> {
-    const code = await this.#closed;
-    if (code !== 0) throw new Error(`${this.#name} ended with ${code}: ${this.#stderr.trim()}`);
-    return this.#lines.join("\n");
+    const { code, text } = await this.ended();
+    if (code !== 0) throw new Error(`${this.name} ended with ${code}: ${this.complaint}`);
+    return text;
   }
 
   /** SIGTERM, and SIGKILL when that is not heeded. */
@@ -95,11 +103,4 @@ export class Child {
     await this.#closed;
     clearTimeout(timer);
   }
-}
-
-/** Whether `program` is on the PATH. */
-export async function installed(program: string): Promise<boolean> {
-  const which = spawn("which", [program], { stdio: "ignore" });
-  const [code] = (await once(which, "close")) as [number];
-  return code === 0;
 }

@@ -1,5 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { cpus, loadavg, release, totalmem, type } from "node:os";
+import { findProgram } from "./peers/found.ts";
+import { recipes } from "./peers/recipes.ts";
 
 /** Where and with what the figures were made. Nothing that names the machine itself. */
 export interface Machine {
@@ -7,9 +9,8 @@ export interface Machine {
   readonly cores: number;
   readonly memoryGiB: number;
   readonly system: string;
-  readonly bun: string;
-  readonly nginx: string;
-  readonly wrk: string;
+  /** Bun, peers and load generators, with their versions; only those that are there. */
+  readonly programs: Readonly<Record<string, string>>;
   readonly commit: string;
   readonly date: string;
   /** Load average of the minute before: figures of a busy machine are to be read with care. */
@@ -22,13 +23,25 @@ export function describeMachine(): Machine {
     cores: cpus().length,
     memoryGiB: Math.round(totalmem() / 2 ** 30),
     system: `${type()} ${release()}`,
-    bun: Bun.version,
-    nginx: firstMatch(["nginx", "-v"], /nginx\/([\d.]+)/),
-    wrk: firstMatch(["wrk", "-v"], /wrk \S*?([\d.]+)/),
+    programs: describePrograms(),
     commit: firstMatch(["git", "rev-parse", "--short", "HEAD"], /([0-9a-f]+)/),
     date: new Date().toISOString().slice(0, 16),
     loadBefore: loadavg()[0] ?? 0,
   };
+}
+
+function describePrograms(): Record<string, string> {
+  const found: Record<string, string> = { Bun: Bun.version };
+  for (const recipe of recipes) {
+    const { name, ask } = recipe;
+    const program = findProgram(recipe.program ?? name);
+    if (program === undefined) continue;
+    const built = "module" in recipe ? recipe.version : undefined;
+    if (built !== undefined) found[name] = built;
+    else if (ask !== undefined)
+      found[name] = firstMatch([program, ask], /(\d+\.\d+(?:\.\d+|p\d+)?)(?![\d.])\b/);
+  }
+  return found;
 }
 
 function firstMatch([program = "", ...args]: readonly string[], pattern: RegExp): string {

@@ -1,3 +1,4 @@
+import type { Attendance } from "./contest.ts";
 import type { Machine } from "./machine.ts";
 import type { Result, Row } from "./rounds.ts";
 import type { Summary } from "./statistics.ts";
@@ -11,20 +12,25 @@ export interface Report {
     readonly seconds: number;
     readonly generatorCore: number | undefined;
   };
-  readonly contenders: readonly { readonly name: string; readonly about: string; readonly absent?: string }[];
+  readonly contenders: readonly Attendance[];
   readonly results: readonly Result[];
 }
 
 /** Those that the others are compared with. */
-const yardsticks = ["direct", "nginx2", "nginx2-memory"];
+const yardsticks = ["direct", "nginx2", "names-10", "bare"];
+/** Who is compared with all others, in a line of its own. */
+const subject = "underpass";
 
 /** For docs/performance.md: everything that is needed to judge the figures and to make them again. */
 export function toMarkdown(report: Report): string {
   const { machine, settings } = report;
+  const programs = Object.entries(machine.programs)
+    .map(([name, version]) => `${name} ${version}`)
+    .join(", ");
   const out = [
     `Made by \`${report.command}\` at commit ${machine.commit}, ${machine.date}Z.`,
     "",
-    `Machine: ${machine.cores} cores of ${machine.cpu}, ${machine.memoryGiB} GiB, ${machine.system}; Bun ${machine.bun}, nginx ${machine.nginx}, wrk ${machine.wrk}; load average before the run ${machine.loadBefore.toFixed(2)}.`,
+    `Machine: ${machine.cores} cores of ${machine.cpu}, ${machine.memoryGiB} GiB, ${machine.system}; ${programs}; load average before the run ${machine.loadBefore.toFixed(2)}.`,
     `${settings.rounds} rounds of ${settings.seconds} s each, contenders in turn, every second round backwards. The load generator shares the cores with what it measures${settings.generatorCore === undefined ? "" : ` (held to core ${settings.generatorCore})`}: absolute figures belong to this machine, ratios are the result.`,
     "Cells: median (lowest to highest round). Ratios are made within a round, of the first figure. CPU and peak RSS are those of the contender's own processes on that way.",
     "",
@@ -42,6 +48,8 @@ export function toMarkdown(report: Report): string {
       line((table[0] ?? []).map((_cell, index) => (index === 0 ? "---" : "---:"))),
     );
     for (const cells of table.slice(1)) out.push(line(cells));
+    const comparison = comparisonOf(result);
+    if (comparison !== "") out.push("", comparison);
     for (const { contender, faults } of result.rows) {
       if (faults.length > 0) out.push("", `${contender}: ${faults.length} failed: ${faults[0]}`);
     }
@@ -66,11 +74,21 @@ export function toText(report: Report): string {
         `  ${cells.map((cell, index) => (index === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[index] ?? 0))).join("  ")}`,
       );
     }
+    const comparison = comparisonOf(result);
+    if (comparison !== "") out.push(`  ${comparison}`);
     for (const { contender, faults } of result.rows) {
       if (faults.length > 0) out.push(`  ${contender}: ${faults.length} failed: ${faults[0]}`);
     }
   }
   return out.join("\n");
+}
+
+/** The subject's first figure as a multiple of each other's. */
+function comparisonOf({ rows }: Result): string {
+  const ratios = Object.entries(rows.find(({ contender }) => contender === subject)?.ratios ?? {});
+  return ratios.length === 0
+    ? ""
+    : `${subject}: ${ratios.map(([other, ratio]) => `${spread(ratio)} x ${other}`).join(", ")}`;
 }
 
 function tableOf({ workload, rows }: Result): string[][] {

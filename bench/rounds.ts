@@ -1,4 +1,4 @@
-import type { Contender, Running } from "./contenders/contender.ts";
+import type { Contender, Running, Target } from "./contenders/contender.ts";
 import { type Cost, startMeter } from "./meter.ts";
 import { median, type Summary, summarise } from "./statistics.ts";
 import type { Settings, Workload } from "./workloads/workload.ts";
@@ -26,7 +26,14 @@ export interface Entrant {
   readonly running: Running;
 }
 
-const warmUpSeconds = 3;
+export interface RoundsOptions extends Settings {
+  readonly rounds: number;
+  /** Before the first round, of each contender. A JIT takes seconds. */
+  readonly warmUpSeconds: number;
+  /** Aborted: the run ends before its next measurement. */
+  readonly signal: AbortSignal;
+  log(line: string): void;
+}
 
 interface Measured {
   readonly values: Readonly<Record<string, number>>;
@@ -40,26 +47,32 @@ interface Measured {
 export async function playRounds(
   workload: Workload,
   entrants: readonly Entrant[],
-  { rounds, log, ...settings }: Settings & { readonly rounds: number; log(line: string): void },
+  { rounds, warmUpSeconds, signal, log, ...settings }: RoundsOptions,
 ): Promise<Result> {
-  const field = entrants.map(({ running }) => running);
+  const there = entrants.flatMap(({ contender, running }) => {
+    const target = running.targets[workload.way];
+    return target === undefined ? [] : [{ contender, target }];
+  });
+  const field = there.map(({ target }) => target);
   const note = (await workload.prepare?.(field, settings)) ?? "";
   const measured = new Map<string, (Measured | undefined)[]>();
   const faults = new Map<string, string[]>();
-  for (const { contender } of entrants) {
+  for (const { contender } of there) {
     measured.set(contender.name, []);
     faults.set(contender.name, []);
   }
-  for (const running of field) {
-    // Not counted: sockets, pages and compiled code get warm (a JIT takes seconds). What fails here fails again below, and is told there.
-    await measureOnce(workload, running, { ...settings, seconds: warmUpSeconds }).catch(() => undefined);
+  for (const target of field) {
+    signal.throwIfAborted();
+    // Not counted: sockets, pages and compiled code get warm. What fails here fails again below, and is told there.
+    await measureOnce(workload, target, { ...settings, seconds: warmUpSeconds }).catch(() => undefined);
   }
   const headline = workload.metrics[0];
   for (let round = 0; round < rounds; round++) {
-    for (const { contender, running } of round % 2 === 0 ? entrants : entrants.toReversed()) {
+    for (const { contender, target } of round % 2 === 0 ? there : there.toReversed()) {
+      signal.throwIfAborted();
       const said = `${workload.name} round ${round + 1}/${rounds} ${contender.name}`;
       try {
-        const one = await measureOnce(workload, running, settings);
+        const one = await measureOnce(workload, target, settings);
         measured.get(contender.name)?.push(one);
         log(`${said}: ${(one.values[headline?.name ?? ""] ?? 0).toPrecision(5)} ${headline?.unit}`);
       } catch (error) {
@@ -69,7 +82,7 @@ export async function playRounds(
       }
     }
   }
-  const rows = entrants.map(({ contender }): Row => {
+  const rows = there.map(({ contender }): Row => {
     const mine = measured.get(contender.name) ?? [];
     const ratios: Record<string, Summary> = {};
     for (const [other, theirs] of measured) {
@@ -105,8 +118,7 @@ export async function playRounds(
   return { workload: { name, about, metrics, workUnit }, note, rows };
 }
 
-async function measureOnce(workload: Workload, running: Running, settings: Settings): Promise<Measured> {
-  const target = running[workload.way];
+async function measureOnce(workload: Workload, target: Target, settings: Settings): Promise<Measured> {
   const readCosts = startMeter(target);
   const { values, work } = await workload.measure(target, settings);
   return { values, costs: readCosts().map((cost) => ({ ...cost, cpuSeconds: cost.cpuSeconds / work })) };

@@ -1,6 +1,8 @@
-import { installed } from "../child.ts";
 import { type Nginx, startNginx } from "../nginx.ts";
-import type { Contender, Target } from "./contender.ts";
+import { absentWithout } from "../peers/found.ts";
+import type { Site } from "../site.ts";
+import type { Contender } from "./contender.ts";
+import { targetsOf } from "./targets.ts";
 
 interface Variant {
   readonly name: string;
@@ -17,22 +19,33 @@ export function twoNginx({ name, about, directives }: Variant): Contender {
   return {
     name,
     about: `two nginx reverse proxies in a row, 1 worker each, keepalive on every hop, no access log, proxy_request_buffering off; ${about}`,
-    absent: async () => ((await installed("nginx")) ? undefined : "nginx is not installed"),
-    async start(origins) {
-      const back = await startHop([origins.web.port, origins.sink.port], directives);
-      const front = await startHop(back.ports, directives);
-      const target = (index: number): Target => ({
+    ways: ["web", "sink", "chat"],
+    absent: () => absentWithout("nginx"),
+    async start({ site, origins, ways }) {
+      const originPorts = ways.map((way) => origins.of(way).port);
+      const back = await startHop({
+        host: site.privateHost,
+        listen: site.originHost,
+        privately: site.privately,
+        next: originPorts.map((port) => `127.0.0.1:${port}`),
+        directives,
+      });
+      const front = await startHop({
         host: "127.0.0.1",
-        port: front.ports[index] ?? 0,
-        authority: "blue.localhost",
-        processes: [
-          { role: "front", pid: front.pid },
-          { role: "back", pid: back.pid },
-        ],
+        listen: "127.0.0.1",
+        next: back.ports.map((port) => `${site.privateHost}:${port}`),
+        directives,
       });
       return {
-        web: target(0),
-        sink: target(1),
+        targets: await targetsOf(ways, async (way) => ({
+          host: "127.0.0.1",
+          port: front.ports[ways.indexOf(way)] ?? 0,
+          authority: "blue.localhost",
+          processes: [
+            { role: "front", pid: front.pid },
+            { role: "back", pid: back.pid },
+          ],
+        })),
         async stop() {
           await front.stop();
           await back.stop();
@@ -42,12 +55,28 @@ export function twoNginx({ name, about, directives }: Variant): Contender {
   };
 }
 
-/** One proxy that passes each of its ports on to the one of `next` at the same place. */
-function startHop(next: readonly number[], directives: string): Promise<Nginx> {
+interface Hop {
+  /** Where it is reached from here. */
+  readonly host: string;
+  readonly listen: string;
+  readonly privately?: Site["privately"];
+  /** Each port of the hop leads to the one at the same place. */
+  readonly next: readonly string[];
+  readonly directives: string;
+}
+
+function startHop({ host, listen, privately, next, directives }: Hop): Promise<Nginx> {
   const site = (port: number, index: number): string =>
-    `upstream next${index} { server 127.0.0.1:${next[index]}; keepalive 512; keepalive_requests 100000000; }
-  server { listen 127.0.0.1:${port} backlog=4096; location / {
+    `upstream next${index} { server ${next[index]}; keepalive 512; keepalive_requests 100000000; }
+  server { listen ${listen}:${port} backlog=4096; location / {
     proxy_pass http://next${index}; proxy_http_version 1.1; proxy_request_buffering off; ${directives}
-    proxy_set_header Connection ""; proxy_set_header Host $host; } }`;
-  return startNginx(next.length, (ports) => ports.map(site).join("\n  "));
+    proxy_set_header Connection $next_wish; proxy_set_header Upgrade $http_upgrade; proxy_set_header Host $host; } }`;
+  // Keep-alive wants an empty Connection, a WebSocket wants its own.
+  const wish = 'map $http_upgrade $next_wish { default upgrade; "" ""; }';
+  return startNginx({
+    host,
+    ...(privately === undefined ? {} : { privately }),
+    portCount: next.length,
+    http: (ports) => [wish, ...ports.map(site)].join("\n  "),
+  });
 }

@@ -1,106 +1,72 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { Child } from "../child.ts";
-import type { Contender, Target } from "./contender.ts";
+import { freeRow } from "../ports.ts";
+import type { Contender, Course, Targets, Way } from "./contender.ts";
+import { Crew } from "./crew.ts";
+import { startIdleTunnels } from "./idle-tunnels.ts";
+import { startAgent, startRelay } from "./relay.ts";
+import { targetsOf } from "./targets.ts";
 
-const root = join(import.meta.dir, "../..");
-
-/** Relay and agents as anyone would start them, each in a process of its own; one agent for each origin. */
-export const underpass: Contender = {
+/** Relay and agents as anyone would start them, each in a process of its own; one agent for each way. */
+export const underpass: Contender = contender({
   name: "underpass",
-  about: "`bun relay.ts` and `bun agent.ts`, separate processes, host routing",
-  absent: async () =>
-    (await Bun.file(join(root, "relay.ts")).exists()) && (await Bun.file(join(root, "agent.ts")).exists())
-      ? undefined
-      : "relay.ts and agent.ts are not there yet",
-  async start(origins) {
-    const data = await mkdtemp(join(tmpdir(), "underpass-bench-relay-"));
-    const children: Child[] = [];
-    const program = (...args: string[]): Child => {
-      const dropStderr = args.includes("--listen");
-      const child = new Child({
-        command: [process.execPath, ...profiling(args), ...args],
-        cwd: root,
-        dropStderr,
-      });
-      children.push(child);
-      return child;
-    };
-    const stop = async (): Promise<void> => {
-      for (const child of children.toReversed()) await child.stop();
-      await rm(data, { recursive: true, force: true });
-    };
-    try {
-      const token = await program("relay.ts", "token", "--sub", "bench", "--data", data).output();
-      const tokenFile = join(data, "bench.token");
-      await Bun.write(tokenFile, token, { mode: 0o600 });
+  about:
+    "`bun relay.ts` and `bun agent.ts`, separate processes, routing by host; bytes by tunnels of kind tcp",
+  idleTunnels: 0,
+});
 
-      const relay = program(
-        "relay.ts",
-        "--listen",
-        "127.0.0.1:0",
-        "--domain",
-        "localhost",
-        "--data",
-        data,
-        // nginx runs with access_log off.
-        "--quiet",
-        "--json",
-      );
-      const url = new URL(await relay.line(listeningUrl));
+/** The same beside tunnels that nobody visits. */
+export const underpassAmong = (idleTunnels: number): Contender =>
+  contender({
+    name: `names-${idleTunnels}`,
+    about: `the same relay and agent while ${idleTunnels.toLocaleString("en")} other tunnels are idle`,
+    idleTunnels,
+  });
 
-      const target = async (name: string, port: number): Promise<Target> => {
-        const agent = program(
-          "agent.ts",
-          "http",
-          `http://127.0.0.1:${port}`,
-          "--relay",
-          url.origin,
-          "--name",
-          name,
-          "--token-file",
-          tokenFile,
-          "--quiet",
-        );
-        await agent.line((line) => (line.includes("://") ? line : undefined));
-        return {
-          host: "127.0.0.1",
-          port: Number(url.port),
-          authority: `${name}.localhost`,
-          processes: [
-            { role: "relay", pid: relay.pid },
-            { role: "agent", pid: agent.pid },
-          ],
-        };
-      };
-      return {
-        web: await target("blue", origins.web.port),
-        sink: await target("sink", origins.sink.port),
-        stop,
-      };
-    } catch (error) {
-      await stop();
-      throw error;
-    }
-  },
-};
-
-function listeningUrl(line: string): string | undefined {
-  try {
-    const event: unknown = JSON.parse(line);
-    if (typeof event !== "object" || event === null || !("event" in event) || !("url" in event))
-      return undefined;
-    return event.event === "listening" && typeof event.url === "string" ? event.url : undefined;
-  } catch {
-    return undefined; // a line of log, not an event
-  }
+interface Variant {
+  readonly name: string;
+  readonly about: string;
+  readonly idleTunnels: number;
 }
 
-/** `UNDERPASS_BENCH_PROFILE=FOLDER` writes a CPU profile of each process there when it stops. */
-function profiling([program = ""]: readonly string[]): string[] {
-  const folder = process.env["UNDERPASS_BENCH_PROFILE"];
-  return folder === undefined
-    ? []
-    : ["--cpu-prof", "--cpu-prof-dir", join(folder, program.replace(".ts", ""))];
+function contender({ name, about, idleTunnels }: Variant): Contender {
+  return {
+    name,
+    about,
+    ways: ["web", "sink", "chat", "tcp", "stream"],
+    absent: async () => undefined,
+    async start(course) {
+      const crew = await Crew.gather("relay");
+      try {
+        return { targets: await open(crew, course, idleTunnels), stop: () => crew.stop() };
+      } catch (error) {
+        await crew.stop();
+        throw error;
+      }
+    },
+  };
 }
+
+async function open(crew: Crew, { site, origins, ways }: Course, idleTunnels: number): Promise<Targets> {
+  const bytes = ways.filter((way) => kindOf(way) === "tcp");
+  const firstPort = bytes.length === 0 ? 0 : await freeRow(bytes.length);
+  const tcpPorts = `127.0.0.1:${firstPort}-${firstPort + bytes.length - 1}`;
+  const relay = await startRelay(crew, site, bytes.length === 0 ? [] : ["--tcp-ports", tcpPorts]);
+  if (idleTunnels > 0) await startIdleTunnels(crew, relay, idleTunnels);
+  return targetsOf(ways, async (way) => {
+    const publicPort = firstPort + bytes.indexOf(way);
+    const agent = await startAgent(crew, site, relay, [
+      ...[kindOf(way), String(origins.of(way).port), "--name", way],
+      ...(kindOf(way) === "tcp" ? ["--remote-port", String(publicPort)] : []),
+    ]);
+    return {
+      host: kindOf(way) === "tcp" ? "127.0.0.1" : site.publicHost,
+      port: kindOf(way) === "tcp" ? publicPort : relay.port,
+      authority: `${way}.localhost`,
+      processes: [
+        { role: "relay", pid: relay.child.pid },
+        { role: "agent", pid: agent.pid },
+      ],
+    };
+  });
+}
+
+const kindOf = (way: Way): "http" | "tcp" => (way === "tcp" || way === "stream" ? "tcp" : "http");

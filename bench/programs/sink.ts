@@ -1,4 +1,7 @@
-/** A program: takes uploads with Content-Length on a free port (its first line), and answers with the bytes it got. */
+/**
+ * A program: takes uploads with Content-Length on a free port (its first line) of the address that is its argument,
+ * and answers with the bytes it got.
+ */
 interface Upload {
   head: string;
   /** Body bytes still to come; -1 while the head is not complete. */
@@ -9,7 +12,7 @@ interface Upload {
 const maxHeadChars = 32_768;
 
 const listener = Bun.listen<Upload>({
-  hostname: "127.0.0.1",
+  hostname: process.argv[2] ?? "127.0.0.1",
   port: 0,
   socket: {
     open(socket) {

@@ -1,5 +1,5 @@
-import type { Running, Target } from "../contenders/contender.ts";
-import { pace, saturate } from "./generators.ts";
+import type { Target, Way } from "../contenders/contender.ts";
+import { pace, paceByOha, saturate } from "./generators.ts";
 import { type Measurement, type Settings, slowest, type Workload } from "./workload.ts";
 
 const path = "/10b";
@@ -16,7 +16,7 @@ export class Latency implements Workload {
   readonly name: string;
   readonly about =
     `GETs of 10 bytes at a fixed rate over ${sockets} sockets; latency from the moment a request was due`;
-  readonly way = "web";
+  readonly way: Way;
   readonly workUnit = "10,000 requests";
   readonly metrics = [
     { name: "p99", unit: "ms", better: "less" },
@@ -27,24 +27,31 @@ export class Latency implements Workload {
   readonly #share: "half" | "quarter";
   #perSecond = 0;
 
-  constructor(share: "half" | "quarter") {
+  constructor(way: "web" | "tcp", share: "half" | "quarter") {
     this.#share = share;
-    this.name = `latency-${share}`;
+    this.way = way;
+    this.name = `${way === "tcp" ? "tcp-" : ""}latency-${share}`;
   }
 
-  async prepare(field: readonly Running[], settings: Settings): Promise<string> {
-    const most = await slowest(field, async ({ web }) => {
-      const { requests, us } = await saturate(web, probe, { ...settings, seconds: probeSeconds });
+  async prepare(field: readonly Target[], settings: Settings): Promise<string> {
+    const most = await slowest(field, async (target) => {
+      const { requests, us } = await saturate(target, probe, { ...settings, seconds: probeSeconds });
       return requests / (us / 1e6);
     });
     this.#perSecond = Math.max(1, Math.round(most / (this.#share === "half" ? 2 : 4)));
-    return `${this.#perSecond} requests/s, ${this.#share} of the slowest's most; lag: how late the generator itself was (p99)`;
+    return `${this.#perSecond} requests/s, ${this.#share} of the slowest's most; by oha where it is installed, else by a program of ours; lag: how late that was itself (p99)`;
   }
 
   async measure(target: Target, settings: Settings): Promise<Measurement> {
-    const result = await pace(target, { path, sockets, perSecond: this.#perSecond }, settings);
+    const load = { path, sockets, perSecond: this.#perSecond };
+    const result = (await paceByOha(target, load, settings)) ?? (await pace(target, load, settings));
     return {
-      values: { p99: result.p99Ms, p50: result.p50Ms, p999: result.p999Ms, lag: result.lagMs },
+      values: {
+        p99: result.p99Ms,
+        p50: result.p50Ms,
+        p999: result.p999Ms,
+        lag: result.lagMs,
+      },
       work: result.answered / workRequests,
     };
   }

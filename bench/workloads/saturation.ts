@@ -1,13 +1,22 @@
-import type { Target } from "../contenders/contender.ts";
+import type { Target, Way } from "../contenders/contender.ts";
 import { bodies } from "../origins.ts";
 import { saturate } from "./generators.ts";
 import type { Measurement, Settings, Workload } from "./workload.ts";
 
 const workRequests = 10_000;
 
-/** Keep-alive requests, as many as get through. Latencies here are those of a queue that is always full. */
+export interface SaturationOptions {
+  /** `tcp`: the same HTTP, through what does not know that it is HTTP. */
+  readonly way: "web" | "tcp";
+  readonly path: keyof typeof bodies;
+  readonly sockets: number;
+  /** A new connection for each request. */
+  readonly once?: boolean;
+}
+
+/** Requests, as many as get through. Latencies here are those of a queue that is always full. */
 export class Saturation implements Workload {
-  readonly way = "web";
+  readonly way: Way;
   readonly workUnit = "10,000 requests";
   readonly metrics = [
     { name: "rate", unit: "requests/s", better: "more" },
@@ -17,12 +26,14 @@ export class Saturation implements Workload {
 
   readonly name: string;
   readonly about: string;
-  readonly #load: { readonly path: keyof typeof bodies; readonly sockets: number };
+  readonly #load: SaturationOptions;
 
-  constructor(path: keyof typeof bodies, sockets: number) {
-    this.#load = { path, sockets };
-    this.name = `http-${path.slice(1)}-${sockets}`;
-    this.about = `wrk: keep-alive GETs of ${bodies[path].toLocaleString("en")} bytes over ${sockets} socket${sockets > 1 ? "s" : ""}, as many as get through`;
+  constructor(load: SaturationOptions) {
+    const { way, path, sockets, once = false } = load;
+    this.#load = load;
+    this.way = way;
+    this.name = `${way === "tcp" ? "tcp" : "http"}-${once ? "new-" : ""}${path.slice(1)}-${sockets}`;
+    this.about = `wrk: ${once ? "GETs on a new connection each" : "keep-alive GETs"} of ${bodies[path].toLocaleString("en")} bytes, ${sockets} at a time, as many as get through`;
   }
 
   async measure(target: Target, settings: Settings): Promise<Measurement> {

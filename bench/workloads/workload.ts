@@ -1,4 +1,4 @@
-import type { Running, Target } from "../contenders/contender.ts";
+import type { Target, Way } from "../contenders/contender.ts";
 
 /** What is asked of each contender in turn. To add one: a file or class here, and a line in catalogue.ts. */
 export interface Workload {
@@ -6,14 +6,14 @@ export interface Workload {
   readonly name: string;
   /** One sentence for the report. */
   readonly about: string;
-  /** Which of a contender's two ways is used, and metered. */
-  readonly way: "web" | "sink";
+  /** Which of a contender's ways is used, and metered. */
+  readonly way: Way;
   /** The first is the one that ratios are made of. */
   readonly metrics: readonly Metric[];
   /** Unit of `Measurement.work`: costs are given for each of it. */
   readonly workUnit: string;
   /** Looks at all contenders before the first round, where a rate must be the same for all. Returns a note on it. */
-  prepare?(field: readonly Running[], settings: Settings): Promise<string>;
+  prepare?(field: readonly Target[], settings: Settings): Promise<string>;
   /** One contender, one round. Rejects when anything was answered wrongly: such a figure is none. */
   measure(target: Target, settings: Settings): Promise<Measurement>;
 }
@@ -42,14 +42,14 @@ export interface Settings {
  * Rejects when all fail.
  */
 export async function slowest(
-  field: readonly Running[],
-  probe: (running: Running) => Promise<number>,
+  field: readonly Target[],
+  probe: (target: Target) => Promise<number>,
 ): Promise<number> {
   const found: number[] = [];
   let fault: unknown;
-  for (const running of field) {
+  for (const target of field) {
     try {
-      found.push(await probe(running));
+      found.push(await probe(target));
     } catch (error) {
       fault = error;
     }
