@@ -1,12 +1,12 @@
 import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { variableOf } from "../../../relay/switches.ts";
 import { denoPath } from "../../../scripts/deno-path.ts";
 import { Program } from "./program.ts";
-import { mintToken, projectRoot, type Relay, type RelayOptions } from "./relay.ts";
+import { listeningRelay, projectRoot, type Relay, type RelayOptions } from "./relay.ts";
 
 export interface DeployRelay extends Relay {
   readonly program: Program;
@@ -35,28 +35,7 @@ export async function startDeployRelay(
     [denoPath(), "run", "-A", ...(options.flags ?? []), join(projectRoot, "relay.ts")],
     { env },
   );
-  const listening = await program.event("listening").catch(async (error: unknown) => {
-    await program.kill();
-    throw error;
-  });
-  const url = String(listening["url"]);
-  const port = Number(new URL(url).port);
-  const clear = async () => {
-    if (options.data === undefined) await rm(data, { recursive: true, force: true });
-  };
-  return {
-    ...{ url, port, program, pid: program.pid, data },
-    hostFor: (name) => `${name}.${domain}:${port}`,
-    token: (wanted) => mintToken(data, wanted),
-    stop: async () => {
-      await program.stop();
-      await clear();
-    },
-    kill: async () => {
-      await program.kill();
-      await clear();
-    },
-  };
+  return listeningRelay(program, { data, domain, isKept: options.data !== undefined });
 }
 
 /** `--routing path` as the app's settings would say it. */

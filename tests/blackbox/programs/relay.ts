@@ -67,6 +67,14 @@ async function startRelayProgram(options: RelayOptions): Promise<Relay> {
     ["--json", "--listen", listen, "--data", data, "--domain", domain, ...(options.args ?? [])],
     options,
   );
+  return listeningRelay(program, { data, domain, isKept: options.data !== undefined });
+}
+
+/** A relay that runs as a program: once it listens. `data` is removed with it, unless it `isKept`. */
+export async function listeningRelay(
+  program: Program,
+  { data, domain, isKept }: { readonly data: string; readonly domain: string; readonly isKept: boolean },
+): Promise<Relay & { readonly program: Program; readonly pid: number }> {
   const listening = await program.event("listening").catch(async (error: unknown) => {
     await program.kill();
     throw error;
@@ -74,14 +82,10 @@ async function startRelayProgram(options: RelayOptions): Promise<Relay> {
   const url = String(listening["url"]);
   const port = Number(new URL(url).port);
   const clear = async () => {
-    if (options.data === undefined) await rm(data, { recursive: true, force: true });
+    if (!isKept) await rm(data, { recursive: true, force: true });
   };
   return {
-    url,
-    port,
-    pid: program.pid,
-    program,
-    data,
+    ...{ url, port, program, pid: program.pid, data },
     hostFor: (name) => `${name}.${domain}:${port}`,
     token: (wanted) => mintToken(data, wanted),
     stop: async () => {
@@ -104,7 +108,7 @@ export function relayProgram(args: readonly string[], options: DenoPlaces = {}):
   return new Program([...runtime, join(projectRoot, "relay.ts"), ...args], options);
 }
 
-export async function mintToken(data: string, wanted: TokenOptions = {}): Promise<string> {
+async function mintToken(data: string, wanted: TokenOptions = {}): Promise<string> {
   const args = ["token", "--data", data, "--sub", wanted.sub ?? "tester"];
   for (const name of wanted.names ?? []) args.push("--name", name);
   for (const kind of wanted.kinds ?? []) args.push("--kind", kind);
