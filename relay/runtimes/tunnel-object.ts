@@ -234,7 +234,7 @@ export class TunnelObject extends DurableObject<WorkersEnv & OwnersEnv> {
     this.sweepAt(record.lapsesAtMs);
   }
 
-  /** A name that lapses is forgotten then, and the object with it. */
+  /** A name that lapses is forgotten then; with it goes the last that an object of no agents keeps. */
   private sweepAt(lapsesAtMs: number | undefined): void {
     this.cancelSweep();
     if (lapsesAtMs === undefined) return;
