@@ -122,7 +122,7 @@ export class TunnelObject extends DurableObject<WorkersEnv & OwnersEnv> {
     this.links = new FetchLinks({ ...ways, platform, openLink, reception, eventLinks, admitted });
     this.posts = new FetchPosts(eventLinks, memory, (code) => reception.refused(code));
     this.ingress = new FetchIngress({ ...ways, router, platform, scheme });
-    this.figureDeps = { memory, metrics, sinceMs: Date.now() };
+    this.figureDeps = { memory, metrics, sleep, sinceMs: Date.now() };
     void ctx.blockConcurrencyWhile(() => this.begin());
   }
 

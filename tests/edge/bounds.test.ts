@@ -58,9 +58,10 @@ describe("with one slow visitor an object holds little", () => {
       const paused = () => view.still();
       const { sent, came } = await slowDownload({ origin, target, mebibytes, pauses, paused });
       expect(came).toBe(sent);
-      const { heldBytes, onCreditBytes } = await view.figures();
+      const { heldBytes, onCreditBytes, busyMs } = await view.figures();
       // It was filled: else he was not slow.
       expect(onCreditBytes.most).toBeGreaterThan(65_536);
+      expect(busyMs).toBeGreaterThan(0);
       expect(heldBytes.most).toBeLessThan(mostHeldBytes);
       record("bytesBufferedMost", { [name]: heldBytes.most });
       await isEmpty(view);
