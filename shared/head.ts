@@ -1,20 +1,21 @@
-import { copyHead } from "./http1/head-bytes.ts";
+import { copyHead, keptBytes } from "./http1/head-bytes.ts";
+import type { ReadLines } from "./http1/read-head.ts";
 import { limits } from "./mux/limits.ts";
 
 /** What an OPEN or HEAD frame carries (PROTOCOL.md section 7). */
 export interface HeadFields {
   /** HTTP/1.1 head: start line and field lines, each with CRLF, no empty line. */
-  readonly http?: Uint8Array;
+  readonly http?: Uint8Array | undefined;
   /** Field lines, each with CRLF. */
-  readonly trailers?: Uint8Array;
+  readonly trailers?: Uint8Array | undefined;
   /** `host:port` that is to be reached: egress. */
-  readonly target?: string;
+  readonly target?: string | undefined;
   /** The target is a name that may lead to public addresses only. */
   readonly publicOnly?: boolean;
   /** `address:port` of the visitor. */
-  readonly visitor?: string;
+  readonly visitor?: string | undefined;
   /** `address:port` at which the visitor arrived. */
-  readonly local?: string;
+  readonly local?: string | undefined;
 }
 
 const tags = {
@@ -48,92 +49,134 @@ export function encodeHead(head: HeadFields): Uint8Array {
   let at = 0;
   for (const [tag, value] of parts) {
     if (value === undefined) continue;
-    fields[at] = tag;
-    fields[at + 1] = value.length >>> 8;
-    fields[at + 2] = value.length;
-    fields.set(value, at + 3);
+    fields.set(value, writeTag(fields, at, tag, value.length));
     at += 3 + value.length;
   }
   return fields;
 }
 
 /**
- * The fields of a head whose bytes are there already: `head` less the lines at `places` (shared/http1/head-bytes.ts), then
+ * The fields of an HTTP head whose bytes are there already: `head` less the `dropped` lines (shared/http1/head-bytes.ts), then
  * `added` lines. undefined: it is larger than an http field may be.
  */
 export function encodeHeadBytes(
-  head: Uint8Array,
-  places: readonly number[],
+  head: ReadLines,
+  dropped: readonly number[],
   added: Uint8Array,
   visitor?: Uint8Array,
 ): Uint8Array | undefined {
-  const tail = visitor === undefined ? 0 : 3 + visitor.length;
-  const fields = new Uint8Array(3 + head.length + added.length + tail);
-  let at = copyHead(head, places, fields, 3);
-  fields.set(added, at);
-  at += added.length;
-  const size = at - 3;
+  const size = keptBytes(head, dropped) + added.length;
   if (size > limits.maxHttpHeadBytes) return undefined;
-  fields[0] = tags.http;
-  fields[1] = size >>> 8;
-  fields[2] = size;
-  if (visitor === undefined) return fields.subarray(0, at);
-  fields[at] = tags.visitor;
-  fields[at + 1] = visitor.length >>> 8;
-  fields[at + 2] = visitor.length;
-  fields.set(visitor, at + 3);
-  return fields.subarray(0, at + tail);
+  // Of its very length: a view of a larger one would cost as much as all of this.
+  const fields = new Uint8Array(3 + size + (visitor === undefined ? 0 : 3 + visitor.length));
+  let at = writeTag(fields, 0, tags.http, size);
+  at = copyHead(head, dropped, fields, at);
+  fields.set(added, at);
+  if (visitor !== undefined)
+    fields.set(visitor, writeTag(fields, at + added.length, tags.visitor, visitor.length));
+  return fields;
+}
+
+function writeTag(fields: Uint8Array, at: number, tag: number, length: number): number {
+  fields[at] = tag;
+  fields[at + 1] = length >>> 8;
+  fields[at + 2] = length;
+  return at + 3;
+}
+
+/** Fields that came; values are taken out of their bytes when they are asked for. */
+export class DecodedHead implements HeadFields {
+  publicOnly?: true;
+  /** Where the values begin; 0: it was not sent. Each ends as long behind as stands before it. */
+  httpFrom = 0;
+  trailersFrom = 0;
+  targetFrom = 0;
+  visitorFrom = 0;
+  localFrom = 0;
+
+  constructor(readonly bytes: Uint8Array) {}
+
+  get http(): Uint8Array | undefined {
+    return this.value(this.httpFrom);
+  }
+  get trailers(): Uint8Array | undefined {
+    return this.value(this.trailersFrom);
+  }
+  get target(): string | undefined {
+    return this.text(this.targetFrom);
+  }
+  get visitor(): string | undefined {
+    return this.text(this.visitorFrom);
+  }
+  get local(): string | undefined {
+    return this.text(this.localFrom);
+  }
+  /** Where the HTTP head ends that begins at `httpFrom`. */
+  get httpTo(): number {
+    return this.httpFrom + lengthBefore(this.bytes, this.httpFrom);
+  }
+  /** It has no field that is known. */
+  get isEmpty(): boolean {
+    const { httpFrom, trailersFrom, targetFrom, visitorFrom, localFrom, publicOnly } = this;
+    return httpFrom + trailersFrom + targetFrom + visitorFrom + localFrom === 0 && publicOnly === undefined;
+  }
+
+  private value(from: number): Uint8Array | undefined {
+    return from === 0 ? undefined : this.bytes.subarray(from, from + lengthBefore(this.bytes, from));
+  }
+
+  private text(from: number): string | undefined {
+    const value = this.value(from);
+    return value === undefined ? undefined : decoder.decode(value);
+  }
 }
 
 /** undefined: not valid (RESET `head-invalid`). */
-export function decodeHead(fields: Uint8Array): HeadFields | undefined {
+export function decodeHead(fields: Uint8Array): DecodedHead | undefined {
   if (fields.length > limits.maxHeadFieldsBytes) return undefined;
-  const head: {
-    http?: Uint8Array;
-    trailers?: Uint8Array;
-    target?: string;
-    publicOnly?: boolean;
-    visitor?: string;
-    local?: string;
-  } = {};
+  const head = new DecodedHead(fields);
   let seen = 0;
   let unknown: Set<number> | undefined;
   for (let at = 0; at < fields.length; ) {
     const tag = fields[at] ?? 0;
     const from = at + 3;
-    const to = from + (((fields[at + 1] ?? 0) << 8) | (fields[at + 2] ?? 0));
-    if (from > fields.length || to > fields.length) return undefined;
-    const value = fields.subarray(from, to);
+    if (from > fields.length) return undefined;
+    const length = lengthBefore(fields, from);
+    at = from + length;
+    if (at > fields.length) return undefined;
     const before = seen;
     if (tag === tags.http) {
-      head.http = value;
+      if (length > limits.maxHttpHeadBytes) return undefined;
+      head.httpFrom = from;
       seen |= 1;
     } else if (tag === tags.trailers) {
-      head.trailers = value;
+      head.trailersFrom = from;
       seen |= 2;
     } else if (tag === tags.visitor) {
-      head.visitor = decoder.decode(value);
+      head.visitorFrom = from;
       seen |= 4;
     } else if (tag === tags.target) {
-      if (value.length > limits.maxTargetBytes) return undefined;
-      head.target = decoder.decode(value);
+      if (length > limits.maxTargetBytes) return undefined;
+      head.targetFrom = from;
       seen |= 8;
     } else if (tag === tags.publicOnly) {
-      if (value.length > 0) return undefined;
+      if (length > 0) return undefined;
       head.publicOnly = true;
       seen |= 32;
     } else if (tag === tags.local) {
-      head.local = decoder.decode(value);
+      head.localFrom = from;
       seen |= 16;
     } else if ((tag & optionalTag) === 0 || unknown?.has(tag)) return undefined;
     else {
       unknown ??= new Set();
       unknown.add(tag);
-      at = to;
       continue;
     }
     if (seen === before) return undefined;
-    at = to;
   }
-  return head.http !== undefined && head.http.length > limits.maxHttpHeadBytes ? undefined : head;
+  return head;
+}
+
+function lengthBefore(bytes: Uint8Array, from: number): number {
+  return ((bytes[from - 2] ?? 0) << 8) | (bytes[from - 1] ?? 0);
 }

@@ -94,7 +94,7 @@ class Ear implements StreamHandler {
     if (this.#isOpen) return this.#fail();
     const head = decodeHead(fields);
     // No field that is known belongs here; those that are not are for a later version.
-    if (head === undefined || Object.keys(head).length > 0) return this.#fail("head-invalid");
+    if (head === undefined || !head.isEmpty) return this.#fail("head-invalid");
     this.#isOpen = true;
     this.opened();
   }

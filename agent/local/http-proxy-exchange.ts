@@ -193,7 +193,7 @@ export class HttpProxyExchange implements PipeHandler {
 
   #interim(head: ResponseHead): void {
     if (this.#head.minor === 0 || this.#program.queued > proxyLimits.maxQueuedInterimBytes) return;
-    this.#writeHead({ ...head, fields: withoutHopByHop(head.fields, { keepUpgrade: false }) });
+    this.#writeHead(head, withoutHopByHop(head.fields, { keepUpgrade: false }));
   }
 
   #switchProtocols(head: ResponseHead): void {
@@ -203,7 +203,7 @@ export class HttpProxyExchange implements PipeHandler {
       return;
     }
     this.#state = "over";
-    this.#writeHead({ ...head, fields: withoutHopByHop(head.fields, { keepUpgrade: true }) });
+    this.#writeHead(head, withoutHopByHop(head.fields, { keepUpgrade: true }));
     this.#program.switchProtocols(this.#far, this.#reader.detach());
   }
 
@@ -222,11 +222,11 @@ export class HttpProxyExchange implements PipeHandler {
     }
     if (!this.#keepAlive) added.push("Connection", "close");
     else if (this.#head.minor === 0) added.push("Connection", "keep-alive");
-    this.#writeHead({ ...head, fields: [...fields, ...added] });
+    this.#writeHead(head, [...fields, ...added]);
   }
 
-  #writeHead(head: ResponseHead): void {
-    this.#program.write(encodeLatin1(`${writeResponseHead({ ...head, minor: 1 })}\r\n`));
+  #writeHead({ status, reason }: ResponseHead, fields: string[]): void {
+    this.#program.write(encodeLatin1(`${writeResponseHead({ status, reason, minor: 1, fields })}\r\n`));
   }
 
   #toFar(bytes: Uint8Array): void {

@@ -2,16 +2,11 @@ import { type Code, codes } from "../../shared/errors.ts";
 import { decodeHead, encodeHead, encodeHeadBytes } from "../../shared/head.ts";
 import { HttpFault } from "../../shared/http1/fault.ts";
 import type { Framing } from "../../shared/http1/framing.ts";
-import {
-  fieldValue,
-  parseTrailers,
-  type RequestHead,
-  type ResponseHead,
-  writeFields,
-  writeResponseHead,
-} from "../../shared/http1/head.ts";
-import { hopByHopPlaces, namedByConnection, withoutHopByHop } from "../../shared/http1/hop.ts";
+import { type ResponseHead, writeFields, writeResponseHead } from "../../shared/http1/head.ts";
+import { connectionNames, hasMark, linesOfThisHop, withoutHopByHop } from "../../shared/http1/hop.ts";
 import { encodeLatin1 } from "../../shared/http1/latin1.ts";
+import { Mark } from "../../shared/http1/marks.ts";
+import { parseTrailers, type ReadRequestHead, type ReadResponseHead } from "../../shared/http1/read-head.ts";
 import { limits } from "../../shared/mux/limits.ts";
 import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
 import { SocketEnd } from "../../shared/pipe-ends/socket-end.ts";
@@ -42,7 +37,9 @@ export interface ExchangePlace {
 /** One request on its way to the origin and its response on the way back. At most one socket ever sees it. */
 export class HttpExchange implements StreamHandler, OriginUser {
   readonly #stream: Stream;
-  readonly #head: RequestHead;
+  readonly #method: string;
+  readonly #target: string;
+  readonly #minor: 0 | 1;
   readonly #place: ExchangePlace;
   readonly #startedMs: number;
   readonly #wantsUpgrade: boolean;
@@ -66,13 +63,21 @@ export class HttpExchange implements StreamHandler, OriginUser {
   #answered = false;
 
   /** `wire`: the head as the origin gets it, with its empty line. */
-  constructor(stream: Stream, head: RequestHead, framing: Framing, wire: Uint8Array, place: ExchangePlace) {
+  constructor(
+    stream: Stream,
+    head: ReadRequestHead,
+    framing: Framing,
+    wire: Uint8Array,
+    place: ExchangePlace,
+  ) {
     this.#stream = stream;
-    this.#head = head;
+    // Not the head itself: that would keep the whole message that it came in.
+    this.#method = head.method;
+    this.#target = head.target;
+    this.#minor = head.minor;
     this.#place = place;
     this.#startedMs = place.now();
-    this.#wantsUpgrade =
-      fieldValue(head.fields, "upgrade") !== undefined && namedByConnection(head.fields).has("upgrade");
+    this.#wantsUpgrade = hasMark(head, Mark.upgrade) && connectionNames(head, "upgrade");
     this.#request = new RequestBody(framing);
     this.#unsent = [wire];
     this.#unsentBytes = wire.length;
@@ -137,19 +142,19 @@ export class HttpExchange implements StreamHandler, OriginUser {
 
   // From the socket to the origin.
 
-  responseHead(head: ResponseHead, framing: Framing, bytes: Uint8Array): void {
+  responseHead(head: ReadResponseHead, framing: Framing): void {
     if (head.status < 200 && framing.kind === "none") {
-      if (this.#sendHead(head, bytes)) this.#progress();
+      if (this.#sendHead(head)) this.#progress();
       return;
     }
     this.#place.headDeadlines.clear(this);
     if (framing.kind === "tunnel") {
-      this.#upgrade(head, bytes);
+      this.#upgrade(head);
       return;
     }
-    const known = framing.kind !== "until-close" && this.#head.minor === 1 && !this.#left;
+    const known = framing.kind !== "until-close" && this.#minor === 1 && !this.#left;
     this.#keepSocket = known && staysOpen(head);
-    if (this.#sendHead(head, bytes)) this.#status = head.status;
+    if (this.#sendHead(head)) this.#status = head.status;
   }
 
   responseBody(bytes: Uint8Array): void {
@@ -215,7 +220,7 @@ export class HttpExchange implements StreamHandler, OriginUser {
   #attach(socket: OriginSocket): void {
     this.#socket = socket;
     socket.user = this;
-    socket.reader.expect(this.#head.method);
+    socket.reader.expect(this.#method);
   }
 
   #send(bytes: Uint8Array): void {
@@ -246,10 +251,10 @@ export class HttpExchange implements StreamHandler, OriginUser {
   }
 
   /** false: it is larger than a frame may carry, and the exchange has failed. */
-  #sendHead(head: ResponseHead, bytes: Uint8Array): boolean {
+  #sendHead(head: ReadResponseHead): boolean {
     // The version is this hop's own: an origin that speaks HTTP/1.0 says nothing about the visitor's side.
-    const places = head.minor === 0 || head.status === 101 ? undefined : hopByHopPlaces(head.fields);
-    const fields = places === undefined ? rewritten(head) : encodeHeadBytes(bytes, places, nothing);
+    const dropped = head.minor === 0 || head.status === 101 ? undefined : linesOfThisHop(head);
+    const fields = dropped === undefined ? rewritten(head) : encodeHeadBytes(head, dropped, nothing);
     if (fields === undefined) {
       this.#fail("origin-invalid");
       return false;
@@ -258,13 +263,13 @@ export class HttpExchange implements StreamHandler, OriginUser {
     return true;
   }
 
-  #upgrade(head: ResponseHead, bytes: Uint8Array): void {
+  #upgrade(head: ReadResponseHead): void {
     const socket = this.#socket;
     if (socket === undefined || head.status !== 101 || !this.#wantsUpgrade || !this.#request.complete) {
       this.#fail("origin-invalid");
       return;
     }
-    if (!this.#sendHead(head, bytes)) return;
+    if (!this.#sendHead(head)) return;
     this.#over = true;
     const { pool } = this.#place;
     const first = socket.reader.detach();
@@ -300,9 +305,9 @@ export class HttpExchange implements StreamHandler, OriginUser {
   }
 
   #tell(status: number, bytesIn: number, bytesOut: number, code: Code | undefined): void {
-    const { method, target } = this.#head;
     const ms = Math.round((this.#place.now() - this.#startedMs) * 10) / 10;
-    const event = { event: "request", method, path: target, status, ms, bytesIn, bytesOut } as const;
+    const what = { event: "request", method: this.#method, path: this.#target } as const;
+    const event = { ...what, status, ms, bytesIn, bytesOut };
     this.#place.onRequest(code === undefined ? event : { ...event, code });
   }
 }
@@ -317,11 +322,8 @@ function rewritten(head: ResponseHead): Uint8Array | undefined {
 }
 
 /** May the socket be used again after this response? RFC 9112 section 9.3. */
-function staysOpen(head: ResponseHead): boolean {
-  const options =
-    fieldValue(head.fields, "connection") === undefined ? undefined : namedByConnection(head.fields);
-  if (head.minor === 0) return options?.has("keep-alive") === true;
-  return options?.has("close") !== true;
+function staysOpen(head: ReadResponseHead): boolean {
+  return head.minor === 0 ? connectionNames(head, "keep-alive") : !connectionNames(head, "close");
 }
 
 function joined(parts: readonly Uint8Array[]): Uint8Array {

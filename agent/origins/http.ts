@@ -2,10 +2,11 @@ import type { Clock } from "../../shared/clock.ts";
 import { decodeHead } from "../../shared/head.ts";
 import { HttpFault } from "../../shared/http1/fault.ts";
 import { requestFraming } from "../../shared/http1/framing.ts";
-import { closeHead, isNamed, parseRequestHead, writeRequestHead } from "../../shared/http1/head.ts";
-import { sizeWithoutEmptyLine } from "../../shared/http1/head-bytes.ts";
-import { withoutHopByHop } from "../../shared/http1/hop.ts";
+import { isNamed, writeRequestHead } from "../../shared/http1/head.ts";
+import { closeHead } from "../../shared/http1/head-bytes.ts";
+import { linesOfThisHop, withoutHopByHop } from "../../shared/http1/hop.ts";
 import { encodeLatin1 } from "../../shared/http1/latin1.ts";
+import { parseRequestHead, type ReadRequestHead } from "../../shared/http1/read-head.ts";
 import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
 import type { Dial, DialTarget } from "../../shared/socket.ts";
 import type { RequestEvent } from "../screen/events.ts";
@@ -52,27 +53,34 @@ export class HttpOrigin {
 
   /** Takes an http stream that the relay opened, with its head fields still encoded. The head is checked once more here. */
   open(stream: Stream, fields: Uint8Array): StreamHandler {
-    const http = decodeHead(fields)?.http;
-    const head =
-      http === undefined || sizeWithoutEmptyLine(http) !== http.length ? undefined : parseRequestHead(http);
-    const framing = head === undefined || head instanceof HttpFault ? undefined : requestFraming(head);
-    const valid = head !== undefined && !(head instanceof HttpFault) && framing !== undefined;
+    const found = decodeHead(fields);
+    const isHttp = found !== undefined && found.httpFrom > 0;
+    const head = isHttp ? parseRequestHead(fields, found.httpFrom, found.httpTo) : undefined;
+    const read =
+      head === undefined || head instanceof HttpFault || head.to !== found?.httpTo ? undefined : head;
+    const framing = read && requestFraming(read);
     // CONNECT asks for a proxy, which an origin is not; and its answer would be no HTTP message.
-    if (http === undefined || !valid || framing instanceof HttpFault || head.method === "CONNECT") {
+    if (
+      read === undefined ||
+      framing === undefined ||
+      framing instanceof HttpFault ||
+      read.method === "CONNECT"
+    ) {
       stream.reset("head-invalid");
       return stream.handler;
     }
-    const cleaned = withoutHopByHop(head.fields, { keepUpgrade: true });
-    const sent = this.#host === undefined ? cleaned : withHost(cleaned, this.#host);
-    const wire =
-      sent === head.fields
-        ? closeHead(http)
-        : encodeLatin1(
-            `${writeRequestHead({ method: head.method, target: head.target, minor: head.minor, fields: sent })}\r\n`,
-          );
-    const exchange = new HttpExchange(stream, head, framing, wire, this.#place);
+    const exchange = new HttpExchange(stream, read, framing, this.#wire(read), this.#place);
     exchange.start();
     return exchange;
+  }
+
+  /** The head as the origin gets it. */
+  #wire(head: ReadRequestHead): Uint8Array {
+    if (this.#host === undefined && linesOfThisHop(head)?.length === 0) return closeHead(head);
+    const { method, target, minor } = head;
+    const cleaned = withoutHopByHop(head.fields, { keepUpgrade: true });
+    const fields = this.#host === undefined ? cleaned : withHost(cleaned, this.#host);
+    return encodeLatin1(`${writeRequestHead({ method, target, minor, fields })}\r\n`);
   }
 
   /** Sockets that are kept for the next exchange. */

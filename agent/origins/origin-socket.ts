@@ -1,14 +1,13 @@
 import type { HttpFault } from "../../shared/http1/fault.ts";
 import type { Framing } from "../../shared/http1/framing.ts";
-import type { ResponseHead } from "../../shared/http1/head.ts";
+import type { ReadResponseHead } from "../../shared/http1/read-head.ts";
 import { HttpReader, type HttpReaderHandler } from "../../shared/http1/reader.ts";
 import type { Socket, SocketHandler } from "../../shared/socket.ts";
 import type { Newcomer } from "./crowd.ts";
 
 /** Who has a socket for one exchange. */
 export interface OriginUser {
-  /** `bytes`: the head as it came, with its empty line. */
-  responseHead(head: ResponseHead, framing: Framing, bytes: Uint8Array): void;
+  responseHead(head: ReadResponseHead, framing: Framing): void;
   responseBody(bytes: Uint8Array): void;
   responseTrailers(fields: string[]): void;
   /** Complete: give the socket back. */
@@ -31,7 +30,7 @@ export interface OriginSocketOwner {
 }
 
 /** A socket to the origin with its reader. Without a user it is idle, and must stay silent. */
-export class OriginSocket implements SocketHandler, HttpReaderHandler<ResponseHead> {
+export class OriginSocket implements SocketHandler, HttpReaderHandler<ReadResponseHead> {
   readonly reader = new HttpReader("response", this);
   user: OriginUser | undefined;
   /** Since the origin has served it, it is known to be accepted. */
@@ -69,8 +68,8 @@ export class OriginSocket implements SocketHandler, HttpReaderHandler<ResponseHe
 
   // From the reader.
 
-  head(head: ResponseHead, framing: Framing, bytes: Uint8Array): void {
-    this.user?.responseHead(head, framing, bytes);
+  head(head: ReadResponseHead, framing: Framing): void {
+    this.user?.responseHead(head, framing);
   }
 
   body(bytes: Uint8Array): void {

@@ -71,7 +71,7 @@ export class CallFlow {
   #open(fields: Uint8Array): void {
     const head = decodeHead(fields);
     if (this.#opened) this.#broken("stream-state");
-    else if (head === undefined || Object.keys(head).length > 0) this.#broken("head-invalid");
+    else if (head === undefined || !head.isEmpty) this.#broken("head-invalid");
     else {
       this.#opened = true;
       this.#near.head(encodeHead({}));

@@ -2,18 +2,13 @@ import type { Code } from "../../shared/errors.ts";
 import { encodeHead } from "../../shared/head.ts";
 import { lastChunk } from "../../shared/http1/chunked.ts";
 import type { Framing } from "../../shared/http1/framing.ts";
-import {
-  closeHead,
-  fieldValue,
-  isNamed,
-  type RequestHead,
-  type ResponseHead,
-  writeFields,
-  writeResponseHead,
-} from "../../shared/http1/head.ts";
-import { namedByConnection, withoutHopByHop } from "../../shared/http1/hop.ts";
+import { isNamed, type ResponseHead, writeFields, writeResponseHead } from "../../shared/http1/head.ts";
+import { closeHead } from "../../shared/http1/head-bytes.ts";
+import { connectionNames, hasMark, withoutHopByHop } from "../../shared/http1/hop.ts";
 import { encodeLatin1 } from "../../shared/http1/latin1.ts";
 import { maxInterimHeads } from "../../shared/http1/limits.ts";
+import { Mark } from "../../shared/http1/marks.ts";
+import type { ReadRequestHead, ReadResponseHead } from "../../shared/http1/read-head.ts";
 import { streamKinds } from "../../shared/kind.ts";
 import type { StreamHandler } from "../../shared/mux/stream.ts";
 import { Passage, type PassageDeps } from "../../shared/passage.ts";
@@ -21,6 +16,7 @@ import { rewriteResponse } from "../prefix.ts";
 import { TunnelWay, type WayDeps } from "../tunnel-way.ts";
 import {
   allowedTrailers,
+  isForVisitors,
   openingBytes,
   openingFields,
   readAnswerHead,
@@ -56,9 +52,9 @@ export interface VisitorSide {
 
 export interface ExchangeOptions {
   readonly name: string;
-  readonly head: RequestHead;
-  /** The head's bytes, with the empty line. */
-  readonly http: Uint8Array;
+  readonly head: ReadRequestHead;
+  /** The Host field's value; "" where there is none. */
+  readonly host: string;
   readonly framing: Framing;
   /** The target as the origin shall see it. */
   readonly target: string;
@@ -100,23 +96,24 @@ export class Exchange implements StreamHandler {
   ) {
     this.passage = new Passage(deps, new TunnelWay(deps, options.name, "http", streamKinds.http), this);
     const { head, framing } = options;
-    this.upgrade =
-      framing.kind === "none" && head.minor === 1 && fieldValue(head.fields, "upgrade") !== undefined;
-    const named =
-      fieldValue(head.fields, "connection") === undefined ? undefined : namedByConnection(head.fields);
-    this.keepAlive = head.minor === 1 ? named?.has("close") !== true : named?.has("keep-alive") === true;
+    this.upgrade = framing.kind === "none" && head.minor === 1 && hasMark(head, Mark.upgrade);
+    this.keepAlive = head.minor === 1 ? !connectionNames(head, "close") : connectionNames(head, "keep-alive");
   }
 
   /** Opens a stream, or waits for an agent. Returns the code of a refusal. */
   start(): Code | undefined {
-    const { head, target, scheme, prefix } = this.options;
-    const { remote, forwarded } = this.visitor.address;
-    const { method, fields } = head;
+    const { head, host, target } = this.options;
+    const { forwarded } = this.visitor.address;
     const asItCame = target === head.target && head.minor === 1 && !this.upgrade;
-    const opening =
-      (asItCame ? openingBytes(this.options.http, fields, forwarded) : undefined) ??
-      openingFields({ method, target, fields, upgrade: this.upgrade, remote, scheme, prefix });
+    const opening = (asItCame ? openingBytes(head, host, forwarded) : undefined) ?? this.openingAnew();
     return opening === undefined ? "head-too-large" : this.passage.start(opening);
+  }
+
+  private openingAnew(): Uint8Array | undefined {
+    const { head, target, scheme, prefix } = this.options;
+    const { method, fields } = head;
+    const { remote } = this.visitor.address;
+    return openingFields({ method, target, fields, upgrade: this.upgrade, remote, scheme, prefix });
   }
 
   /** No agent is there: the rest of the request stays where it is until `visitor.resume`. */
@@ -174,10 +171,10 @@ export class Exchange implements StreamHandler {
     const found = readAnswerHead(fields, this.options.head.method);
     if (found?.kind === "trailers") return this.takeTrailers(found.fields);
     if (found === undefined || this.state !== "waiting") return this.fault();
-    const { head, framing, http } = found;
+    const { head, framing } = found;
     if (head.status === 101) this.switchProtocols(head);
     else if (head.status < 200) this.interim(head);
-    else this.final(head, framing, http);
+    else this.final(head, framing);
   }
 
   data(bytes: Uint8Array): void {
@@ -232,7 +229,7 @@ export class Exchange implements StreamHandler {
     if (!this.upgrade) return this.fault();
     this.status = 101;
     this.state = "raw";
-    this.writeHead({ ...head, fields: withoutOurs(withoutHopByHop(head.fields, { keepUpgrade: true })) });
+    this.writeHead(head, withoutOurs(withoutHopByHop(head.fields, { keepUpgrade: true })));
     this.visitor.switchProtocols(this);
   }
 
@@ -240,24 +237,24 @@ export class Exchange implements StreamHandler {
     // Nothing slows an agent that sends heads to a visitor who does not read.
     if (++this.interims > maxInterimHeads) return this.fault();
     if (this.options.head.minor === 0 || this.visitor.queued > maxQueuedInterimBytes) return;
-    this.writeHead({ ...head, fields: withoutOurs(withoutHopByHop(head.fields, { keepUpgrade: false })) });
+    this.writeHead(head, cleaned(head));
   }
 
-  private final(head: ResponseHead, framing: Framing, http: Uint8Array): void {
-    const { head: request, prefix } = this.options;
+  private final(head: ReadResponseHead, framing: Framing): void {
+    const { head: request, host, prefix } = this.options;
     // An upload that goes on does so beyond its answer; the socket is closed later.
     if (this.visitor.closing && this.requestComplete) this.keepAlive = false;
     this.status = head.status;
     this.state = "body";
-    let fields = withoutOurs(withoutHopByHop(head.fields, { keepUpgrade: false }));
-    if (prefix !== undefined)
-      fields = rewriteResponse(fields, prefix, fieldValue(request.fields, "host") ?? "");
+    // undefined: they are as they came.
+    let fields = isForVisitors(head) && head.minor === 1 ? undefined : cleaned(head);
+    if (prefix !== undefined) fields = rewriteResponse(fields ?? head.fields, prefix, host);
     const added: string[] = [];
     if (framing.kind === "none") this.expected = 0;
     else if (framing.kind === "length") this.expected = framing.bytes;
     else if (request.minor === 0) {
       this.keepAlive = false;
-      fields = withoutTransferEncoding(fields);
+      fields = withoutTransferEncoding(fields ?? head.fields);
     } else {
       this.chunks = true;
       if (framing.kind === "until-close") added.push("Transfer-Encoding", "chunked");
@@ -265,13 +262,13 @@ export class Exchange implements StreamHandler {
     // An upload that is still going on would have to be read to its end first.
     if (!this.keepAlive) added.push("Connection", "close");
     else if (request.minor === 0) added.push("Connection", "keep-alive");
-    if (fields === head.fields && head.minor === 1) this.visitor.write(closeHead(http, writeFields(added)));
-    else this.writeHead({ ...head, fields: [...fields, ...added] });
+    if (fields === undefined) this.visitor.write(closeHead(head, writeFields(added)));
+    else this.writeHead(head, [...fields, ...added]);
     if (this.upgrade) this.passage.sendEnd();
   }
 
-  private writeHead(head: ResponseHead): void {
-    this.visitor.write(encodeLatin1(`${writeResponseHead({ ...head, minor: 1 })}\r\n`));
+  private writeHead({ status, reason }: ResponseHead, fields: string[]): void {
+    this.visitor.write(encodeLatin1(`${writeResponseHead({ status, reason, minor: 1, fields })}\r\n`));
   }
 
   /** The agent broke a rule of PROTOCOL.md section 7. */
@@ -287,6 +284,11 @@ export class Exchange implements StreamHandler {
     if (state === "waiting") this.visitor.refuse(this, visitorCode(code));
     else if (state !== "over") this.visitor.abort(this);
   }
+}
+
+/** What a visitor may see of an answer's fields. */
+function cleaned({ fields }: ResponseHead): string[] {
+  return withoutOurs(withoutHopByHop(fields, { keepUpgrade: false }));
 }
 
 function chunk(bytes: Uint8Array): Uint8Array {

@@ -1,7 +1,8 @@
 import { HttpFault } from "../../shared/http1/fault.ts";
 import { type Framing, requestFraming } from "../../shared/http1/framing.ts";
-import { fieldValue, parseRequestHead, type RequestHead, writeRequestHead } from "../../shared/http1/head.ts";
+import { fieldValue, type RequestHead, writeRequestHead } from "../../shared/http1/head.ts";
 import { decodeLatin1, encodeLatin1 } from "../../shared/http1/latin1.ts";
+import { parseRequestHead } from "../../shared/http1/read-head.ts";
 
 /** What a `Request` tells of the bytes that the visitor sent. */
 export interface FetchHead {
@@ -57,16 +58,16 @@ export function readFetchHead(request: Request, source?: FetchSource): FetchHead
     minor: 1,
     fields: kept,
   };
-  let framing = requestFraming(head);
+  // Platforms read HTTP less strictly than we do: what our reader would refuse never becomes a head.
+  const strict = parseRequestHead(encodeLatin1(writeRequestHead(head)));
+  if (strict instanceof HttpFault) return strict;
+  let framing = requestFraming(strict);
   if (framing instanceof HttpFault) return framing;
   // HTTP/2 and 3 announce no framing.
   if (framing.kind === "none" && request.body !== null) {
     kept.push("Transfer-Encoding", "chunked");
     framing = { kind: "chunked" };
   }
-  // Platforms read HTTP less strictly than we do: what our reader would refuse never becomes a head.
-  const strict = parseRequestHead(encodeLatin1(writeRequestHead(head)));
-  if (strict instanceof HttpFault) return strict;
   const told = address === undefined ? "" : address.includes(":") ? `[${address}]:0` : `${address}:0`;
   const remote = source?.remote ?? told;
   return { head, framing, host, remote, scheme: url.startsWith("https:") ? "https" : "http" };

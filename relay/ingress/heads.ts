@@ -2,16 +2,15 @@ import { type Code, codes } from "../../shared/errors.ts";
 import { decodeHead, encodeHead, encodeHeadBytes } from "../../shared/head.ts";
 import { HttpFault } from "../../shared/http1/fault.ts";
 import { type Framing, responseFraming } from "../../shared/http1/framing.ts";
+import { writeRequestHead } from "../../shared/http1/head.ts";
+import { linesOfThisHop, withoutHopByHop } from "../../shared/http1/hop.ts";
+import { encodeLatin1 } from "../../shared/http1/latin1.ts";
 import {
-  isNamed,
   parseResponseHead,
   parseTrailers,
-  type ResponseHead,
-  writeRequestHead,
-} from "../../shared/http1/head.ts";
-import { sizeWithoutEmptyLine } from "../../shared/http1/head-bytes.ts";
-import { hopByHopPlaces, withoutHopByHop } from "../../shared/http1/hop.ts";
-import { encodeLatin1 } from "../../shared/http1/latin1.ts";
+  type ReadRequestHead,
+  type ReadResponseHead,
+} from "../../shared/http1/read-head.ts";
 import { limits } from "../../shared/mux/limits.ts";
 import { type Arrival, type ForwardedLines, forwardRequest, isForgedField } from "../forwarded.ts";
 
@@ -35,50 +34,39 @@ export function openingFields(request: Onward): Uint8Array | undefined {
 
 /** The same for a request whose bytes may go on but for some lines. undefined: it takes `openingFields`. */
 export function openingBytes(
-  http: Uint8Array,
-  fields: readonly string[],
+  head: ReadRequestHead,
+  host: string,
   ours: ForwardedLines,
 ): Uint8Array | undefined {
-  const ofThisHop = hopByHopPlaces(fields);
-  if (ofThisHop === undefined) return undefined;
-  const places: number[] = [];
-  let host = "";
-  let next = 0;
-  for (let i = 0; i < fields.length; i += 2) {
-    const name = fields[i] ?? "";
-    if (ofThisHop[next] === i) {
-      places.push(i);
-      next++;
-    } else if (isForgedField(name)) places.push(i);
-    else if (isNamed(name, "host")) host = fields[i + 1] ?? "";
-  }
-  return encodeHeadBytes(http, places, ours.forHost(host), ours.visitor);
+  const dropped = linesOfThisHop(head, (from) => isForgedField(head.nameAt(from)));
+  return dropped && encodeHeadBytes(head, dropped, ours.forHost(host), ours.visitor);
 }
 
 /** What a HEAD frame of the answer holds. */
 export type AnswerHead =
-  /** `http`: the head's bytes, which were read strictly and may go on as they are. */
-  | {
-      readonly kind: "head";
-      readonly head: ResponseHead;
-      readonly framing: Framing;
-      readonly http: Uint8Array;
-    }
+  | { readonly kind: "head"; readonly head: ReadResponseHead; readonly framing: Framing }
   | { readonly kind: "trailers"; readonly fields: string[] };
 
 /** Reads a HEAD frame of the answer to `method`. undefined: it breaks PROTOCOL.md section 7. */
 export function readAnswerHead(fields: Uint8Array, method: string): AnswerHead | undefined {
   const found = decodeHead(fields);
-  if (found?.trailers !== undefined) {
-    const trailers = parseTrailers(found.trailers, "origin-invalid");
-    return trailers instanceof HttpFault ? undefined : { kind: "trailers", fields: trailers };
+  if (found === undefined) return undefined;
+  const { trailers, httpFrom, httpTo } = found;
+  if (trailers !== undefined) {
+    const read = parseTrailers(trailers, "origin-invalid");
+    return read instanceof HttpFault ? undefined : { kind: "trailers", fields: read };
   }
+  if (httpFrom === 0) return undefined;
+  const head = parseResponseHead(fields, httpFrom, httpTo);
   // An empty line within would end the head before what is added to it.
-  if (found?.http === undefined || sizeWithoutEmptyLine(found.http) !== found.http.length) return undefined;
-  const head = parseResponseHead(found.http);
-  if (head instanceof HttpFault) return undefined;
+  if (head instanceof HttpFault || head.to !== httpTo) return undefined;
   const framing = responseFraming(head, method);
-  return framing instanceof HttpFault ? undefined : { kind: "head", head, framing, http: found.http };
+  return framing instanceof HttpFault ? undefined : { kind: "head", head, framing };
+}
+
+/** Whether an answer's head may go on to a visitor as it is, but for what is added. */
+export function isForVisitors(head: ReadResponseHead): boolean {
+  return linesOfThisHop(head, (from) => isOurs(head.nameAt(from)))?.length === 0;
 }
 
 /** The answer's fields less `Underpass-*`: a visitor must be able to tell the relay's own answers by them. */
@@ -86,11 +74,14 @@ export function withoutOurs(fields: string[]): string[] {
   let kept: string[] | undefined;
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] ?? "";
-    const ours = (name.charCodeAt(0) | 0x20) === 0x75 && name.toLowerCase().startsWith("underpass-");
-    if (ours) kept ??= fields.slice(0, i);
+    if (isOurs(name)) kept ??= fields.slice(0, i);
     else kept?.push(name, fields[i + 1] ?? "");
   }
   return kept ?? fields;
+}
+
+function isOurs(name: string): boolean {
+  return (name.charCodeAt(0) | 0x20) === 0x75 && name.toLowerCase().startsWith("underpass-");
 }
 
 /** What a visitor is told when his stream ended with `code`: the fate of the session behind it is not his to know. */

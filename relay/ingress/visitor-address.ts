@@ -1,3 +1,4 @@
+import type { RequestHead } from "../../shared/http1/head.ts";
 import { ForwardedLines } from "../forwarded.ts";
 import type { HttpIngressDeps } from "./ingress-deps.ts";
 
@@ -18,11 +19,11 @@ export class VisitorAddress {
     this.proxied = deps.proxies?.has(peer) === true;
   }
 
-  /** Each request of a proxy's socket may be another visitor's; `fields` are its head's. */
-  learn(fields: readonly string[]): void {
+  /** Each request of a proxy's socket may be another visitor's; `head` is its. */
+  learn(head: RequestHead): void {
     if (!this.proxied) return;
     const { proxies, scheme } = this.deps;
-    const remote = proxies?.visitorOf(fields) ?? this.peer;
+    const remote = proxies?.visitorOf(head.fields) ?? this.peer;
     if (remote === this.remote) return;
     this.remote = remote;
     this.forwarded = new ForwardedLines({ remote, scheme });

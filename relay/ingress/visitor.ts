@@ -1,7 +1,9 @@
 import { type Code, codes } from "../../shared/errors.ts";
 import { HttpFault } from "../../shared/http1/fault.ts";
 import type { Framing } from "../../shared/http1/framing.ts";
-import { fieldValue, type RequestHead } from "../../shared/http1/head.ts";
+import { fieldValue } from "../../shared/http1/head.ts";
+import { Mark } from "../../shared/http1/marks.ts";
+import type { ReadRequestHead } from "../../shared/http1/read-head.ts";
 import { HttpReader } from "../../shared/http1/reader.ts";
 import type { Socket, SocketHandler } from "../../shared/socket.ts";
 import type { AnswerContext } from "../answer-context.ts";
@@ -43,7 +45,7 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
     private readonly ingress: VisitorPlace,
   ) {
     this.reader = new HttpReader("request", {
-      head: (head, framing, bytes) => this.requestHead(head, framing, bytes),
+      head: (head, framing) => this.requestHead(head, framing),
       body: (bytes) => this.requestBody(bytes),
       trailers: (fields) => this.exchange?.requestTrailers(fields),
       end: () => this.requestEnd(),
@@ -193,11 +195,11 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
 
   // HttpReader's handler
 
-  private requestHead(head: RequestHead, framing: Framing, http: Uint8Array): void {
+  private requestHead(head: ReadRequestHead, framing: Framing): void {
     const { deps } = this.ingress;
     this.posts = undefined;
     this.deadlineMs = Number.POSITIVE_INFINITY;
-    const host = fieldValue(head.fields, "host") ?? "";
+    const host = head.firstOf(Mark.host) ?? "";
     const target = originForm(head, host);
     if (target === undefined)
       return this.refuseRequest(
@@ -216,13 +218,13 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
         return this.redirect(route.location, head, framing);
     }
     const { name } = route;
-    this.address.learn(head.fields);
+    this.address.learn(head);
     const exchange = new Exchange(
       this,
       {
         name,
         head,
-        http,
+        host,
         framing,
         target: route.target,
         prefix: route.prefix,
@@ -275,7 +277,7 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
 
   // Answers of the relay itself
 
-  private toOwnHost(head: RequestHead, framing: Framing, target: string): void {
+  private toOwnHost(head: ReadRequestHead, framing: Framing, target: string): void {
     const { ownHost } = this.ingress.deps;
     this.own = true;
     // The control plane's requests are small: whoever is slower than a head may be holds a socket for nothing.
@@ -314,7 +316,7 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
     this.ownBody = ownHost.request(head, framing, target, this.socket.remote, answered);
   }
 
-  private redirect(location: string, head: RequestHead, framing: Framing): void {
+  private redirect(location: string, head: ReadRequestHead, framing: Framing): void {
     const keepAlive = staysOpen(head, framing) && !this.closing;
     const fields = [
       "Location",
@@ -327,7 +329,7 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
     if (!keepAlive) this.linger();
   }
 
-  private refuseRequest(code: Code, head: RequestHead, framing: Framing, context: AnswerContext): void {
+  private refuseRequest(code: Code, head: ReadRequestHead, framing: Framing, context: AnswerContext): void {
     // The reader goes on to the end of a request that has no body; then the next one is read.
     if (!this.giveAnswer(code, head, framing, context)) this.linger();
   }
@@ -335,7 +337,7 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
   /** Writes the answer for `code`. Returns whether the socket can take another request. */
   private giveAnswer(
     code: Code,
-    head: RequestHead | undefined,
+    head: ReadRequestHead | undefined,
     framing: Framing | undefined,
     context: AnswerContext,
   ): boolean {
@@ -386,7 +388,7 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
 }
 
 /** Whether the socket can be used again after a request that is refused: its body would have to be read first. */
-function staysOpen(head: RequestHead, framing: Framing): boolean {
+function staysOpen(head: ReadRequestHead, framing: Framing): boolean {
   const bodiless = framing.kind === "none" || (framing.kind === "length" && framing.bytes === 0);
   const connection = fieldValue(head.fields, "connection")?.toLowerCase();
   return (

@@ -1,6 +1,7 @@
 import { HttpFault, type HttpFaultCode } from "./fault.ts";
-import { parseTrailers, writeFields } from "./head.ts";
+import { writeFields } from "./head.ts";
 import { maxChunkExtensionBytes, maxChunkLineBytes, maxTrailerBytes } from "./limits.ts";
+import { parseTrailers } from "./read-head.ts";
 
 /** What `ChunkedDecoder.next` met. `more`: the bytes are used up. */
 export type ChunkedEvent = "data" | "more" | "done" | "fault";

@@ -1,5 +1,6 @@
 import { HttpFault } from "./fault.ts";
-import { isNamed, type RequestHead, type ResponseHead } from "./head.ts";
+import { isWordAt, Mark } from "./marks.ts";
+import { markParts, type ReadRequestHead, type ReadResponseHead } from "./read-head.ts";
 
 /** How a message's body is delimited (RFC 9112 section 6.3). `tunnel`: what follows is another protocol's bytes. */
 export type Framing =
@@ -10,6 +11,7 @@ const none: Framing = { kind: "none" };
 const chunked: Framing = { kind: "chunked" };
 const untilClose: Framing = { kind: "until-close" };
 const tunnel: Framing = { kind: "tunnel" };
+const chunkedWord = new TextEncoder().encode("chunked");
 
 /** What the framing fields say together; a text when they can be read in more than one way. */
 interface Announced {
@@ -26,8 +28,8 @@ interface Announced {
  * one Host (in HTTP/1.1 exactly one), at most one of Content-Length and Transfer-Encoding, once, and well formed.
  * A repeated Content-Length is refused even when the values agree.
  */
-export function requestFraming(head: RequestHead): Framing | HttpFault {
-  const found = announced(head.fields, head.minor);
+export function requestFraming(head: ReadRequestHead): Framing | HttpFault {
+  const found = announced(head);
   if (found.wrong !== undefined) return new HttpFault("request-invalid", found.wrong);
   if (found.coding)
     return new HttpFault("coding-refused", "The only transfer coding spoken here is chunked.");
@@ -38,12 +40,12 @@ export function requestFraming(head: RequestHead): Framing | HttpFault {
 }
 
 /** Framing of the response to `method`. All faults are `origin-invalid`. */
-export function responseFraming(head: ResponseHead, method: string): Framing | HttpFault {
+export function responseFraming(head: ReadResponseHead, method: string): Framing | HttpFault {
   const { status } = head;
   if (status < 200 || (method === "CONNECT" && status < 300)) {
     return status === 101 || status >= 200 ? tunnel : none;
   }
-  const found = announced(head.fields, head.minor);
+  const found = announced(head);
   if (found.wrong !== undefined) return new HttpFault("origin-invalid", found.wrong);
   if (found.coding)
     return new HttpFault("origin-invalid", "The response has a transfer coding other than chunked.");
@@ -52,26 +54,28 @@ export function responseFraming(head: ResponseHead, method: string): Framing | H
   return found.length === undefined ? untilClose : { kind: "length", bytes: found.length };
 }
 
-function announced(fields: readonly string[], minor: 0 | 1): Announced {
+function announced({ bytes, marked, minor }: ReadRequestHead | ReadResponseHead): Announced {
   let length: number | undefined;
   let isChunked = false;
   let coding = false;
   let hosts = 0;
   let wrong: string | undefined;
-  for (let i = 0; i < fields.length; i += 2) {
-    const name = fields[i] ?? "";
-    if (name.length === 4) {
-      if (isNamed(name, "host")) hosts++;
-    } else if (name.length === 14) {
-      if (!isNamed(name, "content-length")) continue;
-      if (length !== undefined) wrong = "There is more than one Content-Length.";
-      length = contentLength(fields[i + 1] ?? "");
-      if (length === -1) wrong = "Content-Length is not a decimal number below 2^53.";
-    } else if (name.length === 17) {
-      if (!isNamed(name, "transfer-encoding")) continue;
-      if (isChunked || coding) wrong = "There is more than one Transfer-Encoding.";
-      if (isNamed(fields[i + 1], "chunked")) isChunked = true;
-      else coding = true;
+  for (let i = 0; i < marked.length; i += markParts) {
+    const from = marked[i + 2] ?? 0;
+    const to = marked[i + 3] ?? 0;
+    switch (marked[i]) {
+      case Mark.host:
+        hosts++;
+        break;
+      case Mark.contentLength:
+        if (length !== undefined) wrong = "There is more than one Content-Length.";
+        length = contentLength(bytes, from, to);
+        if (length === -1) wrong = "Content-Length is not a decimal number below 2^53.";
+        break;
+      case Mark.transferEncoding:
+        if (isChunked || coding) wrong = "There is more than one Transfer-Encoding.";
+        if (isWordAt(bytes, from, to, chunkedWord)) isChunked = true;
+        else coding = true;
     }
   }
   if (isChunked || coding) {
@@ -83,11 +87,11 @@ function announced(fields: readonly string[], minor: 0 | 1): Announced {
 }
 
 /** -1 when it isn't one run of digits below 2^53. */
-function contentLength(value: string): number {
-  if (value.length === 0 || value.length > 16) return -1;
+function contentLength(bytes: Uint8Array, from: number, to: number): number {
+  if (to === from || to - from > 16) return -1;
   let length = 0;
-  for (let i = 0; i < value.length; i++) {
-    const digit = value.charCodeAt(i) - 48;
+  for (let i = from; i < to; i++) {
+    const digit = (bytes[i] ?? 0) - 48;
     if (digit < 0 || digit > 9) return -1;
     length = length * 10 + digit;
   }

@@ -1,4 +1,6 @@
 import { fieldValue, isNamed } from "./head.ts";
+import { isWordAt, Mark } from "./marks.ts";
+import { markParts, type ReadLines } from "./read-head.ts";
 
 /** Fields that concern one hop alone, whether Connection names them or not (RFC 9110 section 7.6.1 and older habits). */
 const hopByHop = new Set([
@@ -68,38 +70,67 @@ export function withoutHopByHop(fields: string[], options: { readonly keepUpgrad
 }
 
 const nowhere: readonly number[] = [];
+const keepAlive = new TextEncoder().encode("keep-alive");
+const close = new TextEncoder().encode("close");
 
 /**
- * Where in `fields` those of this hop stand, for who copies the rest as bytes. undefined: Connection names more than
- * keep-alive or close, so that it takes `withoutHopByHop`.
+ * The lines of this hop alone, for who copies the rest as bytes: in pairs, where each begins and where the next one does.
+ * undefined: Connection names more than keep-alive or close, so that it takes `withoutHopByHop`. `isFalse`: whether a line
+ * that begins there and looks like a relay's own (`Mark.claim`) is to go as well.
  */
-export function hopByHopPlaces(fields: readonly string[]): readonly number[] | undefined {
-  let places: number[] | undefined;
-  for (let i = 0; i < fields.length; i += 2) {
-    const name = fields[i] ?? "";
-    if (!mayBeHopByHop(name)) continue;
-    const lower = name.toLowerCase();
-    if (!hopByHop.has(lower)) continue;
-    if (lower === "connection" && !isNamed(fields[i + 1], "keep-alive") && !isNamed(fields[i + 1], "close"))
-      return undefined;
-    places ??= [];
-    places.push(i);
+export function linesOfThisHop(
+  head: ReadLines,
+  isFalse?: (from: number) => boolean,
+): readonly number[] | undefined {
+  const { bytes, marked } = head;
+  let lines: number[] | undefined;
+  for (let i = 0; i < marked.length; i += markParts) {
+    const mark = marked[i] ?? 0;
+    const from = marked[i + 1] ?? 0;
+    if (mark === Mark.connection) {
+      const valueFrom = marked[i + 2] ?? 0;
+      const valueTo = marked[i + 3] ?? 0;
+      if (!isWordAt(bytes, valueFrom, valueTo, keepAlive) && !isWordAt(bytes, valueFrom, valueTo, close))
+        return undefined;
+    } else if (
+      mark === Mark.claim ? isFalse?.(from) !== true : mark !== Mark.upgrade && mark !== Mark.ofThisHop
+    )
+      continue;
+    lines ??= [];
+    lines.push(from, marked[i + 4] ?? 0);
   }
-  return places ?? nowhere;
+  return lines ?? nowhere;
 }
 
-const keepAliveAlone: ReadonlySet<string> = new Set(["keep-alive"]);
-const closeAlone: ReadonlySet<string> = new Set(["close"]);
+/** Whether a line has this mark. */
+export function hasMark({ marked }: ReadLines, mark: number): boolean {
+  for (let i = 0; i < marked.length; i += markParts) if (marked[i] === mark) return true;
+  return false;
+}
+
+/** Whether the Connection fields name that, in lower case. */
+export function connectionNames(head: ReadLines, name: "close" | "keep-alive" | "upgrade"): boolean {
+  const { bytes, marked } = head;
+  let word: "close" | "keep-alive" | undefined;
+  for (let i = 0; i < marked.length; i += markParts) {
+    if (marked[i] !== Mark.connection) continue;
+    const valueFrom = marked[i + 2] ?? 0;
+    const valueTo = marked[i + 3] ?? 0;
+    // Nearly every head that has one says one of two words: no text is made for those.
+    const usual = isWordAt(bytes, valueFrom, valueTo, keepAlive)
+      ? "keep-alive"
+      : isWordAt(bytes, valueFrom, valueTo, close)
+        ? "close"
+        : undefined;
+    if (usual === undefined || (word !== undefined && word !== usual))
+      return namedByConnection(head.fields).has(name);
+    word = usual;
+  }
+  return word === name;
+}
 
 /** The lower-case names in all Connection fields: options (`close`, `keep-alive`, `upgrade`) and fields of this hop. */
 export function namedByConnection(fields: readonly string[]): ReadonlySet<string> {
-  // Nearly every head that has one says one of two words: no set is made for those.
-  let only: string | undefined;
-  for (let i = 0; i < fields.length; i += 2) {
-    if (isNamed(fields[i], "connection")) only = only === undefined ? (fields[i + 1] ?? "") : "";
-  }
-  if (isNamed(only, "keep-alive")) return keepAliveAlone;
-  if (isNamed(only, "close")) return closeAlone;
   const names = new Set<string>();
   for (let i = 0; i < fields.length; i += 2) {
     if (!isNamed(fields[i], "connection")) continue;

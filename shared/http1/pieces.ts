@@ -9,6 +9,10 @@ const nothing = new Uint8Array(0);
 export class HeadPieces {
   /** After `take`: what follows in the chunk that was given. */
   at = 0;
+  /** Where the head stands that was found: in these bytes, from there to there, with its empty line. */
+  head: Uint8Array = nothing;
+  headFrom = 0;
+  headTo = 0;
   /** How much of a head is kept here. */
   bytes = 0;
   readonly #maxHeadBytes: number;
@@ -18,8 +22,8 @@ export class HeadPieces {
     this.#maxHeadBytes = maxHeadBytes;
   }
 
-  /** Reads on at `from` in `chunk`. Gives the whole head with its empty line, or undefined when more is needed. */
-  take(chunk: Uint8Array, from: number): Uint8Array | "too-large" | "bare-lf" | undefined {
+  /** Reads on at `from` in `chunk`. undefined: more is needed. */
+  take(chunk: Uint8Array, from: number): "found" | "too-large" | "bare-lf" | undefined {
     this.at = from;
     const before = this.bytes;
     if (before > 0) return this.#takePiece(chunk, from, before);
@@ -27,7 +31,7 @@ export class HeadPieces {
     if (end < 0) return "bare-lf";
     if (end > 0) {
       this.at = end;
-      return from === 0 && end === chunk.length ? chunk : chunk.subarray(from, end);
+      return this.#found(chunk, from, end);
     }
     if (chunk.length - from > this.#maxHeadBytes) return "too-large";
     this.at = chunk.length;
@@ -35,16 +39,21 @@ export class HeadPieces {
     return undefined;
   }
 
+  /** Nothing of it is kept any more. */
   drop(): void {
     this.bytes = 0;
     this.#buffer = nothing;
+    this.head = nothing;
   }
 
-  #takePiece(
-    chunk: Uint8Array,
-    from: number,
-    before: number,
-  ): Uint8Array | "too-large" | "bare-lf" | undefined {
+  #found(head: Uint8Array, from: number, to: number): "found" {
+    this.head = head;
+    this.headFrom = from;
+    this.headTo = to;
+    return "found";
+  }
+
+  #takePiece(chunk: Uint8Array, from: number, before: number): "found" | "too-large" | "bare-lf" | undefined {
     const piece = chunk.subarray(from, from + this.#maxHeadBytes - before);
     if (piece.length === 0) return "too-large";
     this.#add(piece);
@@ -56,9 +65,9 @@ export class HeadPieces {
       return undefined;
     }
     this.at = from + end - before;
-    const head = this.#buffer.subarray(0, end);
+    const buffer = this.#buffer;
     this.drop();
-    return head;
+    return this.#found(buffer, 0, end);
   }
 
   #add(piece: Uint8Array): void {

@@ -1,20 +1,25 @@
 import { ChunkedDecoder } from "./chunked.ts";
 import { HttpFault, type HttpFaultCode } from "./fault.ts";
 import { type Framing, requestFraming, responseFraming } from "./framing.ts";
-import { parseRequestHead, parseResponseHead, type RequestHead, type ResponseHead } from "./head.ts";
 import { maxEmptyLines, maxHeadBytes, maxInterimHeads } from "./limits.ts";
 import { HeadPieces } from "./pieces.ts";
+import {
+  parseRequestHead,
+  parseResponseHead,
+  type ReadRequestHead,
+  type ReadResponseHead,
+} from "./read-head.ts";
 
 export type Side = "request" | "response";
-export type HeadOf<S extends Side> = S extends "request" ? RequestHead : ResponseHead;
+export type HeadOf<S extends Side> = S extends "request" ? ReadRequestHead : ReadResponseHead;
 
 /** Who gets what `HttpReader` reads. All calls come from inside push, finish, next or expect. */
 export interface HttpReaderHandler<Head> {
   /**
-   * A head, and its `bytes` with the empty line, which may be a view of what was pushed. A response's 1xx heads come
-   * here too, with framing `none`, and the final head follows.
+   * A head, which refers to what was pushed. A response's 1xx heads come here too, with framing `none`, and the final
+   * head follows.
    */
-  head(head: Head, framing: Framing, bytes: Uint8Array): void;
+  head(head: Head, framing: Framing): void;
   /** Body bytes without framing: a view of what was pushed. */
   body(bytes: Uint8Array): void;
   /** Trailers of a chunked body; only when there are some. */
@@ -223,7 +228,11 @@ export class HttpReader<S extends Side> {
     this.#at = this.#pieces.at;
     if (found === "bare-lf") this.#fail("A line of the head does not end in CRLF.");
     else if (found === "too-large") this.#tooLarge();
-    else if (found !== undefined) this.#parseHead(found);
+    else if (found === "found") {
+      const { head, headFrom, headTo } = this.#pieces;
+      this.#pieces.drop();
+      this.#parseHead(head, headFrom, headTo);
+    }
   }
 
   /** RFC 9112 section 2.2. False when there is no head to read yet, or never will be. */
@@ -251,30 +260,30 @@ export class HttpReader<S extends Side> {
     return false;
   }
 
-  #parseHead(bytes: Uint8Array): void {
+  #parseHead(bytes: Uint8Array, from: number, to: number): void {
     this.#emptyLines = 0;
     if (this.#side === "request") {
-      const head = parseRequestHead(bytes);
+      const head = parseRequestHead(bytes, from, to);
       if (head instanceof HttpFault) this.#give(head);
-      else this.#begin(head as HeadOf<S>, requestFraming(head), bytes);
+      else this.#begin(head as HeadOf<S>, requestFraming(head));
       return;
     }
-    const head = parseResponseHead(bytes);
+    const head = parseResponseHead(bytes, from, to);
     if (head instanceof HttpFault) {
       this.#give(head);
       return;
     }
     const framing = responseFraming(head, this.#method);
     if (head.status >= 200 || head.status === 101 || framing instanceof HttpFault) {
-      this.#begin(head as HeadOf<S>, framing, bytes);
+      this.#begin(head as HeadOf<S>, framing);
     } else if (++this.#interims > maxInterimHeads) {
       this.#fail("Too many 1xx heads.");
     } else {
-      this.#handler.head(head as HeadOf<S>, framing, bytes);
+      this.#handler.head(head as HeadOf<S>, framing);
     }
   }
 
-  #begin(head: HeadOf<S>, framing: Framing | HttpFault, bytes: Uint8Array): void {
+  #begin(head: HeadOf<S>, framing: Framing | HttpFault): void {
     if (framing instanceof HttpFault) {
       this.#give(framing);
       return;
@@ -300,7 +309,7 @@ export class HttpReader<S extends Side> {
         this.#tunnel = true;
         break;
     }
-    this.#handler.head(head, framing, bytes);
+    this.#handler.head(head, framing);
     if (this.#state === "length" && this.#left === 0) this.#complete();
   }
 

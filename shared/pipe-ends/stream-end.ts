@@ -71,7 +71,7 @@ class StreamEar implements StreamHandler {
     if (opened === undefined) return this.fail("stream-state");
     const head = decodeHead(fields);
     // No field that is known belongs here; those that are not are for a later version.
-    if (head === undefined || Object.keys(head).length > 0) return this.fail("head-invalid");
+    if (head === undefined || !head.isEmpty) return this.fail("head-invalid");
     this.waiting = undefined;
     opened();
   }

@@ -1,18 +1,30 @@
 import type { HttpFault } from "../../shared/http1/fault.ts";
 import type { Framing } from "../../shared/http1/framing.ts";
+import type { RequestHead, ResponseHead } from "../../shared/http1/head.ts";
 import { decodeLatin1, encodeLatin1 } from "../../shared/http1/latin1.ts";
+import type { ReadRequestHead, ReadResponseHead } from "../../shared/http1/read-head.ts";
 import { type HeadOf, HttpReader, type HttpReaderHandler, type Side } from "../../shared/http1/reader.ts";
+
+/** What a head says, without where it stood. */
+export function plain<Head extends ReadRequestHead | ReadResponseHead>(head: Head): PlainOf<Head> {
+  const { minor, fields } = head;
+  const { status, reason, method, target } = head as Partial<ReadRequestHead & ReadResponseHead>;
+  const said = status === undefined ? { method, target, minor, fields } : { status, reason, minor, fields };
+  return said as PlainOf<Head>;
+}
+
+type PlainOf<Head> = Head extends ReadRequestHead ? RequestHead : ResponseHead;
 
 /** What a reader said, with neighbouring body pieces joined so that splits of the input don't show. */
 export class Recorder<S extends Side> implements HttpReaderHandler<HeadOf<S>> {
   readonly events: string[] = [];
-  readonly heads: HeadOf<S>[] = [];
+  readonly heads: PlainOf<HeadOf<S>>[] = [];
   faultCode: string | undefined;
   atEnd: () => void = () => {};
 
   head(head: HeadOf<S>, framing: Framing): void {
-    this.heads.push(head);
-    this.events.push(`head ${JSON.stringify(head)} ${JSON.stringify(framing)}`);
+    this.heads.push(plain(head));
+    this.events.push(`head ${JSON.stringify(plain(head))} ${JSON.stringify(framing)}`);
   }
   body(bytes: Uint8Array): void {
     const last = this.events.at(-1);

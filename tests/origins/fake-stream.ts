@@ -1,8 +1,9 @@
 import type { Code } from "../../shared/errors.ts";
 import { decodeHead, encodeHead } from "../../shared/head.ts";
 import { HttpFault } from "../../shared/http1/fault.ts";
-import { parseResponseHead, type ResponseHead } from "../../shared/http1/head.ts";
+import type { ResponseHead } from "../../shared/http1/head.ts";
 import { decodeLatin1, encodeLatin1 } from "../../shared/http1/latin1.ts";
+import { parseResponseHead } from "../../shared/http1/read-head.ts";
 import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
 
 const silent: StreamHandler = { head() {}, data() {}, end() {}, left() {}, reset() {}, writable() {} };

@@ -4,9 +4,10 @@ import { ForwardedLines, forwardRequest } from "../../relay/forwarded.ts";
 import { openingBytes, openingFields, readAnswerHead } from "../../relay/ingress/heads.ts";
 import { decodeHead, encodeHead } from "../../shared/head.ts";
 import { HttpFault } from "../../shared/http1/fault.ts";
-import { parseRequestHead, writeFields } from "../../shared/http1/head.ts";
+import { writeFields } from "../../shared/http1/head.ts";
 import { withoutHopByHop } from "../../shared/http1/hop.ts";
 import { encodeLatin1 } from "../../shared/http1/latin1.ts";
+import { parseRequestHead } from "../../shared/http1/read-head.ts";
 
 const arrival = { remote: "203.0.113.7:4711", scheme: "https" } as const;
 
@@ -41,7 +42,9 @@ test("a head that goes on as bytes says what one says that is written anew", () 
       const fields = [...list.slice(0, hostAt), ["Host", "blue.test:80"], ...list.slice(hostAt)].flat();
       const http = encodeLatin1(`GET /a%2Fb?c HTTP/1.1\r\n${writeFields(fields)}\r\n`);
       const expected = forwardRequest({ fields: withoutHopByHop(fields, { keepUpgrade: false }) }, arrival);
-      const asBytes = openingBytes(http, fields, new ForwardedLines(arrival));
+      const head = parseRequestHead(http);
+      if (head instanceof HttpFault) throw head;
+      const asBytes = openingBytes(head, "blue.test:80", new ForwardedLines(arrival));
       if (asBytes === undefined) shortened.anew++;
       else {
         shortened.asBytes++;

@@ -42,7 +42,8 @@ class Bench {
     const flow = new FakeFlow();
     flow.handler = handler;
     this.flows.push(flow);
-    this.heads.push(decodeHead(fields));
+    const { visitor, local } = decodeHead(fields) ?? {};
+    this.heads.push({ visitor, local });
     return flow.stream;
   }
 
