@@ -11,6 +11,18 @@ export type Route =
   /** A host that is not served here. */
   | { readonly kind: "unknown" };
 
+/** What a Host field says. */
+interface Host {
+  /** The relay itself. */
+  readonly isOwn: boolean;
+  /** The one of --public-url. */
+  readonly isPublic: boolean;
+  /** The tunnel that it would be by its first label. */
+  readonly name: string | undefined;
+}
+
+const nobody: Host = { isOwn: false, isPublic: false, name: undefined };
+
 export interface RouterOptions {
   /** Lower case, no port. The first is the one that addresses are made of. */
   readonly domains: readonly string[];
@@ -26,18 +38,17 @@ const maxSeenHostChars = 255;
 /** Host and path to tunnel: the one place that decides, so that routing and checks never read different values. */
 export class Router {
   /** Host fields that were looked at before: a handful of them makes up nearly all requests. */
-  private readonly seen = new Map<string, string | undefined>();
+  private readonly seen = new Map<string, Host>();
 
   constructor(private readonly options: RouterOptions) {}
 
   /** `host` as in the Host field; `target` in origin form. */
   route(host: string, target: string): Route {
-    const { domains, routing, publicHost } = this.options;
-    const bare = this.hostName(host);
-    if (bare === undefined) return { kind: "unknown" };
-    if (bare === publicHost || domains.includes(bare) || isAddress(bare)) return this.own(target);
-    const name = routing === "path" ? undefined : this.nameIn(bare);
-    return name === undefined ? { kind: "unknown" } : { kind: "tunnel", name, target };
+    const { isOwn, name } = this.host(host);
+    if (isOwn) return this.own(target);
+    return name === undefined || this.options.routing === "path"
+      ? { kind: "unknown" }
+      : { kind: "tunnel", name, target };
   }
 
   /**
@@ -45,8 +56,8 @@ export class Router {
    * is no path to go by.
    */
   tunnelOf(serverName: string): string | undefined {
-    const bare = serverName.includes(":") ? undefined : this.hostName(serverName);
-    return bare === undefined || bare === this.options.publicHost ? undefined : this.nameIn(bare);
+    const host = serverName.includes(":") ? nobody : this.host(serverName);
+    return host.isPublic ? undefined : host.name;
   }
 
   /** NAME of NAME.DOMAIN. */
@@ -59,14 +70,25 @@ export class Router {
     return isOurs ? name : undefined;
   }
 
-  private hostName(host: string): string | undefined {
+  private host(host: string): Host {
     const known = this.seen.get(host);
     if (known !== undefined) return known;
-    const bare = hostName(host);
-    if (host.length > maxSeenHostChars) return bare;
+    const found = this.lookAt(hostName(host));
+    if (host.length > maxSeenHostChars) return found;
     if (this.seen.size >= maxSeenHosts) this.seen.clear();
-    this.seen.set(host, bare);
-    return bare;
+    this.seen.set(host, found);
+    return found;
+  }
+
+  private lookAt(bare: string | undefined): Host {
+    if (bare === undefined) return nobody;
+    const { domains, publicHost } = this.options;
+    const isPublic = bare === publicHost;
+    return {
+      isOwn: isPublic || domains.includes(bare) || isAddress(bare),
+      isPublic,
+      name: this.nameIn(bare),
+    };
   }
 
   private own(target: string): Route {

@@ -26,7 +26,7 @@ export function queueOf(tunnel: string, service: Service): string {
 export class TunnelWay implements Way {
   constructor(
     private readonly deps: WayDeps,
-    private readonly tunnel: string,
+    readonly tunnel: string,
     private readonly service: Service,
     /** Of the stream: `streamKinds`. Where a service has only one, it is that. */
     private readonly kind: number,

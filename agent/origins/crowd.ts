@@ -41,6 +41,7 @@ export class Crowd {
 
   /** An exchange has ended, and its socket could stay: all who wait are passed over. */
   pass(nowMs: number): void {
+    if (this.#fresh.size === 0) return;
     for (const newcomer of this.#fresh) {
       newcomer.passedOverAtMs = nowMs;
       this.#passedOver.add(newcomer);
@@ -50,6 +51,7 @@ export class Crowd {
 
   /** When a socket is to be closed for somebody's sake; undefined when nobody waits. */
   dueMs(nowMs: number): number | undefined {
+    if (this.#passedOver.size === 0) return undefined;
     for (const newcomer of this.#passedOver)
       return (newcomer.passedOverAtMs ?? nowMs) + this.#patienceMs(nowMs);
     return undefined;

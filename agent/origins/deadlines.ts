@@ -20,7 +20,7 @@ export class Deadlines<T> {
     const atMs = this.#clock.now() + this.#afterMs;
     this.#items.delete(item);
     this.#items.set(item, atMs);
-    this.#cancelTimer ??= this.#clock.at(atMs, () => this.#fire());
+    if (this.#cancelTimer === undefined) this.#arm(atMs);
   }
 
   clear(item: T): void {
@@ -33,12 +33,16 @@ export class Deadlines<T> {
     this.#cancelTimer = undefined;
   }
 
+  #arm(atMs: number): void {
+    this.#cancelTimer = this.#clock.at(atMs, () => this.#fire());
+  }
+
   #fire(): void {
     this.#cancelTimer = undefined;
     const nowMs = this.#clock.now();
     for (const [item, atMs] of this.#items) {
       if (atMs > nowMs) {
-        this.#cancelTimer ??= this.#clock.at(atMs, () => this.#fire());
+        if (this.#cancelTimer === undefined) this.#arm(atMs);
         return;
       }
       this.#items.delete(item);

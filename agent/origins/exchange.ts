@@ -45,7 +45,7 @@ export class HttpExchange implements StreamHandler, OriginUser {
   readonly #wantsUpgrade: boolean;
   readonly #request: RequestBody;
   /** What is to be written to the origin, as soon as there is a socket. */
-  #unsent: Uint8Array[];
+  readonly #unsent: Uint8Array[];
   #unsentBytes: number;
   #socket: OriginSocket | undefined;
   #cancelDial: (() => void) | undefined;
@@ -85,17 +85,11 @@ export class HttpExchange implements StreamHandler, OriginUser {
 
   /** Takes a socket. A head with a body waits for the body's first bytes until the end of this turn: one write for both. */
   start(): void {
-    const { pool, soon } = this.#place;
-    const idle = pool.take();
+    const idle = this.#place.pool.take();
     if (idle !== undefined) this.#attach(idle);
-    else {
-      this.#cancelDial = pool.open({
-        opened: (socket) => this.#opened(socket),
-        failed: (code) => this.#fail(code),
-      });
-    }
+    else this.#dial();
     if (this.#request.complete) this.#flush();
-    else soon(() => this.#flush());
+    else this.#flushSoon();
   }
 
   // From the stream.
@@ -210,6 +204,17 @@ export class HttpExchange implements StreamHandler, OriginUser {
     this.#fail("origin-timeout");
   }
 
+  #dial(): void {
+    this.#cancelDial = this.#place.pool.open({
+      opened: (socket) => this.#opened(socket),
+      failed: (code) => this.#fail(code),
+    });
+  }
+
+  #flushSoon(): void {
+    this.#place.soon(() => this.#flush());
+  }
+
   #opened(socket: OriginSocket): void {
     this.#cancelDial = undefined;
     this.#attach(socket);
@@ -238,10 +243,10 @@ export class HttpExchange implements StreamHandler, OriginUser {
   #flush(): void {
     const socket = this.#socket?.socket;
     if (this.#over || socket === undefined || this.#unsent.length === 0) return;
-    const unsent = this.#unsentBytes <= originLimits.joinBytes ? [joined(this.#unsent)] : this.#unsent;
-    this.#unsent = [];
+    if (this.#unsentBytes <= originLimits.joinBytes) socket.write(joined(this.#unsent));
+    else for (const bytes of this.#unsent) socket.write(bytes);
+    this.#unsent.length = 0;
     this.#unsentBytes = 0;
-    for (const bytes of unsent) socket.write(bytes);
     this.#stream.held(socket.queued);
     this.#progress();
   }
@@ -298,7 +303,7 @@ export class HttpExchange implements StreamHandler, OriginUser {
     if (this.#over) return;
     this.#over = true;
     this.#place.headDeadlines.clear(this);
-    this.#unsent = [];
+    this.#unsent.length = 0;
     this.#cancelDial?.();
     if (this.#socket !== undefined) this.#place.pool.discard(this.#socket);
     this.#tell(this.#status === 0 ? status : this.#status, this.#request.bytes, this.#bytesOut, code);

@@ -2,6 +2,8 @@ import { chunkEnd, chunkStart, lastChunk } from "../../shared/http1/chunked.ts";
 import type { Framing } from "../../shared/http1/framing.ts";
 import { encodeLatin1 } from "../../shared/http1/latin1.ts";
 
+const nothing = new Uint8Array(0);
+
 /** Frames the body of a request for the origin, and holds it to what its head announces. */
 export class RequestBody {
   /** Bytes of the body, without framing. */
@@ -45,7 +47,7 @@ export class RequestBody {
 
   /** What to write at the end; undefined when the body is shorter than announced. */
   end(): Uint8Array | undefined {
-    if (!this.#chunked) return this.complete ? new Uint8Array(0) : undefined;
+    if (!this.#chunked) return this.complete ? nothing : undefined;
     this.complete = true;
     return encodeLatin1(lastChunk(this.#trailers));
   }

@@ -9,11 +9,10 @@ import { encodeLatin1 } from "../../shared/http1/latin1.ts";
 import { maxInterimHeads } from "../../shared/http1/limits.ts";
 import { Mark } from "../../shared/http1/marks.ts";
 import type { ReadRequestHead, ReadResponseHead } from "../../shared/http1/read-head.ts";
-import { streamKinds } from "../../shared/kind.ts";
 import type { StreamHandler } from "../../shared/mux/stream.ts";
 import { Passage, type PassageDeps } from "../../shared/passage.ts";
 import { rewriteResponse } from "../prefix.ts";
-import { TunnelWay, type WayDeps } from "../tunnel-way.ts";
+import type { TunnelWay } from "../tunnel-way.ts";
 import {
   allowedTrailers,
   isForVisitors,
@@ -51,7 +50,7 @@ export interface VisitorSide {
 }
 
 export interface ExchangeOptions {
-  readonly name: string;
+  readonly way: TunnelWay;
   readonly head: ReadRequestHead;
   /** The Host field's value; "" where there is none. */
   readonly host: string;
@@ -66,6 +65,7 @@ export interface ExchangeOptions {
 /** No 1xx head is added to more than this: they are hints, and the visitor does not read. */
 const maxQueuedInterimBytes = 65_536;
 const crlf = encodeLatin1("\r\n");
+const none: readonly string[] = [];
 
 /** One request of a visitor through a tunnel, and its answer. `StreamHandler`: what comes from the agent. */
 export class Exchange implements StreamHandler {
@@ -84,7 +84,7 @@ export class Exchange implements StreamHandler {
   private expected = Number.POSITIVE_INFINITY;
   private chunks = false;
   private keepAlive: boolean;
-  private trailers: readonly string[] = [];
+  private trailers: readonly string[] = none;
   private interims = 0;
   private requestComplete = false;
   private readonly upgrade: boolean;
@@ -92,9 +92,9 @@ export class Exchange implements StreamHandler {
   constructor(
     private readonly visitor: VisitorSide,
     readonly options: ExchangeOptions,
-    deps: PassageDeps & WayDeps,
+    deps: PassageDeps,
   ) {
-    this.passage = new Passage(deps, new TunnelWay(deps, options.name, "http", streamKinds.http), this);
+    this.passage = new Passage(deps, options.way, this);
     const { head, framing } = options;
     this.upgrade = framing.kind === "none" && head.minor === 1 && hasMark(head, Mark.upgrade);
     this.keepAlive = head.minor === 1 ? !connectionNames(head, "close") : connectionNames(head, "keep-alive");

@@ -38,7 +38,7 @@ export function openingBytes(
   host: string,
   ours: ForwardedLines,
 ): Uint8Array | undefined {
-  const dropped = linesOfThisHop(head, (from) => isForgedField(head.nameAt(from)));
+  const dropped = linesOfThisHop(head, isForgedField);
   return dropped && encodeHeadBytes(head, dropped, ours.forHost(host), ours.visitor);
 }
 
@@ -66,7 +66,7 @@ export function readAnswerHead(fields: Uint8Array, method: string): AnswerHead |
 
 /** Whether an answer's head may go on to a visitor as it is, but for what is added. */
 export function isForVisitors(head: ReadResponseHead): boolean {
-  return linesOfThisHop(head, (from) => isOurs(head.nameAt(from)))?.length === 0;
+  return linesOfThisHop(head, isOurs)?.length === 0;
 }
 
 /** The answer's fields less `Underpass-*`: a visitor must be able to tell the relay's own answers by them. */

@@ -5,16 +5,18 @@ import { fieldValue } from "../../shared/http1/head.ts";
 import { Mark } from "../../shared/http1/marks.ts";
 import type { ReadRequestHead } from "../../shared/http1/read-head.ts";
 import { HttpReader } from "../../shared/http1/reader.ts";
+import { streamKinds } from "../../shared/kind.ts";
 import type { Socket, SocketHandler } from "../../shared/socket.ts";
 import type { AnswerContext } from "../answer-context.ts";
 import { answer } from "../answers.ts";
+import { TunnelWay } from "../tunnel-way.ts";
 import { account } from "./account.ts";
 import { Exchange, type VisitorSide } from "./exchange.ts";
 import type { HttpIngressDeps } from "./ingress-deps.ts";
 import { ingressLimits } from "./limits.ts";
 import { originForm } from "./request-target.ts";
 import { VisitorAddress } from "./visitor-address.ts";
-import { wholeAnswer } from "./whole-answer.ts";
+import { staysOpen, wholeAnswer } from "./whole-answer.ts";
 
 /** What a visitor's socket needs of the ingress that it belongs to. */
 export interface VisitorPlace {
@@ -29,6 +31,7 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
   deadlineMs: number;
   private readonly reader: HttpReader<"request">;
   private exchange: Exchange | undefined;
+  private way: TunnelWay | undefined;
   readonly address: VisitorAddress;
   /** A request on the relay's own host is being answered. */
   private own = false;
@@ -141,7 +144,7 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
 
   refuse(exchange: Exchange, code: Code): void {
     const { options } = exchange;
-    const keepAlive = this.giveAnswer(code, options.head, options.framing, { name: options.name });
+    const keepAlive = this.giveAnswer(code, options.head, options.framing, { name: options.way.tunnel });
     exchange.status = codes[code].status ?? 500;
     this.report(exchange);
     if (keepAlive) this.nextRequest();
@@ -222,7 +225,7 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
     const exchange = new Exchange(
       this,
       {
-        name,
+        way: this.wayTo(name),
         head,
         host,
         framing,
@@ -237,6 +240,13 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
     if (refusal !== undefined) return this.refuseRequest(refusal, head, framing, { name });
     if (exchange.waits && framing.kind !== "none") this.socket.pause();
     this.exchange = exchange;
+  }
+
+  /** Nearly all requests of a socket go the same way. */
+  private wayTo(name: string): TunnelWay {
+    if (this.way?.tunnel !== name)
+      this.way = new TunnelWay(this.ingress.deps, name, "http", streamKinds.http);
+    return this.way;
   }
 
   private requestBody(bytes: Uint8Array): void {
@@ -381,20 +391,9 @@ export class HttpVisitor implements SocketHandler, VisitorSide {
     if (this.exchange !== exchange) return;
     this.exchange = undefined;
     const { options, bytesIn, bytesOut, status, opened } = exchange;
-    const { name, head, target, startedMs } = options;
+    const { way, head, target, startedMs } = options;
     const { method } = head;
+    const name = way.tunnel;
     account(this.ingress.deps, { name, method, target, startedMs, status, bytesIn, bytesOut, opened });
   }
-}
-
-/** Whether the socket can be used again after a request that is refused: its body would have to be read first. */
-function staysOpen(head: ReadRequestHead, framing: Framing): boolean {
-  const bodiless = framing.kind === "none" || (framing.kind === "length" && framing.bytes === 0);
-  const connection = fieldValue(head.fields, "connection")?.toLowerCase();
-  return (
-    head.minor === 1 &&
-    bodiless &&
-    connection?.includes("close") !== true &&
-    fieldValue(head.fields, "upgrade") === undefined
-  );
 }

@@ -76,11 +76,11 @@ const close = new TextEncoder().encode("close");
 /**
  * The lines of this hop alone, for who copies the rest as bytes: in pairs, where each begins and where the next one does.
  * undefined: Connection names more than keep-alive or close, so that it takes `withoutHopByHop`. `isFalse`: whether a line
- * that begins there and looks like a relay's own (`Mark.claim`) is to go as well.
+ * of that name, which looks like a relay's own (`Mark.claim`), is to go as well.
  */
 export function linesOfThisHop(
   head: ReadLines,
-  isFalse?: (from: number) => boolean,
+  isFalse?: (name: string) => boolean,
 ): readonly number[] | undefined {
   const { bytes, marked } = head;
   let lines: number[] | undefined;
@@ -93,7 +93,9 @@ export function linesOfThisHop(
       if (!isWordAt(bytes, valueFrom, valueTo, keepAlive) && !isWordAt(bytes, valueFrom, valueTo, close))
         return undefined;
     } else if (
-      mark === Mark.claim ? isFalse?.(from) !== true : mark !== Mark.upgrade && mark !== Mark.ofThisHop
+      mark === Mark.claim
+        ? isFalse?.(head.nameAt(from)) !== true
+        : mark !== Mark.upgrade && mark !== Mark.ofThisHop
     )
       continue;
     lines ??= [];

@@ -28,6 +28,7 @@ export interface MessageHandler {
   readonly over: boolean;
 }
 
+const nothing = new Uint8Array(0);
 const { ack, credit, goaway, datagram, open, head, data, end, reset, left } = RecordType;
 
 /** Reads a binary message after the handshake (PROTOCOL.md section 2). Never throws; returns the session error if any. */
@@ -79,7 +80,7 @@ function readFrame(
         : handler.open(id, bytes[rest] ?? 0, bytes.subarray(rest + 1, to));
     case end:
     case left:
-      return handler.frame(type, id, bytes.subarray(to, to));
+      return handler.frame(type, id, nothing);
     case reset:
       return to - rest < 2 ? "protocol-error" : handler.reset(id, readU16(bytes, rest));
     default:

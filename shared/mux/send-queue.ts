@@ -38,7 +38,7 @@ export class SendQueue extends Queue<Item> {
 
   override push(item: Item): void {
     super.push(item);
-    this.add(item, item.bytes.length);
+    if (item.bytes.length > 0) this.add(item, item.bytes.length);
   }
 
   /** DATA at the end, with what waits there where both are small: each piece by itself costs some hundred bytes. */

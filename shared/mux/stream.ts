@@ -8,6 +8,8 @@ import { type StreamHandler, type StreamHost, silentHandler as silent } from "./
 export type { StreamHandler, StreamHost };
 
 const nothing = new Uint8Array(0);
+const endItem: Item = { type: RecordType.end, bytes: nothing };
+const leftItem: Item = { type: RecordType.left, bytes: nothing };
 /** A piece of DATA is no smaller, unless it is all there is: crumbs would eat credit. */
 const minPieceBytes = 1_024;
 const maxPayloadBytes = limits.maxMessageBytes - frameHeaderBytes;
@@ -105,7 +107,7 @@ export class Stream {
   end(): void {
     if (this.closed || this.ending) return;
     this.ending = true;
-    this.items.push({ type: RecordType.end, bytes: nothing });
+    this.items.push(endItem);
     this.host.ready(this);
   }
 
@@ -113,7 +115,7 @@ export class Stream {
   left(): void {
     if (this.closed || !this.ending || this.leaving) return;
     this.leaving = true;
-    this.items.push({ type: RecordType.left, bytes: nothing });
+    this.items.push(leftItem);
     this.host.ready(this);
   }
 

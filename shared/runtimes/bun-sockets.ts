@@ -37,7 +37,7 @@ class BunSocket implements Socket {
   local = "";
   readonly #queue = new WriteQueue();
   /** Written in this turn. It counts as gone, so that not every small write brings a `drained`. */
-  readonly #gathered = new GatheredWrites((bytes) => this.#toSystem(bytes));
+  readonly #gathered = new GatheredWrites((bytes, length) => this.#toSystem(bytes, length));
   #raw: Bun.Socket<BunSocket> | undefined;
   #birth: Birth | undefined;
   /** `end` was asked for; `#finished`: FIN is out. */
@@ -221,18 +221,20 @@ class BunSocket implements Socket {
     this.destroy();
   }
 
-  #toSystem(bytes: Uint8Array): void {
+  /** The first `length` of `bytes`, which are whose they were when it returns, unless that is all of them. */
+  #toSystem(bytes: Uint8Array, length: number): void {
     if (this.#raw === undefined) return;
+    let taken = 0;
     // What was gathered and did not fit when more came is queued already.
-    if (this.#queue.bytes > 0) {
-      this.#queue.push(bytes, 0);
-      return;
+    if (this.#queue.bytes === 0) {
+      this.#calling = true;
+      taken = this.#raw.write(bytes, 0, length);
+      this.#calling = false;
     }
-    this.#calling = true;
-    const taken = this.#raw.write(bytes);
-    this.#calling = false;
     // A negative count: the socket is already broken, and `close` tells so.
-    if (taken >= 0 && taken < bytes.length) this.#queue.push(bytes, taken);
+    if (taken < 0 || taken === length) return;
+    if (length === bytes.length) this.#queue.push(bytes, taken);
+    else this.#queue.push(bytes.slice(taken, length), 0);
   }
 
   #over(orderly: boolean): void {
