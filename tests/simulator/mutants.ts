@@ -112,8 +112,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: "END goes before the DATA that waits",
     file: stream,
-    search: "    this.items.push({ type: RecordType.end, bytes: nothing });\n",
-    replace: "    this.items.unshift({ type: RecordType.end, bytes: nothing });\n",
+    search: "    this.items.push(endItem);\n",
+    replace: "    this.items.unshift(endItem);\n",
   },
   {
     name: "LEFT is lost",
