@@ -311,8 +311,8 @@ export class HttpExchange implements StreamHandler, OriginUser {
 
   #tell(status: number, bytesIn: number, bytesOut: number, code: Code | undefined): void {
     const ms = Math.round((this.#place.now() - this.#startedMs) * 10) / 10;
-    const what = { event: "request", method: this.#method, path: this.#target } as const;
-    const event = { ...what, status, ms, bytesIn, bytesOut };
+    const method = this.#method;
+    const event = { event: "request", method, path: this.#target, status, ms, bytesIn, bytesOut } as const;
     this.#place.onRequest(code === undefined ? event : { ...event, code });
   }
 }
