@@ -104,9 +104,11 @@ export class Ledger {
       newest = this.kept.shift();
       if (newest === undefined) continue;
       bytes += newest.bytes.length;
-      const { bytes: free } = newest;
-      if (free.length === limits.maxMessageBytes && this.spares.length < maxSpares) this.spares.push(free);
-      else this.memory.beside.add(-free.buffer.byteLength);
+      const { buffer, length } = newest.bytes;
+      const size = buffer.byteLength;
+      if (size === limits.maxMessageBytes && this.spares.length < maxSpares)
+        this.spares.push(length === size ? newest.bytes : new Uint8Array(buffer));
+      else this.memory.beside.add(-size);
     }
     // At rest nothing is held.
     if (this.kept.length === 0) this.dropSpares();

@@ -143,7 +143,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: "what was acknowledged stays counted",
     file: ledger,
-    search: "      else this.memory.beside.add(-free.buffer.byteLength);\n",
+    search: "      else this.memory.beside.add(-size);\n",
     replace: "",
   },
   {
