@@ -121,6 +121,20 @@ export class Flight {
     return Math.min(limits.maxMessageBytes, Math.max(limits.slowMessageBytes, bytes));
   }
 
+  /** How much of a stream may go in its first turn, while others wait. */
+  get firstTurnBytes(): number {
+    return Math.min(this.messageBytes, limits.turnBytes);
+  }
+
+  /**
+   * The same in each turn after. On a quick link more at a time, as each piece is a write to somebody's socket: measured
+   * with 16 streams on loopback, a third more in all than with 16 KiB.
+   */
+  get turnBytes(): number {
+    const bytes = Math.floor(this.linkRate * limits.turnMs);
+    return Math.min(this.messageBytes, Math.max(limits.turnBytes, bytes));
+  }
+
   /** What `measured` wants back for a message that leaves now. */
   get mark(): number {
     return this.acknowledgedBytes;

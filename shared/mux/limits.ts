@@ -15,8 +15,9 @@ export const limits = {
   maxHandshakeBytes: 16_384,
   /** What a frame costs beside its bytes, so that empty ones are not free. */
   frameCost: 64,
-  /** A bulk stream's share of a turn while others wait. */
+  /** A stream's turn while others wait; of a bulk one on a quick link, what that carries in so short a time. */
   turnBytes: 16_384,
+  turnMs: 0.25,
   maxHttpHeadBytes: 32_768,
   /** All head fields of a frame: they must fit the room that is there when nothing is held. */
   maxHeadFieldsBytes: 40_960,

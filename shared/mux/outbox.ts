@@ -6,6 +6,7 @@ import { limits } from "./limits.ts";
 import type { Memory } from "./memory.ts";
 import { Queue } from "./queue.ts";
 import type { Stream } from "./stream.ts";
+import { Turns } from "./turns.ts";
 
 export interface Goaway {
   /** As on the wire: 0 drain, 1 bye, 2 error. */
@@ -21,7 +22,7 @@ const recordBytes = { ack: 12, resetFrame: 10, creditEntry: 12, goaway: 16, doub
 
 /** All that waits to be sent, and the making of messages out of it: control records first, then streams in turn. */
 export class Outbox {
-  private readonly turns = new Queue<Stream>();
+  private readonly turns = new Turns();
   private readonly credits = new Queue<Stream>();
   private readonly resets = new Queue<{ readonly id: number; readonly code: Code }>();
   readonly datagrams: DatagramQueue;
@@ -49,8 +50,7 @@ export class Outbox {
   }
 
   get hasFrames(): boolean {
-    while (this.turns.peek()?.closed === true) this.turns.shift();
-    return this.turns.length > 0 || this.resets.length > 0;
+    return this.turns.waiting || this.resets.length > 0;
   }
 
   get hasControl(): boolean {
@@ -67,8 +67,7 @@ export class Outbox {
 
   /** The stream takes its turns until it has nothing sendable. */
   addTurn(stream: Stream): void {
-    stream.inTurn = true;
-    this.turns.push(stream);
+    this.turns.add(stream);
   }
 
   addCredit(stream: Stream): void {
@@ -142,8 +141,7 @@ export class Outbox {
     if (this.goaway !== undefined) bytes += limits.maxReasonBytes + recordBytes.goaway;
     if (frames) {
       bytes += recordBytes.resetFrame;
-      for (let i = 0; i < this.turns.length && bytes < limits.maxMessageBytes; i++)
-        bytes += this.turns.at(i)?.waitingBytes ?? 0;
+      bytes += this.turns.bytesUpTo(limits.maxMessageBytes - bytes);
     }
     return bytes;
   }
@@ -176,23 +174,9 @@ export class Outbox {
   }
 
   private writeFrames(writer: MessageWriter): void {
-    const { messageBytes } = this.ledger.flight;
+    const { flight } = this.ledger;
     this.writeResets(writer);
-    for (let stream = this.turns.shift(); stream !== undefined; stream = this.turns.shift()) {
-      if (stream.closed) continue;
-      if (
-        !stream.fill(
-          writer,
-          Math.min(messageBytes, this.turns.length > 0 ? limits.turnBytes : limits.maxMessageBytes),
-        )
-      ) {
-        this.turns.unshift(stream);
-        return;
-      }
-      stream.inTurn = false;
-      if (!stream.closed && stream.sendable) this.addTurn(stream);
-      if (writer.room < 64 || writer.length >= messageBytes) break;
-    }
+    while (this.turns.take(writer, flight) && writer.room >= 64 && writer.length < flight.messageBytes);
     // A stream that ended with RESET behind its END wants it in the same message where it fits.
     this.writeResets(writer);
   }
