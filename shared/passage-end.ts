@@ -50,7 +50,7 @@ export class PassageEnd implements PipeEnd {
 
   write(bytes: Uint8Array): number {
     if (this.#ended) return 0;
-    this.#full = !this.#passage.write(lastingBytes(bytes));
+    this.#full = !this.#passage.give(lastingBytes(bytes));
     // All that waits, as it is credit that the other end must not give; and enough to pause any source.
     return this.#full ? Math.max(this.#passage.queued, pauseAboveBytes + 1) : 0;
   }

@@ -107,6 +107,14 @@ export class Passage implements StreamHandler, HeldRequest {
     return this.current?.write(bytes) ?? this.over;
   }
 
+  /** As `write` and `Stream.give`. */
+  give(bytes: Uint8Array): boolean {
+    const { current } = this;
+    return this.over || this.said !== undefined || current === undefined
+      ? this.write(bytes)
+      : current.give(bytes);
+  }
+
   sendTrailers(fields: Uint8Array): void {
     this.keep({ kind: "trailers", bytes: fields }, fields.length);
     this.current?.head(fields);

@@ -19,7 +19,7 @@ export interface PipeHandler {
 export interface PipeEnd {
   /** Who hears of it; set at once by whoever gets the end. */
   handler: PipeHandler;
-  /** Takes all of `bytes`, which must not change after. Returns how many written bytes weigh now: above 0, `drained` follows. */
+  /** Takes all of `bytes`, which are this end's then: nobody looks at them any more. Returns how many written bytes weigh now: above 0, `drained` follows. */
   write(bytes: Uint8Array): number;
   /** Half-close after what was written. Idempotent. */
   end(): void;

@@ -97,6 +97,20 @@ export class Stream {
       this.items.pushData(bytes);
       this.host.ready(this);
     }
+    return this.takesMore();
+  }
+
+  /** As `write`, of bytes that nobody else looks at any more: a large buffer of their own is freed when they have left. */
+  give(bytes: Uint8Array): boolean {
+    const { buffer, length } = bytes;
+    if (length <= limits.maxMessageBytes || length < buffer.byteLength || this.closed || this.ending)
+      return this.write(bytes);
+    this.items.push({ type: RecordType.data, bytes, ...(buffer instanceof ArrayBuffer && { buffer }) });
+    this.host.ready(this);
+    return this.takesMore();
+  }
+
+  private takesMore(): boolean {
     const { isScarce } = this.host.options.memory;
     const most = isScarce ? limits.scarceQueueHighBytes : limits.streamQueueHighBytes;
     if (this.items.cost > most) this.full = true;
@@ -284,12 +298,13 @@ export class Stream {
   }
 
   private sendData(item: Item, room: number, writer: MessageWriter): number {
-    const piece = item.bytes.length <= room ? item.bytes : item.bytes.subarray(0, room);
-    if (piece === item.bytes) this.items.shift();
+    const length = Math.min(item.bytes.length, room);
+    const isWhole = length === item.bytes.length;
+    writer.frame(RecordType.data, this.id, isWhole ? item.bytes : item.bytes.subarray(0, room));
+    if (isWhole) this.items.shift();
     else this.items.cut(item, room);
-    this.offset += piece.length + limits.frameCost;
-    writer.frame(RecordType.data, this.id, piece);
-    return piece.length;
+    this.offset += length + limits.frameCost;
+    return length;
   }
 
   private sendWhole(item: Item, writer: MessageWriter): void {

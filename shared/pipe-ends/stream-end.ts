@@ -33,7 +33,7 @@ export class StreamEnd implements PipeEnd {
   write(bytes: Uint8Array): number {
     // After the end what is queued is the session's: no `writable` may come any more.
     if (this.#ended) return 0;
-    this.#full = !this.#stream.write(lastingBytes(bytes));
+    this.#full = !this.#stream.give(lastingBytes(bytes));
     return this.#full ? Math.max(this.#stream.queued, pauseAboveBytes + 1) : 0;
   }
 

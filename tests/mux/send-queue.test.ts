@@ -64,3 +64,14 @@ test("what is dropped is counted no longer", () => {
   queue.clear();
   expect([queue.bytes, queue.heldBytes, memory.held.now, memory.held.most]).toEqual([0, 0, 0, 5_070]);
 });
+
+test("a buffer that was given is freed when all of it has left, and not before", () => {
+  const queue = new SendQueue(new Memory(0));
+  const bytes = new Uint8Array(100_000);
+  queue.push({ type: RecordType.data, bytes, buffer: bytes.buffer });
+  const item = queue.peek() as Item;
+  queue.cut(item, 99_000);
+  expect(item.bytes.length).toBe(1_000);
+  queue.shift();
+  expect([bytes.length, queue.bytes, queue.heldBytes]).toEqual([0, 0, 0]);
+});

@@ -58,7 +58,7 @@ export class Talk implements StreamHandler {
     for (let at = 0; at < size; at++) bytes[at] = pattern(this.seed(this.side), this.written + at);
     this.written += size;
     if (size > 0) add(this.said, "data", size);
-    this.full = !this.stream.write(bytes);
+    this.full = !this.stream.give(bytes);
   }
 
   writeHead(size: number): void {

@@ -43,6 +43,9 @@ export class FakeStream {
     this.#look();
     return this.queued <= this.highBytes;
   }
+  give(bytes: Uint8Array): boolean {
+    return this.write(bytes);
+  }
   end(): void {
     this.ended = true;
     this.#look();

@@ -43,6 +43,11 @@ export class OpenedStream {
     this.body += decodeLatin1(bytes);
     return this.body.length <= this.highBytes;
   }
+  give(bytes: Uint8Array<ArrayBuffer>): boolean {
+    const more = this.write(bytes);
+    bytes.buffer.transfer(0);
+    return more;
+  }
   end(): void {
     if (!this.said.includes("END")) this.said.push("END");
     this.whenOver.resolve();

@@ -81,6 +81,16 @@ describe("a passage as the end of a pipe", () => {
     expect([all.tunnel.last.body.length, all.tunnel.last.said, heard]).toEqual([10, ["END"], ["drained 0"]]);
   });
 
+  test("keeps what it may have to say again, and gives away what comes after", () => {
+    const { all, far } = setUp();
+    far.start(opening);
+    const [first, later] = [new Uint8Array(100_000), new Uint8Array(100_000)];
+    far.write(first);
+    all.tunnel.last.handler.head(noHead);
+    far.write(later);
+    expect([first.length, later.length, all.tunnel.last.body.length]).toEqual([100_000, 0, 200_000]);
+  });
+
   test("is told when nobody came in time, and is counted among what is open until it is settled", () => {
     const { all, far, heard } = setUp(0);
     far.start(opening);

@@ -117,7 +117,7 @@ export class Party implements StreamHandler {
         const bytes = patternBytes(this.#key, this.#written, step.bytes);
         this.#written += step.bytes;
         this.#say("data", step.bytes);
-        this.#full = !stream.write(bytes);
+        this.#full = !stream.give(bytes);
         break;
       }
       case "end":
