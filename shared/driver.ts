@@ -230,7 +230,7 @@ export class Driver {
     if (this.scheduled || this.flushing) return;
     this.scheduled = true;
     // Whoever sends one request after the other need not wait for the rest of the turn.
-    if (this.session.allWaiting) queueMicrotask(this.flushScheduled);
+    if (this.session.hurries) queueMicrotask(this.flushScheduled);
     else this.clock.soon(this.flushScheduled);
   }
 

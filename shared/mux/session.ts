@@ -72,10 +72,10 @@ export class Session implements StreamHost {
   get saysGoaway(): boolean {
     return this.said !== undefined;
   }
-  /** Every open stream has something to send: to wait for more before sending gains nothing. */
-  get allWaiting(): boolean {
+  /** To wait for more before sending gains nothing: every open stream has something to send, or the peer waits for an ACK. */
+  get hurries(): boolean {
     const { waitingStreams } = this.outbox;
-    return waitingStreams > 0 && waitingStreams >= this.streams.size;
+    return this.ledger.owesMuch || (waitingStreams > 0 && waitingStreams >= this.streams.size);
   }
   /** Bytes that wait here for the peer: to be sent, or to be acknowledged. */
   get heldBytes(): number {

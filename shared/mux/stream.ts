@@ -273,7 +273,11 @@ export class Stream {
           left,
           maxPayloadBytes,
         );
-        if (room < Math.min(item.bytes.length, minPieceBytes)) return this.cutOff(left);
+        if (room < Math.min(item.bytes.length, minPieceBytes)) {
+          // The message is full. A long turn ends with it, as its rest would be one more small write to somebody's socket.
+          if (turnBytes - left >= limits.turnBytes) break;
+          return this.cutOff(left);
+        }
         left -= this.sendData(item, room, writer);
         continue;
       }

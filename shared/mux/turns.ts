@@ -11,8 +11,8 @@ import type { Stream } from "./stream.ts";
 export class Turns {
   private readonly fresh = new Queue<Stream>();
   private readonly bulk = new Queue<Stream>();
-  /** What the fresh ones have sent since the last turn of a bulk one. */
-  private freshBytes = 0;
+  /** Bytes of fresh ones less those of bulk ones, since those had to wait. */
+  private freshLead = 0;
 
   /** Streams that wait. */
   get length(): number {
@@ -44,16 +44,17 @@ export class Turns {
   /** The next turn. false: no stream waits, or the message is full, and the turn goes on in the next one. */
   take(writer: MessageWriter, flight: Flight): boolean {
     const { fresh, bulk } = this;
-    const isFresh = fresh.length > 0 && (bulk.length === 0 || this.freshBytes < flight.turnBytes);
+    const isFresh = fresh.length > 0 && (bulk.length === 0 || this.freshLead < flight.turnBytes);
     const queue = isFresh ? fresh : bulk;
     const stream = queue.shift();
     if (stream === undefined) return false;
     if (stream.closed) return true;
+    if (bulk.length === 0 && isFresh) this.freshLead = 0;
     const from = writer.length;
     const most = this.length === 0 ? flight.messageBytes : isFresh ? flight.firstTurnBytes : flight.turnBytes;
     const done = stream.fill(writer, most);
-    if (isFresh) this.freshBytes += writer.length - from;
-    else if (done) this.freshBytes = 0;
+    const bytes = writer.length - from;
+    this.freshLead = isFresh ? this.freshLead + bytes : Math.max(0, this.freshLead - bytes);
     if (!done) {
       queue.unshift(stream);
       return false;

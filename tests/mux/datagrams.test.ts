@@ -230,7 +230,8 @@ describe("a flood of datagrams", () => {
       }
       expect(frames).toBeGreaterThan(500_000);
       expect(frames).toBeGreaterThan(datagrams - limits.maxMessageBytes);
-      expect(datagrams).toBeGreaterThan(frames * 0.9 - limits.maxMessageBytes);
+      // None is cut: two of 30,000 bytes are one too many for half of a message.
+      expect(datagrams).toBeGreaterThan(frames * 0.8 - limits.maxMessageBytes);
     },
   );
 
