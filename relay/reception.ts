@@ -184,7 +184,7 @@ export class Reception {
 
   /** After a rest without timers: links that were silent for too long are dropped. */
   wake(): void {
-    for (const { driver } of this.sessions()) driver.wake();
+    for (const { driver } of this.sessions()) driver.lookAgain();
   }
 
   private sessions(): AgentSession[] {

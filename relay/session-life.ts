@@ -136,7 +136,7 @@ export class SessionLife {
   retire(agent: AgentSession, code: Code): void {
     const { retireGraceMs } = lifeLimits;
     agent.leaving = true;
-    agent.driver.goaway("drain", code, retireGraceMs);
+    agent.driver.sayGoaway("drain", code, retireGraceMs);
     this.endWithin(agent, retireGraceMs, code);
     this.home(agent.kind).changed(agent);
     this.noteRest(agent);

@@ -1,5 +1,5 @@
 import type { Clock } from "../clock.ts";
-import type { Link, LinkHandler } from "../link.ts";
+import { deafLinkHandler, type Link, type LinkHandler } from "../link.ts";
 import type { Socket, SocketHandler } from "../socket.ts";
 import { closePayload, encodeFrame, maxHeaderBytes, type Opcode, opcodes } from "../websocket/frame.ts";
 import { FrameReader, type FrameReaderHandler, type FrameReaderOptions } from "../websocket/frame-reader.ts";
@@ -33,7 +33,6 @@ const readers: Readonly<Record<WebSocketLinkOptions["role"], FrameReaderOptions>
   relay: { masked: true, maxMessageBytes, maxTextBytes },
 };
 const encoder = new TextEncoder();
-const deaf: LinkHandler = { heard() {}, message() {}, text() {}, drained() {}, closed() {} };
 
 /**
  * A link over a WebSocket whose opening handshake is done. It is its own handler of the socket and of the reader: thousands
@@ -41,7 +40,7 @@ const deaf: LinkHandler = { heard() {}, message() {}, text() {}, drained() {}, c
  */
 export class WebSocketLink implements Link, SocketHandler, FrameReaderHandler {
   readonly transport = "ws";
-  handler: LinkHandler = deaf;
+  handler: LinkHandler = deafLinkHandler;
   readonly #socket: Socket;
   readonly #clock: Clock;
   readonly #reader: FrameReader;

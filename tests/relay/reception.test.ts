@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { ownerOf } from "../../relay/auth/claims.ts";
-import { pingText } from "../../shared/driver.ts";
 import { writeHello } from "../../shared/handshake.ts";
+import { pingText } from "../../shared/liveness.ts";
 import { Memory } from "../../shared/mux/memory.ts";
 import { turn } from "../shared/driver-bench.ts";
 import { Desk, type HelloFacts, helloOf, instance, kinds, resumeOf, visit } from "./reception-desk.ts";
