@@ -118,11 +118,8 @@ export class Reception {
       sleep?.rests(link);
       cancel();
     };
-    const uncount = this.count(admission.kind);
-    const gone = () => {
-      settle();
-      uncount();
-    };
+    // Kept for as long as the link lives, so it must not hold what only the handshake needs.
+    const gone = this.count(admission.kind);
     const refuse = (code: Code) => {
       settle();
       this.refused(code);
@@ -142,7 +139,10 @@ export class Reception {
       },
       text: () => refuse("protocol-error"),
       drained() {},
-      closed: gone,
+      closed: () => {
+        settle();
+        gone();
+      },
     };
   }
 
@@ -198,17 +198,22 @@ export class Reception {
 
   /** One more link, for a session of `kind` where that is known. Returns what says that it is gone. */
   private count(kind?: SessionKind): () => void {
-    const { metrics } = this.deps;
-    const calling = kind !== undefined && isCalling(kind) ? 1 : 0;
+    const calling = kind !== undefined && isCalling(kind);
     this.linkCount++;
-    this.callingCount += calling;
-    metrics.links++;
-    return () => {
-      this.linkCount--;
-      this.callingCount -= calling;
-      metrics.links--;
-    };
+    if (calling) this.callingCount++;
+    this.deps.metrics.links++;
+    return calling ? this.uncountCalling : this.uncount;
   }
+
+  private readonly uncount = (): void => {
+    this.linkCount--;
+    this.deps.metrics.links--;
+  };
+
+  private readonly uncountCalling = (): void => {
+    this.callingCount--;
+    this.uncount();
+  };
 
   /** Resumes a session, or begins one. Returns why not. */
   private answer(link: Link, admission: Admission, hello: Hello, arrival: Arrival): Code | undefined {

@@ -317,9 +317,10 @@ export class Tunnels implements SessionHome {
     this.onReady(name);
   }
 
+  private readonly hasNeighbours = (): boolean => this.live.size > 1;
+
   private tunnel(name: string): LocalTunnel {
-    const tunnel =
-      this.live.get(name) ?? new LocalTunnel(name, this.options.memory, () => this.live.size > 1);
+    const tunnel = this.live.get(name) ?? new LocalTunnel(name, this.options.memory, this.hasNeighbours);
     this.live.set(name, tunnel);
     return tunnel;
   }
