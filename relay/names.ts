@@ -63,17 +63,21 @@ export class Names {
    * `too-many-requests` when there are too many names, or `internal-error` when the store can't take a new one.
    */
   claim(name: string | undefined, owner: string, kind: Kind, nowMs: number): string {
-    if (owner === "") throw new UnderpassError("unauthorized", "A name needs an owner.");
-    if (name !== undefined && !isName(name)) throw new UnderpassError("name-invalid");
-    const wanted = name ?? this.#draw();
-    const known = this.#store.get(wanted);
-    // Each link of a pool claims again: what changes nothing costs no writing.
-    if (known?.place === "here" && known.owner === owner && known.kind === kind) return wanted;
-    if ((known === undefined || hasLapsed(known, nowMs)) && this.#isFull(owner)) this.#store.sweep(nowMs);
-    const kept = this.#store.update(wanted, (row) => this.#claimed(row, owner, kind, nowMs));
-    if (kept?.owner !== owner)
-      throw new UnderpassError("internal-error", "The relay can't keep a new name at the moment.");
-    return wanted;
+    return this.#grant(name ?? this.#draw(), owner, nowMs, kind, (row) =>
+      this.#claimed(row, owner, kind, nowMs),
+    );
+  }
+
+  /** The same for an agent that is here now, so that the name does not lapse until `leave`, in one write. */
+  take(name: string, owner: string, kind: Kind, nowMs: number): string {
+    return this.#grant(name, owner, nowMs, kind, (row) => here(this.#claimed(row, owner, kind, nowMs)));
+  }
+
+  /** Throws what `claim` would throw now, and keeps nothing. */
+  check(name: string, owner: string, kind: Kind, nowMs: number): string {
+    const known = this.#known(name, owner, nowMs);
+    if (!isHome(known, owner, kind)) this.#claimed(known, owner, kind, nowMs);
+    return name;
   }
 
   /** An agent is here: the name does not lapse until `leave`. Ignored for a name that nobody claimed. */
@@ -83,9 +87,7 @@ export class Names {
     this.#store.update(name, (row) => {
       // Another process may have given it to somebody else, whose agents are not here.
       if (row === undefined || row.owner !== known?.owner || row.place === "here") return row;
-      const { owner, kind, port } = row;
-      const at = port === undefined ? {} : { port };
-      return { owner, kind, ...at, place: "here", bye: false, lapsesAtMs: Number.POSITIVE_INFINITY };
+      return here(row);
     });
   }
 
@@ -194,6 +196,30 @@ export class Names {
     this.#ending = true;
   }
 
+  #grant(
+    name: string,
+    owner: string,
+    nowMs: number,
+    kind: Kind,
+    change: (row: NameRow | undefined) => NameRow,
+  ): string {
+    // Each link of a pool claims again: what changes nothing costs no writing.
+    if (isHome(this.#known(name, owner, nowMs), owner, kind)) return name;
+    const kept = this.#store.update(name, change);
+    if (kept?.owner !== owner)
+      throw new UnderpassError("internal-error", "The relay can't keep a new name at the moment.");
+    return name;
+  }
+
+  /** What is kept of a name that is about to be given away: room is made for a new one. */
+  #known(name: string, owner: string, nowMs: number): NameRow | undefined {
+    if (owner === "") throw new UnderpassError("unauthorized", "A name needs an owner.");
+    if (!isName(name)) throw new UnderpassError("name-invalid");
+    const known = this.#store.get(name);
+    if ((known === undefined || hasLapsed(known, nowMs)) && this.#isFull(owner)) this.#store.sweep(nowMs);
+    return known;
+  }
+
   #claimed(row: NameRow | undefined, owner: string, kind: Kind, nowMs: number): NameRow {
     const known = row !== undefined && !hasLapsed(row, nowMs) ? row : undefined;
     if (known === undefined) {
@@ -233,6 +259,16 @@ export class Names {
 
 function hasLapsed({ place, lapsesAtMs }: NameRow, nowMs: number): boolean {
   return place !== "here" && lapsesAtMs <= nowMs;
+}
+
+function isHome(row: NameRow | undefined, owner: string, kind: Kind): boolean {
+  return row?.place === "here" && row.owner === owner && row.kind === kind;
+}
+
+/** The same while an agent is here. */
+function here({ owner, kind, port }: NameRow): NameRow {
+  const at = port === undefined ? {} : { port };
+  return { owner, kind, ...at, place: "here", bye: false, lapsesAtMs: Number.POSITIVE_INFINITY };
 }
 
 function withoutPort({ port: _, ...row }: NameRow): NameRow {
