@@ -63,32 +63,30 @@ export class Names {
    * `too-many-requests` when there are too many names, or `internal-error` when the store can't take a new one.
    */
   claim(name: string | undefined, owner: string, kind: Kind, nowMs: number): string {
-    return this.#grant(name ?? this.#draw(), owner, nowMs, kind, (row) =>
-      this.#claimed(row, owner, kind, nowMs),
-    );
+    const wanted = name ?? this.#draw();
+    const known = isName(wanted) ? this.#store.get(wanted) : undefined;
+    // What changes nothing costs no writing.
+    if (!isHome(known, owner, kind))
+      this.#grant(wanted, owner, nowMs, (row) => this.#claimed(row, owner, kind, nowMs));
+    return wanted;
   }
 
   /** The same for an agent that is here now, so that the name does not lapse until `leave`, in one write. */
   take(name: string, owner: string, kind: Kind, nowMs: number): string {
-    return this.#grant(name, owner, nowMs, kind, (row) => here(this.#claimed(row, owner, kind, nowMs)));
+    this.#grant(name, owner, nowMs, (row) =>
+      // Each link of a pool says it again.
+      isHome(row, owner, kind) ? row : here(this.#claimed(row, owner, kind, nowMs)),
+    );
+    return name;
   }
 
   /** Throws what `claim` would throw now, and keeps nothing. */
   check(name: string, owner: string, kind: Kind, nowMs: number): string {
-    const known = this.#known(name, owner, nowMs);
-    if (!isHome(known, owner, kind)) this.#claimed(known, owner, kind, nowMs);
-    return name;
-  }
-
-  /** An agent is here: the name does not lapse until `leave`. Ignored for a name that nobody claimed. */
-  touch(name: string, _nowMs: number): void {
-    const known = this.#store.get(name);
-    if (known?.place === "here") return;
-    this.#store.update(name, (row) => {
-      // Another process may have given it to somebody else, whose agents are not here.
-      if (row === undefined || row.owner !== known?.owner || row.place === "here") return row;
-      return here(row);
+    this.#withRoom(name, owner, nowMs, () => {
+      const known = this.#store.get(name);
+      if (!isHome(known, owner, kind)) this.#claimed(known, owner, kind, nowMs);
     });
+    return name;
   }
 
   /** `owner` has agents here under `name`, whatever the store says: puts that right. false: it can't be written now. */
@@ -200,24 +198,24 @@ export class Names {
     name: string,
     owner: string,
     nowMs: number,
-    kind: Kind,
-    change: (row: NameRow | undefined) => NameRow,
-  ): string {
-    // Each link of a pool claims again: what changes nothing costs no writing.
-    if (isHome(this.#known(name, owner, nowMs), owner, kind)) return name;
-    const kept = this.#store.update(name, change);
+    change: (row: NameRow | undefined) => NameRow | undefined,
+  ): void {
+    const kept = this.#withRoom(name, owner, nowMs, () => this.#store.update(name, change));
     if (kept?.owner !== owner)
       throw new UnderpassError("internal-error", "The relay can't keep a new name at the moment.");
-    return name;
   }
 
-  /** What is kept of a name that is about to be given away: room is made for a new one. */
-  #known(name: string, owner: string, nowMs: number): NameRow | undefined {
+  /** Does what gives a name away: again, where there are too many, once those that have lapsed are gone. */
+  #withRoom<T>(name: string, owner: string, nowMs: number, give: () => T): T {
     if (owner === "") throw new UnderpassError("unauthorized", "A name needs an owner.");
     if (!isName(name)) throw new UnderpassError("name-invalid");
-    const known = this.#store.get(name);
-    if ((known === undefined || hasLapsed(known, nowMs)) && this.#isFull(owner)) this.#store.sweep(nowMs);
-    return known;
+    try {
+      return give();
+    } catch (error) {
+      const isFull = error instanceof UnderpassError && error.code === "too-many-requests";
+      if (!isFull || this.#store.sweep(nowMs) === 0) throw error;
+      return give();
+    }
   }
 
   #claimed(row: NameRow | undefined, owner: string, kind: Kind, nowMs: number): NameRow {

@@ -242,7 +242,6 @@ export class Tunnels implements SessionHome {
     for (const one of [session, ...superseded]) this.remember(one, options.nowMs);
     tunnel.sessions.add(session);
     this.byId.set(session.id, session);
-    this.names.touch(name, options.nowMs);
     if (tunnel.sessions.size > tunnelLimits.maxSessions) this.endLongest(name);
     return { superseded, replaced };
   }
