@@ -97,7 +97,7 @@ export class Slot implements HeldSessionOwner {
 
   /** Ends all sessions now, streams and all, and says so. */
   abandon(): void {
-    for (const session of this.#held) session.driver.goaway("error", "goodbye", 0);
+    for (const session of this.#held) session.driver.sayGoaway("error", "goodbye", 0);
   }
 
   /** Says goodbye, lets open streams finish for `graceMs`, and closes. Resolves when all that was said has left. */
@@ -108,7 +108,7 @@ export class Slot implements HeldSessionOwner {
     const current = this.#current;
     if (current !== undefined) {
       this.#current = undefined;
-      current.driver.goaway("bye", "goodbye", graceMs);
+      current.driver.sayGoaway("bye", "goodbye", graceMs);
       this.#leave(current, graceMs, { peerEnds: false });
     }
     await Promise.all(this.#leaving);

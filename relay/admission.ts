@@ -2,7 +2,7 @@ import { UnderpassError } from "../shared/errors.ts";
 import type { Kind, SessionKind } from "../shared/kind.ts";
 import type { Claims } from "./auth/claims.ts";
 import { ownerOf } from "./auth/claims.ts";
-import { grantName } from "./grant.ts";
+import { grantName, type NameRegister } from "./grant.ts";
 import type { Names } from "./names.ts";
 import { isCalling } from "./session-home.ts";
 import type { Tunnels } from "./tunnels.ts";
@@ -31,15 +31,15 @@ export interface AdmissionDeps {
 }
 
 /**
- * The one place where a token's claims meet what a session is for. Throws the refusal. The name becomes the token's, for
- * that kind, unless it only `asks`.
+ * The one place where a token's claims meet what a session is for. Throws the refusal. What becomes of the name, where it
+ * is one of a tunnel, is the register's.
  */
 export function checkRight(
-  { names, tunnels, offers }: AdmissionDeps,
+  { tunnels, offers }: Omit<AdmissionDeps, "names">,
   claims: Claims,
   { name, kind }: Pick<Admission, "name" | "kind">,
   nowMs: number,
-  { asks = false }: { readonly asks?: boolean } = {},
+  register: NameRegister<string>,
 ): void {
   if (!offers(kind)) throw new UnderpassError("kind-unavailable");
   if (kind === "connect") {
@@ -55,5 +55,5 @@ export function checkRight(
     return;
   }
   if (tunnels.hasOther(name, ownerOf(claims))) throw new UnderpassError("name-taken");
-  grantName(asks ? { claim: () => name } : names, claims, { kind, name }, nowMs);
+  grantName(register, claims, { kind, name }, nowMs);
 }

@@ -210,7 +210,7 @@ export class RelayCore<Ports extends OtherPorts> {
     this.state = "draining";
     this.ways.names.end();
     this.shared?.leave();
-    for (const { driver } of this.sessions()) driver.goaway("drain", "going-away", graceMs);
+    for (const { driver } of this.sessions()) driver.sayGoaway("drain", "going-away", graceMs);
     await visitors();
     this.cancelSweep();
     this.cancelSleep();

@@ -63,30 +63,30 @@ export class Names {
    * `too-many-requests` when there are too many names, or `internal-error` when the store can't take a new one.
    */
   claim(name: string | undefined, owner: string, kind: Kind, nowMs: number): string {
-    if (owner === "") throw new UnderpassError("unauthorized", "A name needs an owner.");
-    if (name !== undefined && !isName(name)) throw new UnderpassError("name-invalid");
     const wanted = name ?? this.#draw();
-    const known = this.#store.get(wanted);
-    // Each link of a pool claims again: what changes nothing costs no writing.
-    if (known?.place === "here" && known.owner === owner && known.kind === kind) return wanted;
-    if ((known === undefined || hasLapsed(known, nowMs)) && this.#isFull(owner)) this.#store.sweep(nowMs);
-    const kept = this.#store.update(wanted, (row) => this.#claimed(row, owner, kind, nowMs));
-    if (kept?.owner !== owner)
-      throw new UnderpassError("internal-error", "The relay can't keep a new name at the moment.");
+    const known = isName(wanted) ? this.#store.get(wanted) : undefined;
+    // What changes nothing costs no writing.
+    if (!isHome(known, owner, kind))
+      this.#grant(wanted, owner, nowMs, (row) => this.#claimed(row, owner, kind, nowMs));
     return wanted;
   }
 
-  /** An agent is here: the name does not lapse until `leave`. Ignored for a name that nobody claimed. */
-  touch(name: string, _nowMs: number): void {
-    const known = this.#store.get(name);
-    if (known?.place === "here") return;
-    this.#store.update(name, (row) => {
-      // Another process may have given it to somebody else, whose agents are not here.
-      if (row === undefined || row.owner !== known?.owner || row.place === "here") return row;
-      const { owner, kind, port } = row;
-      const at = port === undefined ? {} : { port };
-      return { owner, kind, ...at, place: "here", bye: false, lapsesAtMs: Number.POSITIVE_INFINITY };
+  /** The same for an agent that is here now, so that the name does not lapse until `leave`, in one write. */
+  take(name: string, owner: string, kind: Kind, nowMs: number): string {
+    this.#grant(name, owner, nowMs, (row) =>
+      // Each link of a pool says it again.
+      isHome(row, owner, kind) ? row : here(this.#claimed(row, owner, kind, nowMs)),
+    );
+    return name;
+  }
+
+  /** Throws what `claim` would throw now, and keeps nothing. */
+  check(name: string, owner: string, kind: Kind, nowMs: number): string {
+    this.#withRoom(name, owner, nowMs, () => {
+      const known = this.#store.get(name);
+      if (!isHome(known, owner, kind)) this.#claimed(known, owner, kind, nowMs);
     });
+    return name;
   }
 
   /** `owner` has agents here under `name`, whatever the store says: puts that right. false: it can't be written now. */
@@ -194,6 +194,30 @@ export class Names {
     this.#ending = true;
   }
 
+  #grant(
+    name: string,
+    owner: string,
+    nowMs: number,
+    change: (row: NameRow | undefined) => NameRow | undefined,
+  ): void {
+    const kept = this.#withRoom(name, owner, nowMs, () => this.#store.update(name, change));
+    if (kept?.owner !== owner)
+      throw new UnderpassError("internal-error", "The relay can't keep a new name at the moment.");
+  }
+
+  /** Does what gives a name away: again, where there are too many, once those that have lapsed are gone. */
+  #withRoom<T>(name: string, owner: string, nowMs: number, give: () => T): T {
+    if (owner === "") throw new UnderpassError("unauthorized", "A name needs an owner.");
+    if (!isName(name)) throw new UnderpassError("name-invalid");
+    try {
+      return give();
+    } catch (error) {
+      const isFull = error instanceof UnderpassError && error.code === "too-many-requests";
+      if (!isFull || this.#store.sweep(nowMs) === 0) throw error;
+      return give();
+    }
+  }
+
   #claimed(row: NameRow | undefined, owner: string, kind: Kind, nowMs: number): NameRow {
     const known = row !== undefined && !hasLapsed(row, nowMs) ? row : undefined;
     if (known === undefined) {
@@ -233,6 +257,16 @@ export class Names {
 
 function hasLapsed({ place, lapsesAtMs }: NameRow, nowMs: number): boolean {
   return place !== "here" && lapsesAtMs <= nowMs;
+}
+
+function isHome(row: NameRow | undefined, owner: string, kind: Kind): boolean {
+  return row?.place === "here" && row.owner === owner && row.kind === kind;
+}
+
+/** The same while an agent is here. */
+function here({ owner, kind, port }: NameRow): NameRow {
+  const at = port === undefined ? {} : { port };
+  return { owner, kind, ...at, place: "here", bye: false, lapsesAtMs: Number.POSITIVE_INFINITY };
 }
 
 function withoutPort({ port: _, ...row }: NameRow): NameRow {

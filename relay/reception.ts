@@ -11,6 +11,7 @@ import { ownerOf } from "./auth/claims.ts";
 import { maxRevocations, type Revocations } from "./auth/revocations.ts";
 import { isRevoked, type Tokens } from "./auth/tokens.ts";
 import type { DialPlace } from "./dial.ts";
+import type { NameRegister } from "./grant.ts";
 import { callingShare, isCalling } from "./session-home.ts";
 import { SessionLife, type SessionLifeDeps } from "./session-life.ts";
 import type { SleepingSession } from "./sleep.ts";
@@ -45,6 +46,9 @@ const receptionLimits = {
   resumingShare: 1.25,
 } as const;
 
+/** Nothing becomes of the name. */
+const asked: NameRegister<string> = { claim: (name = "") => name };
+
 /** What every WELCOME says alike. */
 const given = {
   version: 1 as const,
@@ -60,11 +64,17 @@ export class Reception {
   /** Of these: of agents that call. */
   private callingCount = 0;
   private readonly life: SessionLife;
+  /** What becomes of the name that a dial is for, and of one whose agent has said HELLO. */
+  private readonly checked: NameRegister<string>;
+  private readonly taken: NameRegister<string>;
   /** By owner, what this process knows of: who was let in before it may say HELLO after it. */
   private readonly revokedUntil = new Map<string, number>();
 
   constructor(private readonly deps: ReceptionDeps) {
     this.life = new SessionLife(deps);
+    const { names } = deps;
+    this.checked = { claim: (name = "", ...rest) => names.check(name, ...rest) };
+    this.taken = { claim: (name = "", ...rest) => names.take(name, ...rest) };
   }
 
   /** A dial was refused. */
@@ -97,8 +107,16 @@ export class Reception {
     // Of a session that is here the name was the agent's when it began: its streams don't hang on the store.
     const goesOn = held?.name === name && held.owner === ownerOf(claims);
     const shared = isCalling(kind) || goesOn ? undefined : deps.shared;
+    // Else it is the HELLO that makes the name the agent's: a write for each tunnel instead of two.
+    const keeps = hasPort || shared !== undefined;
     await shared?.load(name);
-    checkRight(deps, claims, { name, kind }, deps.clock.now(), { asks });
+    checkRight(
+      deps,
+      claims,
+      { name, kind },
+      deps.clock.now(),
+      asks ? asked : keeps ? deps.names : this.checked,
+    );
     await shared?.commit(name);
     if (hasPort && !asks) await deps.ports?.open(name, ownerOf(claims), kind);
     return { name, kind, claims, session };
@@ -118,11 +136,8 @@ export class Reception {
       sleep?.rests(link);
       cancel();
     };
-    const uncount = this.count(admission.kind);
-    const gone = () => {
-      settle();
-      uncount();
-    };
+    // Kept for as long as the link lives, so it must not hold what only the handshake needs.
+    const gone = this.count(admission.kind);
     const refuse = (code: Code) => {
       settle();
       this.refused(code);
@@ -142,7 +157,10 @@ export class Reception {
       },
       text: () => refuse("protocol-error"),
       drained() {},
-      closed: gone,
+      closed: () => {
+        settle();
+        gone();
+      },
     };
   }
 
@@ -184,7 +202,7 @@ export class Reception {
 
   /** After a rest without timers: links that were silent for too long are dropped. */
   wake(): void {
-    for (const { driver } of this.sessions()) driver.wake();
+    for (const { driver } of this.sessions()) driver.lookAgain();
   }
 
   private sessions(): AgentSession[] {
@@ -198,17 +216,22 @@ export class Reception {
 
   /** One more link, for a session of `kind` where that is known. Returns what says that it is gone. */
   private count(kind?: SessionKind): () => void {
-    const { metrics } = this.deps;
-    const calling = kind !== undefined && isCalling(kind) ? 1 : 0;
+    const calling = kind !== undefined && isCalling(kind);
     this.linkCount++;
-    this.callingCount += calling;
-    metrics.links++;
-    return () => {
-      this.linkCount--;
-      this.callingCount -= calling;
-      metrics.links--;
-    };
+    if (calling) this.callingCount++;
+    this.deps.metrics.links++;
+    return calling ? this.uncountCalling : this.uncount;
   }
+
+  private readonly uncount = (): void => {
+    this.linkCount--;
+    this.deps.metrics.links--;
+  };
+
+  private readonly uncountCalling = (): void => {
+    this.callingCount--;
+    this.uncount();
+  };
 
   /** Resumes a session, or begins one. Returns why not. */
   private answer(link: Link, admission: Admission, hello: Hello, arrival: Arrival): Code | undefined {
@@ -277,15 +300,15 @@ export class Reception {
     // What would have resumed a session of a relay that is leaving must not begin one here.
     if (deps.draining()) return "going-away";
     if (join === true && !isCalling(kind) && tunnels.hasOtherKind(name, kind)) return "kind-forbidden";
-    try {
-      // Between the dial and the HELLO the name may have become somebody else's.
-      checkRight(deps, claims, { name, kind }, nowMs);
-    } catch (error) {
-      return error instanceof UnderpassError ? error.code : "internal-error";
-    }
     const owner = ownerOf(claims);
     const place = { name, owner, kind, instance, slot };
     if (home.isSuperseded(name, instance, nowMs) || attempt <= home.lastAttempt(place)) return "superseded";
+    try {
+      // Between the dial and the HELLO the name may have become somebody else's.
+      checkRight(deps, claims, { name, kind }, nowMs, this.taken);
+    } catch (error) {
+      return error instanceof UnderpassError ? error.code : "internal-error";
+    }
     const id = base64url(random(new Uint8Array(16)));
     const secret = base64url(random(new Uint8Array(32)));
     const offersEgress = hello.features.includes(egressFeature);

@@ -1,5 +1,5 @@
 import type { Clock } from "../shared/clock.ts";
-import { Driver } from "../shared/driver.ts";
+import type { DriverOptions } from "../shared/driver-handler.ts";
 import type { Code } from "../shared/errors.ts";
 import type { Link } from "../shared/link.ts";
 import { limits } from "../shared/mux/limits.ts";
@@ -10,6 +10,7 @@ import type { Stream, StreamHandler } from "../shared/mux/stream.ts";
 import type { AgentSession } from "./agent-session.ts";
 import type { Claims } from "./auth/claims.ts";
 import type { Callers } from "./callers.ts";
+import { LivingSession, type SessionWatcher } from "./living-session.ts";
 import type { RelayLog } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import { isCalling, type SessionHome } from "./session-home.ts";
@@ -42,8 +43,15 @@ const lifeLimits = {
 } as const;
 
 /** Sessions of agents between their first link and their end, links or not: who must know of it, is told. */
-export class SessionLife {
-  constructor(private readonly deps: SessionLifeDeps) {}
+export class SessionLife implements SessionWatcher {
+  readonly rested: ((agent: AgentSession) => void) | undefined;
+  private readonly driverOptions: DriverOptions;
+
+  constructor(private readonly deps: SessionLifeDeps) {
+    const { resumeWindowMs, sleep } = deps;
+    this.driverOptions = { pingsWhenIdle: false, resumeWindowMs };
+    if (sleep !== undefined) this.rested = (agent) => this.noteRest(agent);
+  }
 
   home(kind: AgentSession["kind"]): SessionHome {
     return isCalling(kind) ? this.deps.callers : this.deps.tunnels;
@@ -59,45 +67,10 @@ export class SessionLife {
     facts: SessionFacts,
     options: Pick<SessionOptions, "peerWindow" | "peerStreams" | "tripMs" | "rest">,
   ): AgentSession {
-    const { clock, memory, calls, resumeWindowMs, sleep } = this.deps;
-    const home = this.home(facts.kind);
+    const { clock, memory } = this.deps;
     const windows = { window: limits.initialWindowBytes, streams: limits.maxStreams };
     const session = new Session({ side: "relay", ...windows, memory, ...options }, clock.now());
-    const driver = new Driver(
-      session,
-      clock,
-      {
-        opened: (stream, fields) => calls(agent, stream, fields),
-        goaway: (kind, _code, graceMs) => {
-          if (kind !== "bye") return;
-          home.saidBye(agent, clock.now());
-          // They leave as well, each with its own goodbye; one that is lost on the way must not be waited for.
-          for (const sibling of home.siblings(agent)) this.noteRest(sibling);
-          const { maxByeGraceMs, byeMarginMs } = lifeLimits;
-          this.endWithin(agent, Math.min(graceMs, maxByeGraceMs) + byeMarginMs, "goodbye");
-        },
-        linkState: (state) => {
-          // Nobody comes back for a session that has said goodbye and is at rest.
-          if (state === "lost" && agent.saidBye && session.resting) session.lost("goodbye");
-          home.changed(agent);
-          if (state === "suspect") this.tellDoubt(agent);
-          this.noteRest(agent);
-        },
-        doubted() {},
-        progress: () => home.changed(agent),
-        ...(sleep !== undefined && {
-          mayRest: () => !agent.leaving && !agent.saidBye,
-          rested: () => this.noteRest(agent),
-        }),
-        over: (code) => this.over(agent, code),
-      },
-      { pingsWhenIdle: false, resumeWindowMs },
-    );
-    const agent: AgentSession = {
-      ...facts,
-      ...{ driver, leaving: false, saidBye: false, graceUntilMs: Number.POSITIVE_INFINITY },
-    };
-    return agent;
+    return new LivingSession(facts, session, clock, this, this.driverOptions);
   }
 
   /** A session has its first link: what hangs on others and on its token begins. */
@@ -136,13 +109,41 @@ export class SessionLife {
   retire(agent: AgentSession, code: Code): void {
     const { retireGraceMs } = lifeLimits;
     agent.leaving = true;
-    agent.driver.goaway("drain", code, retireGraceMs);
+    agent.driver.sayGoaway("drain", code, retireGraceMs);
     this.endWithin(agent, retireGraceMs, code);
     this.home(agent.kind).changed(agent);
     this.noteRest(agent);
   }
 
-  private over(agent: AgentSession, code: Code): void {
+  // SessionWatcher
+
+  opened(agent: AgentSession, stream: Stream, fields: Uint8Array): StreamHandler {
+    return this.deps.calls(agent, stream, fields);
+  }
+
+  saidBye(agent: AgentSession, graceMs: number): void {
+    const home = this.home(agent.kind);
+    home.saidBye(agent, this.deps.clock.now());
+    // They leave as well, each with its own goodbye; one that is lost on the way must not be waited for.
+    for (const sibling of home.siblings(agent)) this.noteRest(sibling);
+    const { maxByeGraceMs, byeMarginMs } = lifeLimits;
+    this.endWithin(agent, Math.min(graceMs, maxByeGraceMs) + byeMarginMs, "goodbye");
+  }
+
+  linkState(agent: AgentSession, state: "up" | "suspect" | "lost"): void {
+    const { session } = agent.driver;
+    // Nobody comes back for a session that has said goodbye and is at rest.
+    if (state === "lost" && agent.saidBye && session.resting) session.lost("goodbye");
+    this.home(agent.kind).changed(agent);
+    if (state === "suspect") this.tellDoubt(agent);
+    this.noteRest(agent);
+  }
+
+  progress(agent: AgentSession): void {
+    this.home(agent.kind).changed(agent);
+  }
+
+  over(agent: AgentSession, code: Code): void {
     const { tunnels, metrics, log, clock, sleep } = this.deps;
     agent.cancelExpiry?.();
     agent.cancelGrace?.();

@@ -242,7 +242,6 @@ export class Tunnels implements SessionHome {
     for (const one of [session, ...superseded]) this.remember(one, options.nowMs);
     tunnel.sessions.add(session);
     this.byId.set(session.id, session);
-    this.names.touch(name, options.nowMs);
     if (tunnel.sessions.size > tunnelLimits.maxSessions) this.endLongest(name);
     return { superseded, replaced };
   }
@@ -317,9 +316,10 @@ export class Tunnels implements SessionHome {
     this.onReady(name);
   }
 
+  private readonly hasNeighbours = (): boolean => this.live.size > 1;
+
   private tunnel(name: string): LocalTunnel {
-    const tunnel =
-      this.live.get(name) ?? new LocalTunnel(name, this.options.memory, () => this.live.size > 1);
+    const tunnel = this.live.get(name) ?? new LocalTunnel(name, this.options.memory, this.hasNeighbours);
     this.live.set(name, tunnel);
     return tunnel;
   }

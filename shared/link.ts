@@ -37,3 +37,12 @@ export interface LinkHandler {
   /** Over; nothing comes after. Exactly once. `code` as in RFC 6455 section 7.4, 1006 when the pipe just broke. */
   closed(code: number, reason: string): void;
 }
+
+/** Hears nothing. */
+export const deafLinkHandler: LinkHandler = {
+  heard() {},
+  message() {},
+  text() {},
+  drained() {},
+  closed() {},
+};

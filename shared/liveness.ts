@@ -1,5 +1,9 @@
 import type { Session } from "./mux/session.ts";
 
+/** The liveness texts of PROTOCOL.md section 2: exact, so that an edge platform answers without waking. */
+export const pingText = "underpass/1 ping 8f1b2c6d-keepalive";
+export const pongText = "underpass/1 pong 8f1b2c6d-keepalive";
+
 /** The numbers of PROTOCOL.md section 5.1. */
 const limits = {
   /** Suspicion: so many round trips, and no sooner than this. */

@@ -14,16 +14,33 @@ export interface IdleTunnels {
   readonly seconds: number;
 }
 
-/** One process with many tunnels, one link each, that nobody visits (programs/idle-tunnels.ts). */
-export async function startIdleTunnels(crew: Crew, relay: Relay, count: number): Promise<IdleTunnels> {
-  const tokens: string[] = [];
-  for (let owner = 0; owner < count / namesPerOwner; owner++) tokens.push(await relay.token(`idle-${owner}`));
-  return startMany(crew, "idle-tunnels.ts", { relay: relay.url, tokens, namesPerOwner, count });
+/** Starts one process with so many tunnels, or sockets, that nobody visits. */
+export type StartIdle = (count: number) => Promise<IdleTunnels>;
+
+/**
+ * Tunnels of one link each: of the real agent (programs/idle-tunnels.ts), or, `by: "dialler"`, of a program that only
+ * dials and says HELLO (programs/idle-links.ts).
+ */
+export function idleTunnels(
+  crew: Crew,
+  relay: Relay,
+  { by }: { readonly by: "agent" | "dialler" },
+): StartIdle {
+  let process = 0;
+  return async (count) => {
+    const prefix = `idle-${by}-${process++}`;
+    const tokens: string[] = [];
+    for (let owner = 0; owner < count / namesPerOwner; owner++)
+      tokens.push(await relay.token(`${prefix}-${owner}`));
+    const file = by === "agent" ? "idle-tunnels.ts" : "idle-links.ts";
+    return startMany(crew, file, { relay: relay.url, tokens, namesPerOwner, count, prefix });
+  };
 }
 
-/** The yardstick: as many bare WebSockets to a bare server (programs/bare-sockets.ts). */
-export function startBareSockets(crew: Crew, url: string, count: number): Promise<IdleTunnels> {
-  return startMany(crew, "bare-sockets.ts", { relay: url, tokens: [], namesPerOwner, count });
+/** The yardstick: as many bare WebSockets to a bare server, dialled by the same program. */
+export function bareSockets(crew: Crew, url: string): StartIdle {
+  return (count) =>
+    startMany(crew, "idle-links.ts", { relay: url, tokens: [], namesPerOwner, count, prefix: "" });
 }
 
 async function startMany(crew: Crew, file: string, options: IdleOptions): Promise<IdleTunnels> {

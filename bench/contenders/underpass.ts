@@ -1,7 +1,7 @@
 import { freeRow } from "../ports.ts";
 import type { Contender, Course, Targets, Way } from "./contender.ts";
 import { Crew } from "./crew.ts";
-import { startIdleTunnels } from "./idle-tunnels.ts";
+import { idleTunnels as startIdle } from "./idle-tunnels.ts";
 import { startAgent, startRelay } from "./relay.ts";
 import { targetsOf } from "./targets.ts";
 
@@ -50,7 +50,7 @@ async function open(crew: Crew, { site, origins, ways }: Course, idleTunnels: nu
   const firstPort = bytes.length === 0 ? 0 : await freeRow(bytes.length);
   const tcpPorts = `127.0.0.1:${firstPort}-${firstPort + bytes.length - 1}`;
   const relay = await startRelay(crew, site, bytes.length === 0 ? [] : ["--tcp-ports", tcpPorts]);
-  if (idleTunnels > 0) await startIdleTunnels(crew, relay, idleTunnels);
+  if (idleTunnels > 0) await startIdle(crew, relay, { by: "agent" })(idleTunnels);
   return targetsOf(ways, async (way) => {
     const publicPort = firstPort + bytes.indexOf(way);
     const agent = await startAgent(crew, site, relay, [

@@ -10,20 +10,22 @@ export interface IdleOptions {
   readonly tokens: readonly string[];
   readonly namesPerOwner: number;
   readonly count: number;
+  /** Names are this and a number. */
+  readonly prefix: string;
 }
 
 /** Dialled at the same time. */
 const atATime = 64;
 
 const options = JSON.parse(process.env["BENCH_IDLE"] ?? "{}") as IdleOptions;
-const { relay, tokens, namesPerOwner, count } = options;
+const { relay, tokens, namesPerOwner, count, prefix } = options;
 const startMs = performance.now();
 let next = 0;
 await Promise.all(
   Array.from({ length: atATime }, async () => {
     while (next < count) {
       const token = tokens[Math.floor(next / namesPerOwner)] ?? "";
-      const name = `idle-${next++}`;
+      const name = `${prefix}-${next++}`;
       await expose({ port: 9, relay, token, name, links: 1 });
     }
   }),

@@ -1,4 +1,4 @@
-import { pingText, pongText } from "../../shared/driver.ts";
+import { pingText, pongText } from "../../shared/liveness.ts";
 import type { Sleep, SleepingSession } from "../sleep.ts";
 import type { ObjectClock } from "./object-clock.ts";
 

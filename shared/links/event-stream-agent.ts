@@ -1,5 +1,5 @@
 import type { Clock } from "../clock.ts";
-import type { Link, LinkHandler } from "../link.ts";
+import { deafLinkHandler, type Link, type LinkHandler } from "../link.ts";
 import type { Dial, DialTarget } from "../socket.ts";
 import { eventStreamLimits as limits } from "./event-stream-limits.ts";
 import { EventStreamParser } from "./event-stream-parser.ts";
@@ -32,7 +32,6 @@ export interface EventStreamAgentOptions {
   readonly openWithinMs: number;
 }
 
-const deaf: LinkHandler = { heard() {}, message() {}, text() {}, drained() {}, closed() {} };
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 const latin1 = new TextDecoder("latin1");
 
@@ -85,7 +84,7 @@ export function openEventStream(
 /** The agent's end of a link without WebSocket: reads events, and sends POSTs. */
 class EventStreamAgentLink implements Link {
   readonly transport = "sse";
-  handler: LinkHandler = deaf;
+  handler: LinkHandler = deafLinkHandler;
   readonly #body: EventBody;
   readonly #parser: EventStreamParser;
   readonly #clock: Clock;

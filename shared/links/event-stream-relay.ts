@@ -1,5 +1,5 @@
 import type { Clock } from "../clock.ts";
-import type { Link, LinkHandler } from "../link.ts";
+import { deafLinkHandler, type Link, type LinkHandler } from "../link.ts";
 import {
   closeEvent,
   commentLines,
@@ -26,12 +26,11 @@ export interface EventStreamRelayOptions {
 
 /** Sockets gather smaller writes and keep them for a moment. */
 const reuseFromBytes = 32_768;
-const deaf: LinkHandler = { heard() {}, message() {}, text() {}, drained() {}, closed() {} };
 
 /** The relay's end of a link without WebSocket: writes events, and is given the POSTs that come for it. */
 export class EventStreamRelayLink implements Link {
   readonly transport = "sse";
-  handler: LinkHandler = deaf;
+  handler: LinkHandler = deafLinkHandler;
   readonly #sink: EventSink;
   readonly #clock: Clock;
   readonly #gone: () => void;

@@ -1,11 +1,9 @@
 import type { Clock } from "../clock.ts";
-import type { Link, LinkHandler } from "../link.ts";
-
-const deaf: LinkHandler = { heard() {}, message() {}, text() {}, drained() {}, closed() {} };
+import { deafLinkHandler, type Link, type LinkHandler } from "../link.ts";
 
 /** One end of an in-memory link: for tests, and for an agent and a relay in one process. */
 class MemoryLink implements Link {
-  handler: LinkHandler = deaf;
+  handler: LinkHandler = deafLinkHandler;
   queued = 0;
   /** Set right after the making of both. */
   peer: MemoryLink | undefined;

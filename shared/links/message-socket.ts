@@ -1,5 +1,5 @@
 import type { Clock } from "../clock.ts";
-import type { Link, LinkHandler } from "../link.ts";
+import { deafLinkHandler, type Link, type LinkHandler } from "../link.ts";
 import type { Gauge } from "../mux/gauge.ts";
 
 /** A platform's WebSocket, open already: what a link or an ingress needs of it. workerd has no `terminate`, and `bufferedAmount` late. */
@@ -29,14 +29,12 @@ export interface MessageSocketOptions {
   readonly held?: Gauge;
 }
 
-const deaf: LinkHandler = { heard() {}, message() {}, text() {}, drained() {}, closed() {} };
-
 /**
  * A link over a platform's own WebSocket, which deals in messages: no drain event, perhaps no count of what is queued.
  * Whoever makes one sees to it that it is told of the socket's events (`listenTo`).
  */
 export class MessageSocketLink implements Link {
-  handler: LinkHandler = deaf;
+  handler: LinkHandler = deafLinkHandler;
   readonly #socket: MessageSocket;
   readonly #clock: Clock;
   #state: "open" | "closing" | "closed" = "open";

@@ -8,7 +8,7 @@ import type {
   SocketHandler,
   StartTls,
 } from "../socket.ts";
-import { GatheredWrites } from "./gathered-writes.ts";
+import { GatheredWrites, type SystemEnd } from "./gathered-writes.ts";
 import { addressText, dialFailure, listenFailure } from "./socket-facts.ts";
 import { WriteQueue } from "./write-queue.ts";
 
@@ -31,13 +31,13 @@ interface Birth {
  * `Socket` over Bun's TCP. Bun's `write` returns what the system accepted and keeps nothing, so the rest stays in a
  * queue here; Bun calls `close` from inside `terminate`, so events that come during a call are put off by a microtask.
  */
-class BunSocket implements Socket {
+class BunSocket implements Socket, SystemEnd {
   handler: SocketHandler = deaf;
   remote = "";
   local = "";
   readonly #queue = new WriteQueue();
   /** Written in this turn. It counts as gone, so that not every small write brings a `drained`. */
-  readonly #gathered = new GatheredWrites((bytes, length) => this.#toSystem(bytes, length));
+  readonly #gathered = new GatheredWrites(this);
   #raw: Bun.Socket<BunSocket> | undefined;
   #birth: Birth | undefined;
   /** `end` was asked for; `#finished`: FIN is out. */
@@ -222,7 +222,7 @@ class BunSocket implements Socket {
   }
 
   /** The first `length` of `bytes`, which are whose they were when it returns, unless that is all of them. */
-  #toSystem(bytes: Uint8Array, length: number): void {
+  toSystem(bytes: Uint8Array, length: number): void {
     if (this.#raw === undefined) return;
     let taken = 0;
     // What was gathered and did not fit when more came is queued already.

@@ -1,7 +1,7 @@
 import net from "node:net";
 import tls from "node:tls";
 import type { Dial, Listen, Socket, SocketHandler } from "../socket.ts";
-import { GatheredWrites } from "./gathered-writes.ts";
+import { GatheredWrites, type SystemEnd } from "./gathered-writes.ts";
 import { addressText, dialFailure, listenFailure } from "./socket-facts.ts";
 
 const keepAliveAfterMs = 60_000;
@@ -18,17 +18,13 @@ const deaf: SocketHandler = { data() {}, drained() {}, ended() {}, closed() {} }
  * `Socket` over `node:net` and `node:tls`, for Deno (and, slower than bun-sockets.ts, Bun). Node keeps what the system
  * does not accept and tells how much by `writableLength`.
  */
-class NodeSocket implements Socket {
+class NodeSocket implements Socket, SystemEnd {
   handler: SocketHandler = deaf;
   readonly remote: string;
   readonly local: string;
   readonly #raw: net.Socket;
   /** Written in this turn. It counts as gone, so that not every small write brings a `drained`. */
-  readonly #gathered = new GatheredWrites((bytes) => {
-    if (this.#broken) return;
-    this.#raw.write(bytes, this.#gone);
-    if (this.#raw.writableLength > 0) this.#wasQueued = true;
-  });
+  readonly #gathered = new GatheredWrites(this);
   #wasQueued = false;
   #ending = false;
   #finished = false;
@@ -101,6 +97,13 @@ class NodeSocket implements Socket {
     // Without one there is no RST: the far end misses TLS's own goodbye (RFC 8446 section 6.1).
     if (below === undefined) this.#raw.destroy();
     else below.resetAndDestroy();
+  }
+
+  toSystem(bytes: Uint8Array, length: number): void {
+    if (this.#broken) return;
+    // Node keeps what it is given.
+    this.#raw.write(length === bytes.length ? bytes : bytes.slice(0, length), this.#gone);
+    if (this.#raw.writableLength > 0) this.#wasQueued = true;
   }
 
   pause(): void {

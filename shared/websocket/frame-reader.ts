@@ -1,4 +1,4 @@
-import { isCloseCode, maxControlBytes, opcodes } from "./frame.ts";
+import { isCloseCode, maxControlBytes, maxHeaderBytes, opcodes } from "./frame.ts";
 import { applyMask } from "./mask.ts";
 
 /** Who is told what a `FrameReader` has read. It may call `stop` on the reader from inside. */
@@ -24,6 +24,7 @@ export interface FrameReaderOptions {
 }
 
 const empty = new Uint8Array(0);
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
  * Bytes of one direction of a WebSocket in, whole messages out. Pure. A frame that lies whole in what was pushed is
@@ -32,10 +33,9 @@ const empty = new Uint8Array(0);
 export class FrameReader {
   readonly #options: FrameReaderOptions;
   readonly #handler: FrameReaderHandler;
-  readonly #utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
   #stopped = false;
-  /** A header that was cut by the end of a chunk. */
-  readonly #stash = new Uint8Array(14);
+  /** A header that was cut by the end of a chunk; made for the first. */
+  #stash: Uint8Array | undefined;
   #stashed = 0;
   /** The frame being read. */
   #fin = false;
@@ -105,6 +105,7 @@ export class FrameReader {
         return at + size;
       }
     }
+    this.#stash ??= new Uint8Array(maxHeaderBytes);
     const stash = this.#stash;
     while (at < bytes.length) {
       stash[this.#stashed++] = bytes[at++] ?? 0;
@@ -225,7 +226,7 @@ export class FrameReader {
 
   #decode(bytes: Uint8Array): string | undefined {
     try {
-      return this.#utf8.decode(bytes);
+      return utf8.decode(bytes);
     } catch {
       // The only way in which the platform tells that it is not UTF-8.
       return undefined;

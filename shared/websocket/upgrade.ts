@@ -20,7 +20,9 @@ export function newKey(random: Uint8Array): string {
 export function listOf(fields: Fields, name: string): string[] {
   const found: string[] = [];
   for (let i = 0; i + 1 < fields.length; i += 2) {
-    if (fields[i]?.toLowerCase() !== name) continue;
+    const field = fields[i] ?? "";
+    // Most differ in length: a dial looks through its fields eight times.
+    if (field.length !== name.length || field.toLowerCase() !== name) continue;
     for (const element of (fields[i + 1] ?? "").split(",")) {
       const trimmed = element.trim();
       if (trimmed !== "") found.push(trimmed);

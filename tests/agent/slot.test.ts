@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { RelayRefusal } from "../../agent/dial/relay-refusal.ts";
-import { pongText } from "../../shared/driver.ts";
 import { UnderpassError } from "../../shared/errors.ts";
+import { pongText } from "../../shared/liveness.ts";
 import { turn } from "../shared/driver-bench.ts";
 import { instance, SlotBench, secret } from "./slot-bench.ts";
 

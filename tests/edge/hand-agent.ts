@@ -1,5 +1,5 @@
-import { pingText, pongText } from "../../shared/driver.ts";
 import { type Hello, readWelcome, type Welcome, writeHello } from "../../shared/handshake.ts";
+import { pingText, pongText } from "../../shared/liveness.ts";
 import { prove } from "../../shared/proof.ts";
 import type { Relay } from "../blackbox/programs/relay.ts";
 import { opcodes, RawWebSocket, type WebSocketFrame } from "../blackbox/raw/websocket.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { pingText, pongText } from "../../shared/driver.ts";
 import { readHello, readWelcome } from "../../shared/handshake.ts";
 import { decodeHead, encodeHead } from "../../shared/head.ts";
+import { pingText, pongText } from "../../shared/liveness.ts";
 import { MessageWriter, RecordType } from "../../shared/mux/frame.ts";
 import { type MessageHandler, readMessage } from "../../shared/mux/message.ts";
 import { isProof, prove } from "../../shared/proof.ts";

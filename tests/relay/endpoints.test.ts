@@ -112,7 +112,7 @@ describe("a public port", () => {
   test("moves to another name of its owner where no agent is under the first, and not while one is", async () => {
     const all = new SetUp();
     await all.reserve("blue", { port: 7_000 });
-    all.names.touch("blue", 0);
+    all.names.take("blue", "me", "tcp", 0);
     expect(await all.refusal(all.reserve("red", { port: 7_000 }))).toBe("port-taken");
     all.names.leave("blue", 0);
     expect(await all.reserve("red", { port: 7_000 })).toBe(7_000);
@@ -150,7 +150,7 @@ describe("a public port", () => {
   test("stays open while an agent that was lost is expected back", async () => {
     const all = new SetUp();
     await all.reserve("blue");
-    all.names.touch("blue", 0);
+    all.names.take("blue", "me", "tcp", 0);
     all.clock.advance(100_000);
     all.names.leave("blue", all.clock.now());
     await all.endpoints.open("blue", "me", "tcp");
@@ -163,7 +163,7 @@ describe("a public port", () => {
   test("stays open where another that is asked for instead is taken", async () => {
     const all = new SetUp();
     await all.reserve("blue", { port: 7_000 });
-    all.names.touch("blue", 0);
+    all.names.take("blue", "me", "tcp", 0);
     all.foreign.add(7_001);
     await all.reserve("red", { owner: "you", port: 7_002 });
     for (const port of [7_001, 7_002])
@@ -226,7 +226,7 @@ describe("a relay that was restarted", () => {
   test("opens the ports of agents that it expects back, and of no others", async () => {
     const all = new SetUp();
     for (const name of ["here", "bye", "never"]) await all.reserve(name);
-    for (const name of ["here", "bye"]) all.names.touch(name, 0);
+    for (const name of ["here", "bye"]) all.names.take(name, "me", "tcp", 0);
     all.names.end();
     all.names.leave("here", 0);
     all.names.leave("bye", 0, { bye: true });
@@ -252,7 +252,7 @@ describe("a relay that was restarted", () => {
   test("leaves a name the port that the process before it still has open, and takes no other for it", async () => {
     const all = new SetUp();
     await all.reserve("blue", { port: 7_003 });
-    all.names.touch("blue", 0);
+    all.names.take("blue", "me", "tcp", 0);
     all.names.end();
     all.names.leave("blue", 0);
     all.endpoints.close();

@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { Tokens } from "../../relay/auth/tokens.ts";
 import { type RunningRelay, startRelay } from "../../relay/relay.ts";
-import { pingText, pongText } from "../../shared/driver.ts";
 import { type Hello, readWelcome, type Welcome, writeHello } from "../../shared/handshake.ts";
 import { encodePost, type Part, PartType } from "../../shared/links/event-stream-post.ts";
+import { pingText, pongText } from "../../shared/liveness.ts";
 import { dial, listen } from "../../shared/runtimes/bun-sockets.ts";
 import { VirtualClock } from "../agent/virtual-clock.ts";
 import { Head } from "../blackbox/raw/head.ts";

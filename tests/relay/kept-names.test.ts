@@ -12,8 +12,8 @@ function setUp(): { readonly names: KeptNames; readonly kept: NameRecord[] } {
 test("each change is told once, and what changes nothing is not", () => {
   const { names, kept } = setUp();
   names.claim("blue", "alice", "http", 0);
-  names.touch("blue", 1);
-  names.touch("blue", 2);
+  names.take("blue", "alice", "http", 1);
+  names.take("blue", "alice", "http", 2);
   names.claim("blue", "alice", "http", 3);
   names.leave("blue", 4, { bye: true });
   names.leave("blue", 5, { bye: true });

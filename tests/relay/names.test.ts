@@ -83,7 +83,7 @@ describe.each(stores)("names %s", (_, store) => {
     const names = make();
     expect(names.claim("blue", "alice", "http", 0)).toBe("blue");
     expect(codeOf(() => names.claim("blue", "bob", "http", 0))).toBe("name-taken");
-    names.touch("blue", 1_000);
+    names.take("blue", "alice", "http", 1_000);
     expect(names.lookup("blue")).toMatchObject({ owner: "alice", kind: "http", live: true });
     names.leave("blue", 5_000);
     expect(names.lookup("blue")).toMatchObject({ live: false, leftAtMs: 5_000 });
@@ -96,7 +96,7 @@ describe.each(stores)("names %s", (_, store) => {
   test("a name with an agent never lapses", () => {
     const names = make();
     names.claim("blue", "alice", "http", 0);
-    names.touch("blue", 0);
+    names.take("blue", "alice", "http", 0);
     expect(names.sweep(ttlMs * 1000)).toBe(0);
     expect(names.lookup("blue")?.live).toBe(true);
   });
@@ -104,10 +104,9 @@ describe.each(stores)("names %s", (_, store) => {
   test("leaving twice, or a name that is not there, changes nothing", () => {
     const names = make();
     names.leave("blue", 0);
-    names.touch("blue", 0);
     expect(names.lookup("blue")).toBeUndefined();
     names.claim("blue", "alice", "http", 0);
-    names.touch("blue", 0);
+    names.take("blue", "alice", "http", 0);
     names.leave("blue", 10);
     names.leave("blue", 500);
     expect(names.lookup("blue")?.leftAtMs).toBe(10);
@@ -118,14 +117,14 @@ describe.each(stores)("names %s", (_, store) => {
     expect(names.awaitedSince("blue")).toBeUndefined();
     names.claim("blue", "alice", "http", 0);
     expect(names.awaitedSince("blue")).toBeUndefined();
-    names.touch("blue", 0);
+    names.take("blue", "alice", "http", 0);
     expect(names.awaitedSince("blue")).toBeUndefined();
     names.leave("blue", 10, { bye: false });
     expect(names.awaitedSince("blue")).toBe(10);
     expect(names.lookup("blue")).toMatchObject({ live: false, leftAtMs: 10, bye: false });
     names.claim("blue", "alice", "http", 15);
     expect(names.awaitedSince("blue")).toBe(10);
-    names.touch("blue", 20);
+    names.take("blue", "alice", "http", 20);
     expect(names.lookup("blue")).toEqual({ owner: "alice", kind: "http", live: true });
     names.leave("blue", 30, { bye: true });
     expect(names.lookup("blue")).toMatchObject({ live: false, leftAtMs: 30, bye: true });
@@ -136,7 +135,7 @@ describe.each(stores)("names %s", (_, store) => {
     const names = make();
     for (const name of ["blue", "red"]) {
       names.claim(name, "alice", "http", 0);
-      names.touch(name, 0);
+      names.take(name, "alice", "http", 0);
     }
     names.end();
     names.leave("blue", 2_000, { bye: false });
@@ -150,7 +149,7 @@ describe.each(stores)("names %s", (_, store) => {
   test("its owner claims it again at once, with another kind too, while an old agent seems to be there", () => {
     const names = make();
     names.claim("blue", "alice", "http", 0);
-    names.touch("blue", 0);
+    names.take("blue", "alice", "http", 0);
     expect(names.claim("blue", "alice", "tcp", 1)).toBe("blue");
     expect(names.lookup("blue")).toMatchObject({ kind: "tcp", live: true });
   });
@@ -171,12 +170,12 @@ describe.each(stores)("names %s", (_, store) => {
     const names = make();
     for (const name of ["a", "b", "c"]) {
       names.claim(name, "alice", "http", 0);
-      names.touch(name, 0);
+      names.take(name, "alice", "http", 0);
     }
     names.leave("c", 1);
     names.leave("a", 2);
     names.leave("b", 3);
-    names.touch("c", 4);
+    names.take("c", "alice", "http", 4);
     names.leave("c", 5);
     expect(names.sweep(ttlMs + 2)).toBe(1);
     expect(names.lookup("a")).toBeUndefined();

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { ownerOf } from "../../relay/auth/claims.ts";
-import { pingText } from "../../shared/driver.ts";
 import { writeHello } from "../../shared/handshake.ts";
+import { pingText } from "../../shared/liveness.ts";
 import { Memory } from "../../shared/mux/memory.ts";
 import { turn } from "../shared/driver-bench.ts";
 import { Desk, type HelloFacts, helloOf, instance, kinds, resumeOf, visit } from "./reception-desk.ts";
@@ -155,12 +155,12 @@ describe("a resume is refused", () => {
     const first = await desk.call();
     expect(await desk.refusalOf(desk.resume(first.welcome, { token: "you" }))).toBe("name-taken");
     // The name lapsed and is somebody else's between the dial and the HELLO.
-    const claim = desk.names.claim.bind(desk.names);
-    desk.names.claim = (name) => name ?? "";
+    const check = desk.names.check.bind(desk.names);
+    desk.names.check = (name) => name;
     const { hasOther } = desk.tunnels;
     desk.tunnels.hasOther = () => false;
     expect((await desk.resume(first.welcome, { token: "you" })).refusal).toBe("proof-invalid");
-    desk.names.claim = claim;
+    desk.names.check = check;
     desk.tunnels.hasOther = hasOther;
     expect((await desk.resume(first.welcome)).welcome.resumed).toBe(true);
   });

@@ -46,7 +46,7 @@ class Process {
 
   async arrive(name: string): Promise<void> {
     expect(await this.claim(name)).toBe("granted");
-    this.names.touch(name, clock.now());
+    this.names.take(name, "alice", "http", clock.now());
     await this.store.commit(name);
   }
 
@@ -151,7 +151,7 @@ describe("names of several relays", () => {
     await one.arrive("blue");
     expect(registry.writes).toBe(writes);
     one.names.leave("blue", clock.now());
-    one.names.touch("blue", clock.now());
+    one.names.take("blue", "alice", "http", clock.now());
     await one.store.commit("blue");
     expect(registry.writes).toBeLessThanOrEqual(writes + 2);
     expect(registry.found.get("blue")?.entry.home).toBe("one");
@@ -177,7 +177,7 @@ describe("names of several relays", () => {
     expect(await one.place("green")).toBeUndefined();
     for (let i = 0; i < 2 * sharedLimits.maxChanges; i++) {
       one.names.leave("blue", clock.now());
-      one.names.touch("blue", clock.now());
+      one.names.take("blue", "alice", "http", clock.now());
     }
     await turn();
     expect(one.faults).toEqual(["out of reach"]);
@@ -210,10 +210,10 @@ describe("names of several relays", () => {
     expect(await one.claim("blue", "alice")).toBe("granted");
     clock.advance(ttlMs);
     expect(await other.claim("blue", "bob")).toBe("granted");
-    other.names.touch("blue", clock.now());
+    other.names.take("blue", "bob", "http", clock.now());
     await other.store.commit("blue");
-    one.names.touch("blue", clock.now());
-    await one.store.commit("blue");
+    one.names.take("blue", "alice", "http", clock.now());
+    expect(await one.store.commit("blue").catch(({ code }) => code)).toBe("name-taken");
     expect(registry.found.get("blue")?.entry).toMatchObject({ owner: "bob", home: "other" });
   });
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { pingText } from "../../shared/driver.ts";
 import { writeHello } from "../../shared/handshake.ts";
+import { pingText } from "../../shared/liveness.ts";
 import { turn } from "../shared/driver-bench.ts";
 import { type Caller, Desk, helloOf, instance, kinds, visit } from "./reception-desk.ts";
 import { restAfterMs, SleepingDesk } from "./sleeping-desk.ts";

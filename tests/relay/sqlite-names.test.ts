@@ -53,8 +53,7 @@ class Process {
 
   /** An agent of this owner comes. */
   arrive(name: string, owner = "alice"): void {
-    this.names.claim(name, owner, "http", this.now);
-    this.names.touch(name, this.now);
+    this.names.take(name, owner, "http", this.now);
   }
 
   leave(name: string, bye: boolean): void {
@@ -270,8 +269,7 @@ async function run(body: string, ...args: string[]): Promise<string> {
 describe("names of real processes", () => {
   test("what was told to an agent is kept when the process is killed with -9 right after", async () => {
     const told = await run(`
-      names.claim("blue", "alice", "http", clock.now());
-      names.touch("blue", clock.now());
+      names.take("blue", "alice", "http", clock.now());
       process.stdout.write("told");
       process.kill(process.pid, "SIGKILL");
     `);

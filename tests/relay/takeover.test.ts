@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { ownerOf } from "../../relay/auth/claims.ts";
-import { pingText } from "../../shared/driver.ts";
+import { pingText } from "../../shared/liveness.ts";
 import { turn } from "../shared/driver-bench.ts";
 import { Desk, instance, kinds, visit } from "./reception-desk.ts";
 

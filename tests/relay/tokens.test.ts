@@ -80,6 +80,24 @@ describe("tokens", () => {
     );
   });
 
+  test("one that was good before is refused when it has expired, and before its time by a clock that was set back", async () => {
+    const jwt = await signed({ ...good, nbf: nowSeconds });
+    const claims = await tokens.verify(jwt, nowMs);
+    expect(await tokens.verify(jwt, nowMs + 59_999)).toEqual(claims);
+    expect(await tokens.verify(jwt, nowMs + 64_999)).toEqual(claims);
+    expect((await refusal(jwt, nowMs + 66_000)).message).toContain("has expired");
+    expect((await refusal(jwt, nowMs - 6_000)).message).toContain("not yet valid");
+    expect((await refusal(`${jwt}A`)).code).toBe("unauthorized");
+  });
+
+  test("more of them than are remembered are all good", async () => {
+    const all = await Promise.all(
+      Array.from({ length: 1_100 }, (_, i) => signed({ ...good, sub: `s-${i}` })),
+    );
+    for (let round = 0; round < 2; round++)
+      for (const [i, jwt] of all.entries()) expect((await tokens.verify(jwt, nowMs)).subject).toBe(`s-${i}`);
+  });
+
   test("a token that was signed with another key is refused", async () => {
     const other = secretFromText("another key another key another key");
     expect((await refusal(await signed(good, "HS256", other))).message).toContain("another key");

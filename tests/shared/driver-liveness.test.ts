@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { pingText, pongText } from "../../shared/driver.ts";
+import { pingText, pongText } from "../../shared/liveness.ts";
 import { VirtualClock } from "../agent/virtual-clock.ts";
 import { ack, Bench, kinds, say, turn } from "./driver-bench.ts";
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { pingText, pongText } from "../../shared/driver.ts";
 import { memoryLinks } from "../../shared/links/memory.ts";
+import { pingText, pongText } from "../../shared/liveness.ts";
 import { limits } from "../../shared/mux/limits.ts";
 import { VirtualClock } from "../agent/virtual-clock.ts";
 import { decodeMessage } from "../oracle/codec.ts";

@@ -1,12 +1,16 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { GatheredWrites } from "../../shared/runtimes/gathered-writes.ts";
+import { GatheredWrites, type SystemEnd } from "../../shared/runtimes/gathered-writes.ts";
 
 /** A socket of its own: what the system got of it, write by write. */
-class Writer {
+class Writer implements SystemEnd {
   readonly got: Uint8Array[] = [];
-  readonly writes = new GatheredWrites((bytes, length) => void this.got.push(bytes.slice(0, length)));
+  readonly writes = new GatheredWrites(this);
   readonly said: number[] = [];
+
+  toSystem(bytes: Uint8Array, length: number): void {
+    this.got.push(bytes.slice(0, length));
+  }
 
   get heard(): number[] {
     return this.got.flatMap((bytes) => [...bytes]);

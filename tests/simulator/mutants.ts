@@ -156,7 +156,7 @@ export const mutants: readonly Mutant[] = [
     name: "the old link is read on after the resume",
     file: driver,
     search:
-      "    linked.link.handler = { ...deafHandler, closed: linked.closed };\n    linked.link.destroy();\n    this",
+      "    linked.link.handler = { ...deafLinkHandler, closed: linked.closed };\n    linked.link.destroy();\n    this",
     replace: "    this",
   },
   {

@@ -146,7 +146,7 @@ export class RelayPlace implements Place {
 
   /** Asks the agents to go elsewhere. */
   drain(graceMs: number): void {
-    for (const { driver } of [...this.tunnels.sessions()]) driver.goaway("drain", "going-away", graceMs);
+    for (const { driver } of [...this.tunnels.sessions()]) driver.sayGoaway("drain", "going-away", graceMs);
   }
 
   /** Stops as a relay does that has a successor. */

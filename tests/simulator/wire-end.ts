@@ -1,5 +1,5 @@
-import { pingText, pongText } from "../../shared/driver.ts";
 import type { Link, LinkHandler } from "../../shared/link.ts";
+import { pingText, pongText } from "../../shared/liveness.ts";
 import type { Machine } from "./machine.ts";
 
 export type SideName = "agent" | "relay";
