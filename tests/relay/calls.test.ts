@@ -30,6 +30,9 @@ class Incoming {
     this.said.push(`DATA ${bytes.length}`);
     return true;
   }
+  give(bytes: Uint8Array): boolean {
+    return this.write(bytes);
+  }
   datagram(bytes: Uint8Array): void {
     this.said.push(`DATAGRAM ${bytes.length}`);
   }
