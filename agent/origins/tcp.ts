@@ -42,11 +42,13 @@ export class TcpOrigin implements Origin {
       return stream.handler;
     }
     const { target, dialTimeoutMs: timeoutMs, proxyProtocol, kind, onStream } = this.#options;
+    // Not the head itself: for the life of the stream it would keep the whole message that it came in.
+    const { visitor, local } = head;
     const near = new StreamEnd(stream);
     const far = new DialEnd({
       ...{ dial: this.#dial, target, timeoutMs, code: dialFailureCode },
       opened: (socket) => {
-        if (proxyProtocol !== undefined) socket.write(writeProxyHeader(proxyProtocol, head));
+        if (proxyProtocol !== undefined) socket.write(writeProxyHeader(proxyProtocol, { visitor, local }));
         stream.head(accepted);
       },
     });
