@@ -49,7 +49,7 @@ export class HttpProxyExchange implements PipeHandler {
   /** `answered`: the answer is through, and the upload goes on as it would without us. */
   #state: "waiting" | "body" | "answered" | "over" = "waiting";
   readonly #program: ProgramSide;
-  readonly #head: RequestHead;
+  readonly #minor: 0 | 1;
   readonly #upgrade: boolean;
   readonly #far: PipeEnd;
   readonly #reader: HttpReader<"response">;
@@ -67,7 +67,8 @@ export class HttpProxyExchange implements PipeHandler {
     const { head, framing, target } = request;
     this.#program = program;
     this.#place = place;
-    this.#head = head;
+    // Not the head itself: that would keep what was read with it.
+    this.#minor = head.minor;
     this.target = target;
     this.#upgrade = asksForUpgrade(head, framing);
     const named = namedByConnection(head.fields);
@@ -192,7 +193,7 @@ export class HttpProxyExchange implements PipeHandler {
   }
 
   #interim(head: ResponseHead): void {
-    if (this.#head.minor === 0 || this.#program.queued > proxyLimits.maxQueuedInterimBytes) return;
+    if (this.#minor === 0 || this.#program.queued > proxyLimits.maxQueuedInterimBytes) return;
     this.#writeHead(head, withoutHopByHop(head.fields, { keepUpgrade: false }));
   }
 
@@ -212,7 +213,7 @@ export class HttpProxyExchange implements PipeHandler {
     let fields = withoutHopByHop(head.fields, { keepUpgrade: false });
     const added: string[] = [];
     if (framing.kind === "chunked" || framing.kind === "until-close") {
-      if (this.#head.minor === 0) {
+      if (this.#minor === 0) {
         this.#keepAlive = false;
         fields = withoutTransferEncoding(fields);
       } else {
@@ -221,7 +222,7 @@ export class HttpProxyExchange implements PipeHandler {
       }
     }
     if (!this.#keepAlive) added.push("Connection", "close");
-    else if (this.#head.minor === 0) added.push("Connection", "keep-alive");
+    else if (this.#minor === 0) added.push("Connection", "keep-alive");
     this.#writeHead(head, [...fields, ...added]);
   }
 
