@@ -6,6 +6,8 @@ const room = new Uint8Array(65_536);
 let used = 0;
 let owner: GatheredWrites | undefined;
 let scheduled = false;
+/** The system is being given what is in `room`: nothing may be put there until it has returned. */
+let giving = false;
 
 /** A socket. It is called as itself: a closure for each would weigh on thousands that are idle. */
 export interface SystemEnd {
@@ -28,6 +30,11 @@ export class GatheredWrites {
   /** Copies `bytes`, or gives them (and what came before them) to the system at once. */
   add(bytes: Uint8Array): void {
     const { length } = bytes;
+    if (giving) {
+      // A system that tells something from inside a write, and what is told leads to another write.
+      this.#end.toSystem(bytes, length);
+      return;
+    }
     // Never full: whoever gets all of a buffer takes it for the writer's.
     if (length >= writeAtOnceBytes || (owner === this && used + length >= room.length)) this.flush();
     if (length >= writeAtOnceBytes) {
@@ -49,7 +56,12 @@ export class GatheredWrites {
     if (owner !== this) return;
     const length = used;
     this.drop();
-    this.#end.toSystem(room, length);
+    giving = true;
+    try {
+      this.#end.toSystem(room, length);
+    } finally {
+      giving = false;
+    }
   }
 
   drop(): void {

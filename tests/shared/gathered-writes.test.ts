@@ -7,8 +7,13 @@ class Writer implements SystemEnd {
   readonly got: Uint8Array[] = [];
   readonly writes = new GatheredWrites(this);
   readonly said: number[] = [];
+  /** What else happens inside the next call. */
+  meanwhile: (() => void) | undefined;
 
   toSystem(bytes: Uint8Array, length: number): void {
+    const { meanwhile } = this;
+    this.meanwhile = undefined;
+    meanwhile?.();
     this.got.push(bytes.slice(0, length));
   }
 
@@ -60,4 +65,13 @@ test("what was dropped never leaves, and takes nobody else's bytes along", async
   one.writes.drop();
   await Promise.resolve();
   expect([one.heard.length, other.heard.length]).toEqual([0, 3]);
+});
+
+test("a write from inside another's stays with its own socket", async () => {
+  const [one, other, third] = [new Writer(), new Writer(), new Writer()];
+  one.writes.add(Uint8Array.of(1, 1, 1));
+  one.meanwhile = () => third.writes.add(Uint8Array.of(3, 3));
+  other.writes.add(Uint8Array.of(2));
+  await Promise.resolve();
+  expect([one.heard, other.heard, third.heard]).toEqual([[1, 1, 1], [2], [3, 3]]);
 });
