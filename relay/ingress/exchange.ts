@@ -248,7 +248,11 @@ export class Exchange implements StreamHandler {
     this.state = "body";
     // undefined: they are as they came.
     let fields = isForVisitors(head) && head.minor === 1 ? undefined : cleaned(head);
-    if (prefix !== undefined) fields = rewriteResponse(fields ?? head.fields, prefix, host);
+    if (prefix !== undefined) {
+      const found = fields ?? head.fields;
+      const rewritten = rewriteResponse(found, prefix, host);
+      if (rewritten !== found) fields = rewritten;
+    }
     const added: string[] = [];
     if (framing.kind === "none") this.expected = 0;
     else if (framing.kind === "length") this.expected = framing.bytes;

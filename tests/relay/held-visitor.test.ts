@@ -289,3 +289,19 @@ test("a visitor who reads his last answer slowly keeps his socket as long as it 
   sender.handler.drained();
   expect(busy?.deadlineMs).toBe(untilMs);
 });
+
+test("under a path an answer that names no place goes on as it came; one that does is told its place", () => {
+  const all = new VisitorSetUp();
+  all.agentComes(2);
+  const socket = all.visitor();
+  const ask = `GET /~blue/a HTTP/1.1\r\nHost: localhost\r\n\r\n`;
+  socket.says(ask);
+  all.tunnel.last.answers("hello", ["X-Odd:as it came", "X-Empty:"]);
+  expect(socket.got).toBe(
+    "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Odd:as it came\r\nX-Empty:\r\n\r\nhello",
+  );
+  socket.got = "";
+  socket.says(ask);
+  all.tunnel.last.answers("", ["Location:/b"]);
+  expect(socket.got).toBe("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nLocation: /~blue/b\r\n\r\n");
+});
