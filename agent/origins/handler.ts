@@ -51,7 +51,8 @@ export class HandlerOrigin {
 /** One request on its way through the function. */
 class Exchange implements StreamHandler {
   readonly #stream: Stream;
-  readonly #head: RequestHead;
+  readonly #method: string;
+  readonly #target: string;
   readonly #options: HandlerOriginOptions;
   readonly #startedMs: number;
   readonly #abort = new AbortController();
@@ -61,7 +62,9 @@ class Exchange implements StreamHandler {
 
   constructor(stream: Stream, head: RequestHead, framing: Framing, options: HandlerOriginOptions) {
     this.#stream = stream;
-    this.#head = head;
+    // Not the head itself: that would keep the whole message that it came in.
+    this.#method = head.method;
+    this.#target = head.target;
     this.#options = options;
     this.#startedMs = options.clock.now();
     this.#answer = new AnswerWriter(stream, head.method);
@@ -69,7 +72,7 @@ class Exchange implements StreamHandler {
     this.#body = new BodySource(stream, framing, () => {
       if (expects) this.#answer.interim(100, "Continue");
     });
-    void this.#run();
+    void this.#run(this.#request(head));
   }
 
   /** Request trailers: a Request has no place for them. */
@@ -99,8 +102,8 @@ class Exchange implements StreamHandler {
     this.#answer.writable();
   }
 
-  async #run(): Promise<void> {
-    const response = await this.#respond();
+  async #run(request: Request | undefined): Promise<void> {
+    const response = await this.#respond(request);
     if (this.#over) {
       // The visitor left while the function was busy: tell the source of its body.
       await response.body?.cancel().catch(() => {});
@@ -119,14 +122,9 @@ class Exchange implements StreamHandler {
     this.#finish(undefined, 0);
   }
 
-  async #respond(): Promise<Response> {
-    let request: Request;
-    try {
-      request = this.#request();
-    } catch {
-      // What HTTP allows and the Fetch standard does not: CONNECT, or a Host that no URL can have.
+  async #respond(request: Request | undefined): Promise<Response> {
+    if (request === undefined)
       return new Response("This origin can't take such a request.\n", { status: 400 });
-    }
     try {
       const response = await this.#options.fetch(request);
       if (response instanceof Response && response.status >= 200) return response;
@@ -137,8 +135,16 @@ class Exchange implements StreamHandler {
     }
   }
 
-  #request(): Request {
-    const { method, target, fields } = this.#head;
+  /** undefined: what HTTP allows and the Fetch standard does not (CONNECT, or a Host that no URL can have). */
+  #request(head: RequestHead): Request | undefined {
+    try {
+      return this.#made(head);
+    } catch {
+      return undefined;
+    }
+  }
+
+  #made({ method, target, fields }: RequestHead): Request {
     const headers = new Headers();
     for (let i = 0; i + 1 < fields.length; i += 2) headers.append(fields[i] ?? "", fields[i + 1] ?? "");
     const scheme = fieldValue(fields, "x-forwarded-proto") === "https" ? "https" : "http";
@@ -169,8 +175,8 @@ class Exchange implements StreamHandler {
     const { clock, onRequest } = this.#options;
     onRequest({
       event: "request",
-      method: this.#head.method,
-      path: this.#head.target,
+      method: this.#method,
+      path: this.#target,
       status: this.#answer.status || status,
       ms: Math.round((clock.now() - this.#startedMs) * 10) / 10,
       bytesIn: this.#body.receivedBytes,
