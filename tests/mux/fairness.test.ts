@@ -138,6 +138,23 @@ describe("turns are fair:", () => {
     expect(sent).toBeGreaterThan(6 * limits.turnBytes);
   });
 
+  test("two streams share a link of any rate alike", () => {
+    for (const bytesPerMs of [100_000, 140_000, 190_000, 300_000]) {
+      const pair = new Pair(wide);
+      const talks = start(pair, pair.relay, 2);
+      Object.defineProperty(pair.relay.session.ledger.flight, "linkRate", { value: bytesPerMs });
+      for (const talk of talks) pour(talk);
+      const records: OracleRecord[] = [];
+      for (let messages = 0; messages < 60; messages++) {
+        const message = pair.poll(pair.relay);
+        if (message === undefined) exchange(pair, pair.relay);
+        else records.push(...message.records);
+      }
+      const [one = 0, other = 0] = talks.map(({ stream }) => dataBytes(records, stream.id));
+      expect(Math.abs(one - other)).toBeLessThanOrEqual(longTurnBytes + (one + other) * 0.02);
+    }
+  });
+
   test("new streams without end leave half of the link to a bulk one", () => {
     const pair = new Pair({ ...wide, streams: 1_000 });
     const [bulk] = start(pair, pair.relay, 1) as [Talk];
