@@ -236,8 +236,10 @@ const table = {
     meaning: "The token does not allow this kind of tunnel.",
   },
   "name-taken": {
+    wire: 48,
     fatal: true,
     status: 409,
+    close: 1008,
     exit: 4,
     meaning: "The name belongs to somebody else. Choose another --name, or none for a random one.",
   },

@@ -38,6 +38,7 @@ const goawayCodes = [
   "proof-invalid",
   "session-gone",
   "kind-forbidden",
+  "name-taken",
 ] as const;
 
 export type ResetCode = (typeof resetCodes)[number];

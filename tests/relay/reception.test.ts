@@ -233,6 +233,15 @@ describe("a session that is not held", () => {
 });
 
 describe("a fresh HELLO", () => {
+  test("of two owners who dialled for one name, the first gets it, and the other is told whose it is", async () => {
+    const desk = new Desk();
+    const [slow] = await desk.dial({ token: "you" });
+    const quick = await desk.call({ token: "me" });
+    slow.link.comes(writeHello(helloOf({ instance: instance("b") })));
+    expect([quick.welcome.resumed, slow.refusal]).toEqual([false, "name-taken"]);
+    expect(desk.names.lookup("blue")?.live).toBe(true);
+  });
+
   test("ends the session in its place, which its agent has given up, and no other", async () => {
     const desk = new Desk();
     const [first, sibling] = [await desk.call(), await desk.call({ slot: 1 })];
