@@ -24,6 +24,8 @@ const maxTokenChars = 8_192;
 const leewaySeconds = 5;
 /** Tokens that are remembered: a pool, a redial and a renewal show the same one again. */
 const maxRemembered = 1_024;
+/** Longer ones are checked each time: all that are remembered take 1 MiB or two. */
+const maxRememberedChars = 1_024;
 /** Three base64url parts (RFC 7515 section 7.1). Linear: the parts have no character in common with the dots. */
 const compactForm = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*$/;
 
@@ -88,7 +90,7 @@ export class Tokens {
       throw refusal(reasonOf(error));
     }
     const claims = claimsFromPayload(payload);
-    this.#checked.set(jwt, { claims, dateMs });
+    if (jwt.length <= maxRememberedChars) this.#checked.set(jwt, { claims, dateMs });
     for (const oldest of this.#checked.keys()) {
       if (this.#checked.size <= maxRemembered) break;
       this.#checked.delete(oldest);
