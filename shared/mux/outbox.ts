@@ -104,7 +104,8 @@ export class Outbox {
     const { messageBytes } = this.ledger.flight;
     const framesWait = this.hasFrames;
     if (!framesWait) this.datagramLead = 0;
-    const datagramBytes = framesWait ? messageBytes / 2 : messageBytes;
+    // None is cut, so what did not fit into the half of one message is owed in the next.
+    const datagramBytes = framesWait ? messageBytes / 2 - Math.min(this.datagramLead, 0) : messageBytes;
     const expected =
       this.expectedBytes(options.frames) + (options.datagrams ? this.datagrams.bytesUpTo(datagramBytes) : 0);
     const writer = new MessageWriter(
