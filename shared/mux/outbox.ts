@@ -44,11 +44,6 @@ export class Outbox {
     return this.resets.length;
   }
 
-  /** Streams that wait for their turn. */
-  get waitingStreams(): number {
-    return this.turns.length;
-  }
-
   get hasFrames(): boolean {
     return this.turns.waiting || this.resets.length > 0;
   }

@@ -72,10 +72,9 @@ export class Session implements StreamHost {
   get saysGoaway(): boolean {
     return this.said !== undefined;
   }
-  /** To wait for more before sending gains nothing: every open stream has something to send, or the peer waits for an ACK. */
+  /** The peer may be waiting for an ACK: what there is had better not wait for more. */
   get hurries(): boolean {
-    const { waitingStreams } = this.outbox;
-    return this.ledger.owesMuch || (waitingStreams > 0 && waitingStreams >= this.streams.size);
+    return this.ledger.owesMuch;
   }
   /** Bytes that wait here for the peer: to be sent, or to be acknowledged. */
   get heldBytes(): number {
