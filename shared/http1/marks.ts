@@ -12,20 +12,27 @@ export const Mark = {
 } as const;
 
 const ascii = new TextEncoder();
-const words = {
-  te: ascii.encode("te"),
-  host: ascii.encode("host"),
-  upgrade: ascii.encode("upgrade"),
-  connection: ascii.encode("connection"),
-  keepAlive: ascii.encode("keep-alive"),
-  contentLength: ascii.encode("content-length"),
-  proxyConnection: ascii.encode("proxy-connection"),
-  transferEncoding: ascii.encode("transfer-encoding"),
-  proxyAuthenticate: ascii.encode("proxy-authenticate"),
-  proxyAuthorization: ascii.encode("proxy-authorization"),
-};
+const names: readonly (readonly [string, number])[] = [
+  ["host", Mark.host],
+  ["content-length", Mark.contentLength],
+  ["transfer-encoding", Mark.transferEncoding],
+  ["connection", Mark.connection],
+  ["upgrade", Mark.upgrade],
+  ["te", Mark.ofThisHop],
+  ["keep-alive", Mark.ofThisHop],
+  ["proxy-connection", Mark.ofThisHop],
+  ["proxy-authenticate", Mark.ofThisHop],
+  ["proxy-authorization", Mark.ofThisHop],
+];
+/** Nearly all other fields are told apart by their length. */
+const byLength: (readonly { readonly word: Uint8Array; readonly mark: number }[])[] = Array.from(
+  { length: 20 },
+  (_, length) =>
+    names
+      .filter(([name]) => name.length === length)
+      .map(([name, mark]) => ({ word: ascii.encode(name), mark })),
+);
 
-const C = 0x63;
 const F = 0x66;
 const U = 0x75;
 const X = 0x78;
@@ -33,34 +40,15 @@ const lower = 0x20;
 /** Of `forwarded` and `x-real-ip`, the shortest of them. */
 const minClaimLength = 9;
 
-/** What the field is whose name, a token, stands there: a `Mark`, or 0. Told by its length and first letter where it can be. */
+/** What the field is whose name, a token, stands there: a `Mark`, or 0. Told by its length where it can be. */
 export function markOf(bytes: Uint8Array, from: number, to: number): number {
   const length = to - from;
   const first = (bytes[from] ?? 0) | lower;
   if (length >= minClaimLength && (first === X || first === F || first === U)) return Mark.claim;
-  switch (length) {
-    case 2:
-      return isWordAt(bytes, from, to, words.te) ? Mark.ofThisHop : 0;
-    case 4:
-      return isWordAt(bytes, from, to, words.host) ? Mark.host : 0;
-    case 7:
-      return isWordAt(bytes, from, to, words.upgrade) ? Mark.upgrade : 0;
-    case 10:
-      if (first === C) return isWordAt(bytes, from, to, words.connection) ? Mark.connection : 0;
-      return isWordAt(bytes, from, to, words.keepAlive) ? Mark.ofThisHop : 0;
-    case 14:
-      return isWordAt(bytes, from, to, words.contentLength) ? Mark.contentLength : 0;
-    case 16:
-      return isWordAt(bytes, from, to, words.proxyConnection) ? Mark.ofThisHop : 0;
-    case 17:
-      return isWordAt(bytes, from, to, words.transferEncoding) ? Mark.transferEncoding : 0;
-    case 18:
-      return isWordAt(bytes, from, to, words.proxyAuthenticate) ? Mark.ofThisHop : 0;
-    case 19:
-      return isWordAt(bytes, from, to, words.proxyAuthorization) ? Mark.ofThisHop : 0;
-    default:
-      return 0;
-  }
+  const known = byLength[length];
+  if (known !== undefined)
+    for (const { word, mark } of known) if (isWordAt(bytes, from, to, word)) return mark;
+  return 0;
 }
 
 /** Whether that is `word`, of lower-case letters and hyphens, in any case. No control character may stand there. */
