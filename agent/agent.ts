@@ -1,4 +1,10 @@
 import type { Clock } from "../shared/clock.ts";
+import { Credential } from "../shared/dial/credential.ts";
+import type { LinkLost } from "../shared/dial/greeting.ts";
+import type { HeldSession } from "../shared/dial/held-session.ts";
+import type { GivenName, GiveUp, LinkPlace, NameWish } from "../shared/dial/place.ts";
+import { RelayRefusal } from "../shared/dial/relay-refusal.ts";
+import { Slot, type SlotOptions, type SlotOwner } from "../shared/dial/slot.ts";
 import { type Code, codes, UnderpassError } from "../shared/errors.ts";
 import type { Welcome } from "../shared/handshake.ts";
 import { decodeHead } from "../shared/head.ts";
@@ -15,15 +21,10 @@ import { Memory } from "../shared/mux/memory.ts";
 import type { Stream, StreamHandler } from "../shared/mux/stream.ts";
 import { watchSleep } from "../shared/sleep.ts";
 import type { Caller } from "./caller.ts";
-import { Credential } from "./dial/credential.ts";
-import type { LinkLost } from "./dial/greeting.ts";
-import { RelayRefusal } from "./dial/relay-refusal.ts";
 import type { MoveLinks } from "./dial/transport.ts";
-import type { HeldSession } from "./held-session.ts";
 import { Outgoing } from "./outgoing.ts";
 import { renewWorst } from "./renewal.ts";
 import type { AgentEvent } from "./screen/events.ts";
-import { Slot, type SlotOptions, type SlotOwner } from "./slot.ts";
 
 /** Whoever serves the streams: an origin on the network, or a function in this process. */
 export interface Origin {
@@ -50,31 +51,6 @@ export interface RelayDoor {
   linkLost?: LinkLost;
   /** `move` is called when links had better go another way. Returns what ends that. */
   follow?(move: MoveLinks): () => void;
-}
-
-/** Gives up a dial. `late`: it took too long; otherwise nobody wants it any more. */
-export type GiveUp = (why?: "late") => void;
-
-/** Where a link goes (PROTOCOL.md section 1). */
-export interface LinkPlace {
-  readonly name: string;
-  readonly kind: SessionKind;
-  /** The id of the session that is to be resumed. */
-  readonly session?: string | undefined;
-}
-
-/** What an agent asks for before its first link. */
-export interface NameWish {
-  readonly kind: Kind;
-  readonly name?: string | undefined;
-  /** The public port, for tcp and udp. */
-  readonly port?: number | undefined;
-}
-
-export interface GivenName {
-  readonly name: string;
-  /** For tcp and udp. */
-  readonly port?: number | undefined;
 }
 
 export interface AgentSettings {

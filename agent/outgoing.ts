@@ -1,4 +1,5 @@
 import type { Clock } from "../shared/clock.ts";
+import type { HeldSession } from "../shared/dial/held-session.ts";
 import type { Code } from "../shared/errors.ts";
 import { encodeHead } from "../shared/head.ts";
 import { Hold } from "../shared/hold.ts";
@@ -9,7 +10,6 @@ import { PassageEnd } from "../shared/passage-end.ts";
 import type { PipeEnd } from "../shared/pipe.ts";
 import { isQuicker } from "../shared/quickest.ts";
 import type { Caller, Flow, FlowHandler } from "./caller.ts";
-import type { HeldSession } from "./held-session.ts";
 
 export interface OutgoingOptions {
   readonly clock: Clock;

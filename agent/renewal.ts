@@ -1,5 +1,5 @@
 import type { Clock } from "../shared/clock.ts";
-import type { Slot } from "./slot.ts";
+import type { Slot } from "../shared/dial/slot.ts";
 
 const limits = {
   /** A pool's worst link is renewed every so often, on the average. */

@@ -134,7 +134,7 @@ describe("the rules", () => {
     ["shared/mux/stream.ts", "export async function pump() {}", 1],
     ["shared/http1/head.ts", 'import type { Socket } from "../socket.ts";', 1],
     ["shared/driver.ts", 'import { Relay } from "../relay/relay.ts";', 1],
-    ["relay/relay.ts", 'export * from "../agent/dial/dial.ts";', 1],
+    ["relay/relay.ts", 'export * from "../agent/agent.ts";', 1],
     ["relay/relay.ts", 'import { listen } from "../shared/runtimes/bun-sockets.ts";', 1],
     ["relay/relay.ts", 'const fs = await import("node:fs");', 1],
     ["relay/relay.ts", "Bun.serve({});", 1],

@@ -1,7 +1,7 @@
+import { Backoff } from "../../shared/dial/backoff.ts";
+import { RelayDialer } from "../../shared/dial/dial.ts";
 import { Agent, type AgentSettings } from "../agent.ts";
 import type { RelayLink } from "../command/relay-link.ts";
-import { Backoff } from "../dial/backoff.ts";
-import { RelayDialer } from "../dial/dial.ts";
 import { dialThroughProxy } from "../dial/dial-through-proxy.ts";
 import { chooseProxy, type ProxiedTarget } from "../dial/proxy-environment.ts";
 import { Transport } from "../dial/transport.ts";

@@ -1,10 +1,11 @@
 import type { Clock } from "../../shared/clock.ts";
+import type { RelayDialer } from "../../shared/dial/dial.ts";
+import type { GivenName, GiveUp, LinkPlace, NameWish } from "../../shared/dial/place.ts";
+import { RelayRefusal } from "../../shared/dial/relay-refusal.ts";
 import type { UnderpassError } from "../../shared/errors.ts";
 import type { Link, TransportName } from "../../shared/link.ts";
-import type { GivenName, GiveUp, LinkPlace, NameWish, RelayDoor } from "../agent.ts";
+import type { RelayDoor } from "../agent.ts";
 import type { TransportChoice } from "../command/relay-link.ts";
-import type { RelayDialer } from "./dial.ts";
-import { RelayRefusal } from "./relay-refusal.ts";
 
 export interface TransportOptions {
   readonly choice: TransportChoice;

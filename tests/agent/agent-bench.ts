@@ -1,13 +1,7 @@
-import {
-  Agent,
-  type AgentSettings,
-  type GivenName,
-  type LinkPlace,
-  type NameWish,
-  type RelayDoor,
-} from "../../agent/agent.ts";
+import { Agent, type AgentSettings, type RelayDoor } from "../../agent/agent.ts";
 import type { AgentEvent } from "../../agent/screen/events.ts";
 import type { Clock } from "../../shared/clock.ts";
+import type { GivenName, LinkPlace, NameWish } from "../../shared/dial/place.ts";
 import { Driver } from "../../shared/driver.ts";
 import { type Code, UnderpassError } from "../../shared/errors.ts";
 import { type Hello, readHello, writeWelcome } from "../../shared/handshake.ts";

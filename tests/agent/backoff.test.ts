@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { Backoff } from "../../agent/dial/backoff.ts";
+import { Backoff } from "../../shared/dial/backoff.ts";
 
 const high = 1 - Number.EPSILON;
 

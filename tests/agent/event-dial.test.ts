@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { RelayDialer, type RelayDialerOptions } from "../../agent/dial/dial.ts";
-import { RelayRefusal } from "../../agent/dial/relay-refusal.ts";
+import { RelayDialer, type RelayDialerOptions } from "../../shared/dial/dial.ts";
+import { RelayRefusal } from "../../shared/dial/relay-refusal.ts";
 import { UnderpassError } from "../../shared/errors.ts";
 import type { Link } from "../../shared/link.ts";
 import { dial } from "../../shared/runtimes/bun-sockets.ts";

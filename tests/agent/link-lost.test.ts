@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { Credential } from "../../agent/dial/credential.ts";
+import { Credential } from "../../shared/dial/credential.ts";
 import type { Link } from "../../shared/link.ts";
 import { turn } from "../shared/driver-bench.ts";
 import { SlotBench } from "./slot-bench.ts";

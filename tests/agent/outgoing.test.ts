@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import type { HeldSession } from "../../agent/held-session.ts";
 import { Outgoing } from "../../agent/outgoing.ts";
+import type { HeldSession } from "../../shared/dial/held-session.ts";
 import { decodeHead, encodeHead } from "../../shared/head.ts";
 import { streamKinds } from "../../shared/kind.ts";
 import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";

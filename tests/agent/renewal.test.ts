@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { renewWorst } from "../../agent/renewal.ts";
-import type { Slot } from "../../agent/slot.ts";
+import type { Slot } from "../../shared/dial/slot.ts";
 import { VirtualClock } from "./virtual-clock.ts";
 
 /** A slot as far as a renewal looks at it: its worst round trip of late, and how many messages it carried. */

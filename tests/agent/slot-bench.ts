@@ -1,4 +1,4 @@
-import { Slot, type SlotOptions, type SlotOwner } from "../../agent/slot.ts";
+import { Slot, type SlotOptions, type SlotOwner } from "../../shared/dial/slot.ts";
 import type { UnderpassError } from "../../shared/errors.ts";
 import { type Hello, readHello, type Welcome, writeWelcome } from "../../shared/handshake.ts";
 import type { Link } from "../../shared/link.ts";

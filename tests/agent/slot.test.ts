@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { RelayRefusal } from "../../agent/dial/relay-refusal.ts";
+import { RelayRefusal } from "../../shared/dial/relay-refusal.ts";
 import { UnderpassError } from "../../shared/errors.ts";
 import { pongText } from "../../shared/liveness.ts";
 import { turn } from "../shared/driver-bench.ts";

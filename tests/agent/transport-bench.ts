@@ -1,8 +1,8 @@
 import { expect } from "bun:test";
-import type { GiveUp } from "../../agent/agent.ts";
 import type { TransportChoice } from "../../agent/command/relay-link.ts";
-import { RelayRefusal } from "../../agent/dial/relay-refusal.ts";
 import { Transport } from "../../agent/dial/transport.ts";
+import type { GiveUp } from "../../shared/dial/place.ts";
+import { RelayRefusal } from "../../shared/dial/relay-refusal.ts";
 import { UnderpassError } from "../../shared/errors.ts";
 import type { Link, TransportName } from "../../shared/link.ts";
 import { memoryLinks } from "../../shared/links/memory.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { RelayRefusal } from "../../agent/dial/relay-refusal.ts";
 import { Transport } from "../../agent/dial/transport.ts";
+import { RelayRefusal } from "../../shared/dial/relay-refusal.ts";
 import type { Link, TransportName } from "../../shared/link.ts";
 import { FakeRelay, passes, setUp } from "./agent-bench.ts";
 import { type Fate, Network } from "./transport-bench.ts";

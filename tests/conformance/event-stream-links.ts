@@ -1,8 +1,8 @@
-import { RelayDialer } from "../../agent/dial/dial.ts";
 import { EventLinks } from "../../relay/event-links.ts";
 import { EventPosts } from "../../relay/ingress/event-posts.ts";
 import { wholeAnswer } from "../../relay/ingress/whole-answer.ts";
 import type { Clock } from "../../shared/clock.ts";
+import { RelayDialer } from "../../shared/dial/dial.ts";
 import { UnderpassError } from "../../shared/errors.ts";
 import type { RequestHead } from "../../shared/http1/head.ts";
 import { HttpReader } from "../../shared/http1/reader.ts";

@@ -1,6 +1,6 @@
-import { Backoff } from "../../agent/dial/backoff.ts";
-import type { OpenLink } from "../../agent/dial/greeting.ts";
-import { Slot } from "../../agent/slot.ts";
+import { Backoff } from "../../shared/dial/backoff.ts";
+import type { OpenLink } from "../../shared/dial/greeting.ts";
+import { Slot } from "../../shared/dial/slot.ts";
 import type { UnderpassError } from "../../shared/errors.ts";
 import { Memory } from "../../shared/mux/memory.ts";
 import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";

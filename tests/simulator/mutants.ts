@@ -14,7 +14,7 @@ const driver = "shared/driver.ts";
 const reception = "relay/reception.ts";
 const sessionLife = "relay/session-life.ts";
 const flight = "shared/mux/flight.ts";
-const heldSession = "agent/held-session.ts";
+const heldSession = "shared/dial/held-session.ts";
 
 /** The simulator must find each of them: the test of the tester. Every `search` stands in its file exactly once. */
 export const mutants: readonly Mutant[] = [
@@ -191,7 +191,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "streams of a session that is gone stay open",
-    file: "agent/slot.ts",
+    file: "shared/dial/slot.ts",
     search: '    this.#current = undefined;\n    session.end("link-lost");\n',
     replace: "    this.#current = undefined;\n",
   },

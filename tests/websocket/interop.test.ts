@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, test } from "bun:test";
-import { RelayDialer } from "../../agent/dial/dial.ts";
+import { RelayDialer } from "../../shared/dial/dial.ts";
 import { UnderpassError } from "../../shared/errors.ts";
 import { HttpReader } from "../../shared/http1/reader.ts";
 import type { Link } from "../../shared/link.ts";

@@ -1,14 +1,14 @@
-import { Driver } from "../shared/driver.ts";
-import { type Code, codes, UnderpassError } from "../shared/errors.ts";
-import { type Hello, writeGoaway } from "../shared/handshake.ts";
-import type { Link, TransportName } from "../shared/link.ts";
-import { limits as muxLimits } from "../shared/mux/limits.ts";
-import { Session } from "../shared/mux/session.ts";
-import type { GoawayKind } from "../shared/mux/session-handler.ts";
-import type { Stream, StreamHandler } from "../shared/mux/stream.ts";
-import { prove } from "../shared/proof.ts";
-import { type Greeted, Greeting } from "./dial/greeting.ts";
-import { RelayRefusal } from "./dial/relay-refusal.ts";
+import { Driver } from "../driver.ts";
+import { type Code, codes, UnderpassError } from "../errors.ts";
+import { type Hello, writeGoaway } from "../handshake.ts";
+import type { Link, TransportName } from "../link.ts";
+import { limits as muxLimits } from "../mux/limits.ts";
+import { Session } from "../mux/session.ts";
+import type { GoawayKind } from "../mux/session-handler.ts";
+import type { Stream, StreamHandler } from "../mux/stream.ts";
+import { prove } from "../proof.ts";
+import { type Greeted, Greeting } from "./greeting.ts";
+import { RelayRefusal } from "./relay-refusal.ts";
 import type { SlotOptions } from "./slot.ts";
 
 /** Whom a session tells. */

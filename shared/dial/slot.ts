@@ -1,15 +1,15 @@
-import type { Clock } from "../shared/clock.ts";
-import { type Code, codes, UnderpassError } from "../shared/errors.ts";
-import type { Hello, Welcome } from "../shared/handshake.ts";
-import type { SessionKind } from "../shared/kind.ts";
-import { limits } from "../shared/mux/limits.ts";
-import type { Memory } from "../shared/mux/memory.ts";
-import type { GoawayKind } from "../shared/mux/session-handler.ts";
-import type { Stream, StreamHandler } from "../shared/mux/stream.ts";
-import type { Backoff } from "./dial/backoff.ts";
-import { type Greeted, Greeting, type LinkLost, type OpenLink } from "./dial/greeting.ts";
-import { RelayRefusal } from "./dial/relay-refusal.ts";
+import type { Clock } from "../clock.ts";
+import { type Code, codes, UnderpassError } from "../errors.ts";
+import type { Hello, Welcome } from "../handshake.ts";
+import type { SessionKind } from "../kind.ts";
+import { limits } from "../mux/limits.ts";
+import type { Memory } from "../mux/memory.ts";
+import type { GoawayKind } from "../mux/session-handler.ts";
+import type { Stream, StreamHandler } from "../mux/stream.ts";
+import type { Backoff } from "./backoff.ts";
+import { type Greeted, Greeting, type LinkLost, type OpenLink } from "./greeting.ts";
 import { HeldSession, type HeldSessionOwner } from "./held-session.ts";
+import { RelayRefusal } from "./relay-refusal.ts";
 
 export interface SlotOptions {
   /** From 0. */

@@ -1,5 +1,5 @@
-import { UnderpassError } from "../../shared/errors.ts";
-import type { GiveUp } from "../agent.ts";
+import { UnderpassError } from "../errors.ts";
+import type { GiveUp } from "./place.ts";
 
 type Done<T> = (result: T | UnderpassError) => void;
 

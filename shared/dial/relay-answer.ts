@@ -1,5 +1,5 @@
-import { type Code, codes } from "../../shared/errors.ts";
-import { fieldValue } from "../../shared/http1/head.ts";
+import { type Code, codes } from "../errors.ts";
+import { fieldValue } from "../http1/head.ts";
 import type { HttpCallResult } from "./http-call.ts";
 import { RelayRefusal } from "./relay-refusal.ts";
 

@@ -1,4 +1,4 @@
-import { type Code, UnderpassError } from "../../shared/errors.ts";
+import { type Code, UnderpassError } from "../errors.ts";
 
 /**
  * Who refused: the relay itself; something between, which answered in its place, broke the dial off or swallowed it;

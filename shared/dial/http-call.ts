@@ -1,8 +1,8 @@
-import type { Clock } from "../../shared/clock.ts";
-import type { ResponseHead } from "../../shared/http1/head.ts";
-import { HttpReader } from "../../shared/http1/reader.ts";
-import type { EventBody } from "../../shared/links/event-stream-agent.ts";
-import type { Dial, DialFailure, DialTarget, Socket } from "../../shared/socket.ts";
+import type { Clock } from "../clock.ts";
+import type { ResponseHead } from "../http1/head.ts";
+import { HttpReader } from "../http1/reader.ts";
+import type { EventBody } from "../links/event-stream-agent.ts";
+import type { Dial, DialFailure, DialTarget, Socket } from "../socket.ts";
 
 export interface HttpCallOptions {
   readonly dial: Dial;

@@ -1,8 +1,8 @@
-import type { Clock } from "../../shared/clock.ts";
-import { type Code, codes, goawayCode, UnderpassError } from "../../shared/errors.ts";
-import { type Hello, readWelcome, type Welcome, writeGoaway, writeHello } from "../../shared/handshake.ts";
-import type { Link } from "../../shared/link.ts";
-import type { GiveUp } from "../agent.ts";
+import type { Clock } from "../clock.ts";
+import { type Code, codes, goawayCode, UnderpassError } from "../errors.ts";
+import { type Hello, readWelcome, type Welcome, writeGoaway, writeHello } from "../handshake.ts";
+import type { Link } from "../link.ts";
+import type { GiveUp } from "./place.ts";
 
 /**
  * Opens a link under the tunnel's name; `session`: the id of the one to resume. Exactly one call of `done`, never from
