@@ -243,6 +243,21 @@ const table = {
     exit: 4,
     meaning: "The name belongs to somebody else. Choose another --name, or none for a random one.",
   },
+  "registry-unreachable": {
+    wire: 49,
+    fatal: false,
+    status: 503,
+    close: 1013,
+    meaning:
+      "The relay can't reach the registry of the cluster, so it gives no name away and takes no new agent. Tunnels that are here go on. Try again.",
+  },
+  "session-elsewhere": {
+    wire: 50,
+    fatal: false,
+    status: 503,
+    close: 1013,
+    meaning: "The session is at another relay that can't be reached from here at the moment. Try again.",
+  },
   "name-invalid": {
     fatal: true,
     status: 400,
@@ -317,6 +332,7 @@ const table = {
   // What a visitor gets.
   "unknown-host": { fatal: false, status: 421, meaning: "This relay does not serve that host." },
   "agent-elsewhere": {
+    wire: 19,
     fatal: false,
     status: 503,
     meaning: "The tunnel's agent is at another relay that can't be reached from here.",

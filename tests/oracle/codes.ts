@@ -19,6 +19,7 @@ const resetCodes = [
   "agent-offline",
   "unknown-tunnel",
   "connect-denied",
+  "agent-elsewhere",
 ] as const;
 
 const goawayCodes = [
@@ -39,6 +40,8 @@ const goawayCodes = [
   "session-gone",
   "kind-forbidden",
   "name-taken",
+  "registry-unreachable",
+  "session-elsewhere",
 ] as const;
 
 export type ResetCode = (typeof resetCodes)[number];
