@@ -92,10 +92,11 @@ export function restate(ours: NameEntry, found: NameEntry | undefined, relay: st
   if (found === undefined) return ours;
   if (found.owner !== ours.owner) return found;
   const exclusive = Math.max(found.exclusive, ours.exclusive);
-  const others = found.agents
-    .filter(({ generation }) => generation >= exclusive)
-    .map((place) => withoutRelay(place, relay))
-    .filter((place, i) => place.relays.length > 0 || found.agents[i]?.relays.length === 0);
+  const others = found.agents.flatMap((place) => {
+    const rest = withoutRelay(place, relay);
+    const isGone = place.generation < exclusive || (rest !== place && rest.relays.length === 0);
+    return isGone ? [] : [rest];
+  });
   const agents = new Map(others.map((place) => [place.instance, place]));
   for (const { instance, generation, relays } of ours.agents) {
     if (!relays.includes(relay) || generation < exclusive) continue;
@@ -123,6 +124,13 @@ export function restate(ours: NameEntry, found: NameEntry | undefined, relay: st
     bye: isLeft && bye,
     lapsesAt,
   };
+}
+
+/** Puts back agents of `relay` that were there and are missing, unless they have lost the name. */
+export function rejoin(entry: NameEntry, missing: readonly AgentPlace[], relay: string): NameEntry {
+  const here = agentsAt(entry, relay);
+  const rest = missing.filter(({ instance }) => !here.some((place) => place.instance === instance));
+  return restate({ ...entry, agents: [...here, ...rest] }, entry, relay);
 }
 
 /** As `restate`, for a registry that has lost the name: whoever took it since then did so with a lower generation. */
