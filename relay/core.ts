@@ -117,7 +117,11 @@ export class RelayCore<Ports extends OtherPorts> {
     const memory = new Memory(config.memoryBytes ?? coreLimits.defaultMemoryBytes);
     const names = new Names({ ttlMs: config.nameTtlMs, random, maxNames, maxNamesPerOwner }, config.names);
     const suspended = new Suspended(memory);
-    const tunnels = new Tunnels(names, { memory, suspended, resumeWindowMs });
+    const shared = config.names instanceof SharedNames ? config.names : undefined;
+    const tunnels = new Tunnels(names, {
+      ...{ memory, suspended, resumeWindowMs },
+      departed: (name, instance, how) => shared?.depart(name, instance, how),
+    });
     const callers = new Callers(suspended, memory);
     const hold = new Hold({ clock, metrics });
     const ways = { clock, memory, tunnels, names, hold, metrics, log };
@@ -128,8 +132,11 @@ export class RelayCore<Ports extends OtherPorts> {
       ports.tryAgain?.(name);
     };
     tunnels.onReady = tellWaiting;
-    const shared = config.names instanceof SharedNames ? config.names : undefined;
-    if (shared !== undefined) shared.onRead = tellWaiting;
+    if (shared !== undefined)
+      shared.watcher = {
+        changed: tellWaiting,
+        fenced: (name, owner, exclusive) => this.reception.fenced(name, owner, exclusive),
+      };
     const found = shared === undefined ? tunnels : new FarTunnels(tunnels, shared);
     const revocations = config.revocations ?? new MemoryRevocations();
     const tokens = new Tokens(config.secret, revocations);

@@ -126,7 +126,11 @@ export class NameWrites {
   learn(name: string, found: FoundName | undefined): void {
     const { known: names, stands } = this.#options;
     const known = names.of(name);
-    if (found !== undefined && known.revision !== undefined && !isLater(found.revision, known.revision)) return;
+    // What comes late is old. In another telling the registry may be another, too.
+    const isSameTelling = !names.knowsAll || known.told === names.telling;
+    const { revision } = known;
+    if (isSameTelling && found && revision !== undefined && !isLater(found.revision, revision)) return;
+    if (names.knowsAll) known.told = names.telling;
     const pending = this.#pending.get(name);
     const before = pending === undefined ? known.entry : this.#settledOf(pending);
     known.revision = found?.revision;
@@ -250,6 +254,7 @@ export class NameWrites {
     const known = names.of(name);
     const { base } = pending;
     const { entry } = known;
+    const { telling } = names;
     const sent = new Set(pending.steps);
     let before = base?.entry;
     if (!isSame(entry, base?.entry)) {
@@ -266,6 +271,7 @@ export class NameWrites {
       const isLast = known.revision === undefined || revision === "" || isLater(revision, known.revision);
       if (isLast) {
         known.revision = revision || undefined;
+        if (names.knowsAll) known.told = telling;
         pending.base = entry && { entry, revision };
       }
       this.#freePort(name, base?.entry, entry);

@@ -69,7 +69,6 @@ export class SharedNames implements NameStore {
   readonly #readings = new Map<string, Promise<boolean>>();
   /** Names that visitors asked for before all were told. */
   readonly #asked = new Set<string>();
-  #telling = 0;
   #isTold: boolean;
   readonly #allTold = Promise.withResolvers<void>();
 
@@ -137,25 +136,24 @@ export class SharedNames implements NameStore {
     this.#writes.retry();
     if (isAlive === undefined)
       for (const name of [...this.#known.at(process)])
-        if (!this.#writes.has(name))
-          this.#writes.add(name, (entry) =>
-            agentsAt(entry, process).length > 0 && entry ? { ...entry, ...this.#rows.beat() } : entry,
-          );
-    let removed = 0;
-    let written = 0;
+        this.#writes.add(name, (entry) =>
+          entry && agentsAt(entry, process).length > 0 ? { ...entry, ...this.#rows.beat() } : entry,
+        );
+    let [removed, written] = [0, 0];
     for (const [name, known] of this.#known.all()) {
       const { entry } = known;
-      if (entry === undefined || this.#writes.has(name)) continue;
-      if (this.#rows.hasLapsed(entry)) {
-        if (!this.#known.knowsAll && known.countedFor === undefined) continue;
-        if (!this.#known.knowsAll) this.#known.forget(name);
-        else if (written++ < sharedLimits.maxSwept)
-          this.#writes.add(name, (found) => (found && this.#rows.hasLapsed(found) ? undefined : found));
-        else continue;
-        removed++;
-      } else if (this.#known.knowsAll && known.revision === undefined && this.#isTold) this.#claimAgain(name, entry);
-      else if (hasRelays(entry.agents) && this.#isLongLost(entry, nowMs) && written++ < sharedLimits.maxSwept)
+      if (entry === undefined || written >= sharedLimits.maxSwept) continue;
+      const isOthers = !this.#known.knowsAll && known.countedFor === undefined;
+      if (!isOthers && this.#rows.hasLapsed(entry, nowMs)) {
+        this.#writes.add(name, (found) => (found && this.#rows.hasLapsed(found, nowMs) ? undefined : found));
+        this.#known.count(name, known, undefined);
+        [removed, written] = [removed + 1, written + 1];
+      } else if (!this.#known.knowsAll || this.#writes.has(name)) continue;
+      else if (known.revision === undefined && this.#isTold) this.#claimAgain(name, entry);
+      else if (this.#isLongLost(entry, nowMs)) {
         this.#writes.add(name, (found) => (found && this.#isLongLost(found, nowMs) ? this.#buried(found) : found));
+        written++;
+      }
     }
     this.#rows.forgetUnless((relay) => this.#known.hasAny(relay));
     return removed;
@@ -283,7 +281,7 @@ export class SharedNames implements NameStore {
     this.#makeRoom(name);
     await this.#writes.put(name, (entry) => {
       const { beatAt: nowAt, lapsesAt } = this.#rows.beat();
-      const held = entry !== undefined && !this.#rows.hasLapsed(entry) ? entry : undefined;
+      const held = entry !== undefined && !this.#rows.hasLapsed(entry, this.#options.clock.now()) ? entry : undefined;
       return arrive(held, entry, {
         ...{ ...agent, relay, nowAt, lapsesAt },
         remembered: this.#departed.generationOf(name, instance),
@@ -301,13 +299,12 @@ export class SharedNames implements NameStore {
 
   #begun(): void {
     this.#asks.isCut = false;
-    this.#telling++;
+    this.#known.telling++;
   }
 
   #told(name: string, found: FoundName | undefined): void {
     if (found !== undefined && this.#known.isFull && this.#known.get(name) === undefined) return;
     if (found === undefined && this.#known.get(name) === undefined) return;
-    if (found !== undefined) this.#known.of(name).told = this.#telling;
     this.#writes.learn(name, found);
   }
 
@@ -315,7 +312,7 @@ export class SharedNames implements NameStore {
     this.#isTold = true;
     this.#allTold.resolve();
     for (const [name, known] of [...this.#known.all()])
-      if (known.told !== this.#telling && known.revision !== undefined) this.#missing(name, known);
+      if (known.told !== this.#known.telling && known.revision !== undefined) this.#missing(name, known);
     this.#writes.retry();
     for (const name of this.#asked) this.watcher.changed(name);
     this.#asked.clear();
@@ -325,7 +322,7 @@ export class SharedNames implements NameStore {
   #missing(name: string, known: Known): void {
     const { entry } = known;
     known.revision = undefined;
-    if (entry === undefined || this.#rows.hasLapsed(entry)) return this.#writes.learn(name, undefined);
+    if (entry === undefined || this.#rows.hasLapsed(entry, this.#options.clock.now())) return this.#writes.learn(name, undefined);
     if (this.#row(entry)?.place !== "elsewhere") this.#claimAgain(name, entry);
   }
 
@@ -391,7 +388,6 @@ export class SharedNames implements NameStore {
   }
 
   #isLongLost(entry: NameEntry, nowMs: number): boolean {
-    if (!this.#known.knowsAll) return false;
     const lostMs = this.#rows.lostMs(entry);
     return lostMs !== undefined && nowMs - lostMs >= Departed.rememberedMs;
   }
@@ -415,11 +411,11 @@ export class SharedNames implements NameStore {
       } catch {
         // Told as a fault already.
         known.failed = true;
+        this.watcher.changed(name);
         return false;
       } finally {
         this.#readings.delete(name);
         known.told = clock.now();
-        this.watcher.changed(name);
       }
     };
     const reading = this.#readings.get(name) ?? look();
