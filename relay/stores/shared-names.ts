@@ -1,6 +1,6 @@
 import type { Clock } from "../../shared/clock.ts";
 import type { Kind } from "../../shared/kind.ts";
-import { agentsAt, arrive, bury, depart, hasRelays, reclaim, rejoin } from "../cluster/name-entry.ts";
+import { agentsAt, arrive, bury, depart, reclaim, rejoin } from "../cluster/name-entry.ts";
 import type { AgentPlace, FoundName, NameEntry, Registry } from "../cluster/registry.ts";
 import type { GivenPlace } from "../session-home.ts";
 import type { NameRow, NameStore } from "../store.ts";

@@ -93,7 +93,7 @@ export class Desk {
   /** When the next token that is checked ends, from the date of now. */
   tokenMs = 3_600_000;
   drawn: number;
-  private readonly shared: SharedNames | undefined;
+  readonly shared: SharedNames | undefined;
 
   constructor({
     clock = new VirtualClock(),
