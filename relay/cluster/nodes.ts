@@ -131,6 +131,11 @@ export class Nodes {
     return !this.#silenceCounts(nowMs) || nowMs - this.#signsSinceMs < nodeLimits.deadMs;
   }
 
+  /** What others tell of themselves comes here. */
+  get boardReachable(): boolean {
+    return this.#silenceCounts(this.#options.clock.now());
+  }
+
   // What this relay puts up
 
   #beat(): void {

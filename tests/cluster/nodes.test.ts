@@ -1,18 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import type { NodeFacts } from "../../relay/cluster/board.ts";
 import { Nodes, nodeLimits } from "../../relay/cluster/nodes.ts";
 import { VirtualClock } from "../agent/virtual-clock.ts";
-import { type BoardWay, MemoryBoard } from "./memory-board.ts";
+import { type BoardWay, factsOf, MemoryBoard } from "./memory-board.ts";
 
 const own = "ownowno1";
-
-function factsOf(id: string, more: Partial<NodeFacts> = {}): NodeFacts {
-  return {
-    ...{ id, state: "ready", version: "1.2.3", startedAt: 0, tunnels: 0, sessions: 0, hopsIn: 0, hopsOut: 0 },
-    ...more,
-  };
-}
 
 /** One relay under test; the others are lines that the test puts up. */
 class Rig {
