@@ -166,6 +166,32 @@ describe("another relay", () => {
     expect(rig.told).toEqual(["alive aaaaaaaa", "dead aaaaaaaa"]);
   });
 
+  test("at whose address nobody is is dead as soon as its line is overdue", async () => {
+    const rig = new Rig();
+    rig.nodes.begin();
+    rig.board.put(factsOf("aaaaaaaa", { tunnels: 3 }));
+    rig.beating.add("bbbbbbbb");
+    rig.nodes.missed("aaaaaaaa");
+    await rig.pass(1_900);
+    expect(rig.alive).toBe("aaaaaaaa bbbbbbbb");
+    await rig.pass(400);
+    expect(rig.alive).toBe("bbbbbbbb");
+    expect(rig.nodes.dead()).toEqual([factsOf("aaaaaaaa", { tunnels: 3 })]);
+    // An address that is wrong, of one that is heard.
+    for (let second = 0; second < 10; second++) {
+      rig.nodes.missed("bbbbbbbb");
+      await rig.pass(1_000);
+    }
+    expect(rig.alive).toBe("bbbbbbbb");
+    // One that can't be asked for its line.
+    rig.way.stand();
+    rig.nodes.missed("bbbbbbbb");
+    await rig.pass(60_000);
+    expect(rig.alive).toBe("bbbbbbbb");
+    await rig.pass(nodeLimits.deadShownMs);
+    expect(rig.nodes.dead()).toEqual([]);
+  });
+
   test("that takes its line down is dead at once, or drains while a link to it is up", async () => {
     const rig = new Rig();
     rig.nodes.begin();
@@ -289,6 +315,7 @@ test("whatever happens, nobody dies who was heard or linked, and who is silent d
         "link" as const,
         "cut" as const,
         "remove" as const,
+        "miss" as const,
       ),
       id: fc.constantFrom(...ids),
     }),
@@ -300,6 +327,7 @@ test("whatever happens, nobody dies who was heard or linked, and who is silent d
       const rig = new Rig();
       const alive = new Set<string>();
       const removed = new Set<string>();
+      const missed = new Set<string>();
       const heardMs = new Map<string, number>();
       let open = true;
       /** When silence began anew for sure, and when the board began to stand still. */
@@ -316,8 +344,9 @@ test("whatever happens, nobody dies who was heard or linked, and who is silent d
         expect(rig.linked.has(id)).toBe(false);
         if (removed.has(id)) return;
         const silentMs = rig.clock.now() - (heardMs.get(id) ?? 0);
-        expect(silentMs).toBeGreaterThanOrEqual(nodeLimits.deadMs);
-        expect(rig.clock.now() - anewMs).toBeGreaterThanOrEqual(nodeLimits.deadMs);
+        const leastMs = missed.has(id) ? nodeLimits.overdueMs : nodeLimits.deadMs;
+        expect(silentMs).toBeGreaterThanOrEqual(leastMs);
+        expect(rig.clock.now() - anewMs).toBeGreaterThanOrEqual(leastMs);
         if (!open) expect(rig.clock.now() - stillMs).toBeLessThanOrEqual(nodeLimits.signsMs);
       };
       rig.way.tell = ((tell) => (what: Parameters<BoardWay["tell"]>[0]) => {
@@ -326,6 +355,7 @@ test("whatever happens, nobody dies who was heard or linked, and who is silent d
             ...{ removed: (id) => watcher.removed(id), reachable: (is) => watcher.reachable(is) },
             put: (facts) => {
               heardMs.set(facts.id, rig.clock.now());
+              missed.delete(facts.id);
               watcher.put(facts);
             },
           }),
@@ -338,7 +368,10 @@ test("whatever happens, nobody dies who was heard or linked, and who is silent d
         else if (one.what === "fall") rig.beating.delete(one.id);
         else if (one.what === "link") rig.linked.add(one.id);
         else if (one.what === "cut") rig.linked.delete(one.id);
-        else if (one.what === "remove") {
+        else if (one.what === "miss") {
+          if (alive.has(one.id)) missed.add(one.id);
+          rig.nodes.missed(one.id);
+        } else if (one.what === "remove") {
           rig.beating.delete(one.id);
           if (alive.has(one.id) && open) removed.add(one.id);
           rig.board.remove(one.id);
