@@ -1,6 +1,6 @@
 import { base64url } from "../shared/base64url.ts";
 import { type Code, UnderpassError } from "../shared/errors.ts";
-import { type Hello, readHello, writeWelcome } from "../shared/handshake.ts";
+import { type Hello, maxRelays, readHello, type Welcome, writeWelcome } from "../shared/handshake.ts";
 import { egressFeature, type SessionKind } from "../shared/kind.ts";
 import type { Link } from "../shared/link.ts";
 import { limits } from "../shared/mux/limits.ts";
@@ -26,6 +26,8 @@ export interface ReceptionDeps extends AdmissionDeps, SessionLifeDeps {
   readonly random: (bytes: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer>;
   /** The public addresses of a tunnel. */
   readonly urlsOf: (name: string, kind: SessionKind) => string[];
+  /** Other relays of the cluster that take agents, the best first; absent, or empty: there are none. */
+  readonly relays?: () => readonly string[];
   /** No new agents: the relay is stopping. */
   readonly draining: () => boolean;
   /** Of agents; absent: what a server of one's own can take. */
@@ -230,6 +232,12 @@ export class Reception {
     for (const { driver } of this.sessions()) driver.lookAgain();
   }
 
+  /** What WELCOME says of other relays. */
+  private relays(): Pick<Welcome, "relays"> {
+    const relays = this.deps.relays?.().slice(0, maxRelays) ?? [];
+    return relays.length === 0 ? {} : { relays };
+  }
+
   private sessions(): AgentSession[] {
     return [...this.deps.tunnels.sessions(), ...this.deps.callers.sessions()];
   }
@@ -304,6 +312,7 @@ export class Reception {
         generation: agent.generation,
         urls: urlsOf(name, kind),
         resumeWindowMs,
+        ...this.relays(),
       }),
     );
     driver.link(link, gone, { peerReceived, told: ledger.received, tripMs });
@@ -348,6 +357,7 @@ export class Reception {
         ...{ ...counts, ...given, session: id, secret },
         features: agent.offersEgress ? [egressFeature] : [],
         ...{ generation: agent.generation, urls: deps.urlsOf(name, kind), resumeWindowMs },
+        ...this.relays(),
       }),
     );
     deps.log.write({ event: "agent", name, kind, state: "here", subject: claims.subject });
