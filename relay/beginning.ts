@@ -13,6 +13,8 @@ import type { SharedNames } from "./stores/shared-names.ts";
 
 export interface BeginningDeps extends AdmissionDeps, SessionLifeDeps {
   readonly random: (bytes: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer>;
+  /** Of this process, in a cluster: what the ids of its sessions begin with. */
+  readonly process?: string | undefined;
   /** The public addresses of a tunnel. */
   readonly urlsOf: (name: string, kind: SessionKind) => string[];
   /** Other relays of the cluster that take agents, the best first; absent, or empty: there are none. */
@@ -90,13 +92,13 @@ export class Beginning {
     const { name } = admission;
     const { instance } = hello;
     const place = shared?.placeOf({ name, instance });
-    const refusal =
-      place === undefined ? "superseded" : this.refusal(admission, hello, this.taken);
+    const refusal = place === undefined ? "superseded" : this.refusal(admission, hello, this.taken);
     if (refusal === undefined && !arrival.isOver()) {
       this.welcome(link, admission, hello, arrival, place);
       return undefined;
     }
-    if (tunnels.siblings({ name, instance }).length === 0) shared?.depart(name, instance, { bye: false });
+    if (tunnels.siblings({ name, instance }).length === 0)
+      shared?.depart(name, instance, { bye: false, keepsPlace: false });
     return refusal;
   }
 
@@ -133,11 +135,23 @@ export class Beginning {
   ): void {
     const { deps } = this;
     const { clock, random, resumeWindowMs } = deps;
-    const id = base64url(random(new Uint8Array(16)));
+    const id = `${deps.process ?? ""}${base64url(random(new Uint8Array(16)))}`;
     const secret = base64url(random(new Uint8Array(32)));
     const offersEgress = features.includes(egressFeature);
     const owner = ownerOf(claims);
-    const facts = { name, owner, kind, instance, slot, id, secret, attempt, claims, offersEgress, generation: 0 };
+    const facts = {
+      name,
+      owner,
+      kind,
+      instance,
+      slot,
+      id,
+      secret,
+      attempt,
+      claims,
+      offersEgress,
+      generation: 0,
+    };
     const agent = this.life.make(facts, { peerWindow, peerStreams, tripMs });
     const how = { join: join === true, nowMs: clock.now(), given: place };
     const { superseded, replaced } = this.life.home(kind).add(agent, how);

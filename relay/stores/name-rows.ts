@@ -6,6 +6,8 @@ import type { NameRow } from "../store.ts";
 /** A relay of which nothing else is known is believed to live so long after its last word. */
 export const aliveMs = 150_000;
 
+const none: readonly string[] = [];
+
 export interface NameRowsOptions {
   readonly clock: Clock;
   readonly relay: string;
@@ -48,8 +50,7 @@ export class NameRows {
     const { clock, relay } = this.#options;
     const { owner, kind, port, place, bye, leftAtMs, lapsesAtMs } = row;
     const known = before === undefined ? undefined : this.row(before);
-    const same =
-      known?.owner === owner && known.lapsesAtMs > clock.now() ? { known, before } : undefined;
+    const same = known?.owner === owner && known.lapsesAtMs > clock.now() ? { known, before } : undefined;
     const { generation = 0, exclusive = 0, beatAt = 0 } = before ?? {};
     const facts = { owner, kind, ...(port !== undefined && { port }) };
     const agents = same?.before?.agents ?? [];
@@ -57,7 +58,9 @@ export class NameRows {
     if (place === "here") {
       // Who says so without having arrived is an agent of which nothing else is known.
       const own = { instance: relay, generation: generation + 1, relays: [relay] };
-      const numbers = isHere ? { agents, generation } : { agents: [...agents, own], generation: generation + 1 };
+      const numbers = isHere
+        ? { agents, generation }
+        : { agents: [...agents, own], generation: generation + 1 };
       return { ...{ ...facts, ...numbers, exclusive, bye: false }, ...this.beat() };
     }
     if (isHere && before !== undefined) {
@@ -66,7 +69,8 @@ export class NameRows {
       return { ...withoutPort(left), ...facts };
     }
     // While agents are elsewhere nothing lapses, whatever was claimed here.
-    if (same?.known.place === "elsewhere" && before !== undefined) return { ...withoutPort(before), ...facts };
+    if (same?.known.place === "elsewhere" && before !== undefined)
+      return { ...withoutPort(before), ...facts };
     const isAsLong = same?.known.lapsesAtMs === lapsesAtMs && before !== undefined;
     const isAsLeft = same?.known.leftAtMs === leftAtMs && before?.leftAt !== undefined;
     return {
@@ -82,14 +86,17 @@ export class NameRows {
     return { beatAt: nowAt, lapsesAt: nowAt + Math.max(this.#options.ttlMs, aliveMs) };
   }
 
-  /** The relays but this one that have agents of the name and live. */
-  relaysOf(entry: NameEntry): string[] {
+  /** The relays but this one that have agents of the name and live. Asked for each visitor. */
+  relaysOf(entry: NameEntry): readonly string[] {
     const { relay } = this.#options;
-    const relays: string[] = [];
+    let relays: string[] | undefined;
     for (const place of entry.agents)
-      for (const other of place.relays)
-        if (other !== relay && !relays.includes(other) && this.isAlive(other, entry)) relays.push(other);
-    return relays;
+      for (const other of place.relays) {
+        if (other === relay || relays?.includes(other) || !this.isAlive(other, entry)) continue;
+        relays ??= [];
+        relays.push(other);
+      }
+    return relays ?? none;
   }
 
   isAlive(relay: string, entry: NameEntry): boolean {

@@ -34,6 +34,8 @@ export const sharedLimits = {
   maxAsked: 4_096,
 } as const;
 
+const none: readonly string[] = [];
+
 /** An agent at a relay of the cluster, as HELLO tells of it. */
 export interface ArrivingAgent {
   readonly name: string;
@@ -151,7 +153,9 @@ export class SharedNames implements NameStore {
       } else if (!this.#known.knowsAll || this.#writes.has(name)) continue;
       else if (known.revision === undefined && this.#isTold) this.#claimAgain(name, entry);
       else if (this.#isLongLost(entry, nowMs)) {
-        this.#writes.add(name, (found) => (found && this.#isLongLost(found, nowMs) ? this.#buried(found) : found));
+        this.#writes.add(name, (found) =>
+          found && this.#isLongLost(found, nowMs) ? this.#buried(found) : found,
+        );
         written++;
       }
     }
@@ -205,19 +209,19 @@ export class SharedNames implements NameStore {
     return place && entry && { generation: place.generation, exclusive: entry.exclusive };
   }
 
-  /** The last session of this agent here has ended. `bye`: it is not expected back. */
-  depart(name: string, instance: string, { bye }: { readonly bye: boolean }): void {
+  /** The last session of this agent here has ended. `bye`: it is not expected back. `keepsPlace`: this relay ends, not the agent. */
+  depart(name: string, instance: string, how: { readonly bye: boolean; readonly keepsPlace: boolean }): void {
     const { clock, ttlMs, process: relay } = this.#options;
     if (agentsAt(this.#known.get(name)?.entry, relay).length === 0) return;
     const leftAt = this.#rows.dateOf(clock.now());
-    const departure = { relay, instance, bye, keepsPlace: false, leftAt, lapsesAt: leftAt + ttlMs };
+    const departure = { relay, instance, ...how, leftAt, lapsesAt: leftAt + ttlMs };
     this.#writes.add(name, (entry) => entry && depart(entry, departure));
   }
 
   /** The other relays that live and have agents of this name, as far as is known. */
   relaysOf(name: string): readonly string[] {
     const entry = this.#known.get(name)?.entry;
-    return entry === undefined ? [] : this.#rows.relaysOf(entry);
+    return entry === undefined ? none : this.#rows.relaysOf(entry);
   }
 
   isElsewhere(name: string): boolean {
@@ -281,7 +285,8 @@ export class SharedNames implements NameStore {
     this.#makeRoom(name);
     await this.#writes.put(name, (entry) => {
       const { beatAt: nowAt, lapsesAt } = this.#rows.beat();
-      const held = entry !== undefined && !this.#rows.hasLapsed(entry, this.#options.clock.now()) ? entry : undefined;
+      const held =
+        entry !== undefined && !this.#rows.hasLapsed(entry, this.#options.clock.now()) ? entry : undefined;
       return arrive(held, entry, {
         ...{ ...agent, relay, nowAt, lapsesAt },
         remembered: this.#departed.generationOf(name, instance),
@@ -322,7 +327,8 @@ export class SharedNames implements NameStore {
   #missing(name: string, known: Known): void {
     const { entry } = known;
     known.revision = undefined;
-    if (entry === undefined || this.#rows.hasLapsed(entry, this.#options.clock.now())) return this.#writes.learn(name, undefined);
+    if (entry === undefined || this.#rows.hasLapsed(entry, this.#options.clock.now()))
+      return this.#writes.learn(name, undefined);
     if (this.#row(entry)?.place !== "elsewhere") this.#claimAgain(name, entry);
   }
 
@@ -364,7 +370,8 @@ export class SharedNames implements NameStore {
       this.#writes.add(name, (entry) => (entry?.owner === owner ? rejoin(entry, missing, process) : entry));
     // Of one that is just arriving this may be told before it is known that it was written.
     if (this.#writes.isAwaited(name)) return;
-    for (const place of has) if (!isIn(had, place)) this.depart(name, place.instance, { bye: false });
+    for (const place of has)
+      if (!isIn(had, place)) this.depart(name, place.instance, { bye: false, keepsPlace: false });
   }
 
   #of(name: string): Known {
@@ -380,7 +387,8 @@ export class SharedNames implements NameStore {
   /** Where names are looked up, those count that were claimed here. */
   #countIt(name: string): void {
     const known = this.#known.get(name);
-    if (!this.#known.knowsAll && known?.entry !== undefined) this.#known.count(name, known, known.entry.owner);
+    if (!this.#known.knowsAll && known?.entry !== undefined)
+      this.#known.count(name, known, known.entry.owner);
   }
 
   #row(entry: NameEntry | undefined): NameRow | undefined {

@@ -73,6 +73,8 @@ export interface DeskOptions {
   readonly drawn?: number;
   readonly memory?: Memory;
   readonly maxLinks?: number;
+  /** Where links go whose session another relay has. */
+  readonly cluster?: Pick<ReceptionDeps, "elsewhere" | "passOn">;
 }
 
 /** A reception with everything behind it, a token for each subject (its text), and virtual time. */
@@ -102,6 +104,7 @@ export class Desk {
     drawn = 0,
     memory = new Memory(2 ** 28),
     maxLinks,
+    cluster,
   }: DeskOptions = {}) {
     const { metrics } = this;
     this.clock = clock;
@@ -111,7 +114,8 @@ export class Desk {
     this.names = new Names({ ttlMs: 3_600_000, maxNames: 100, random }, shared);
     const resumeWindowMs = 60_000;
     const suspended = new Suspended(memory);
-    const departed: TunnelsOptions["departed"] = (...agent) => shared?.depart(...agent);
+    const departed: TunnelsOptions["departed"] = (name, agent, { bye }) =>
+      shared?.depart(name, agent, { bye, keepsPlace: this.draining && !bye });
     this.tunnels = new Tunnels(this.names, { memory, suspended, resumeWindowMs, departed });
     this.callers = new Callers(suspended, memory, maxCallers);
     const tokens: Pick<ReceptionDeps["tokens"], "verify"> = {
@@ -134,6 +138,7 @@ export class Desk {
       ...(sleep !== undefined && { sleep }),
       ...(maxLinks !== undefined && { maxLinks }),
       shared,
+      ...cluster,
     });
     if (shared !== undefined)
       shared.watcher = { changed() {}, fenced: (...name) => this.reception.fenced(...name) };

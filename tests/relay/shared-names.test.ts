@@ -197,7 +197,10 @@ describe("names of several relays", () => {
     clock.advance(60_000);
     one.store.sweep(clock.now());
     await one.store.commit("blue");
-    expect(registry.found.get("blue")?.entry).toMatchObject({ agents: [{ relays: ["one"] }], beatAt: clock.date() });
+    expect(registry.found.get("blue")?.entry).toMatchObject({
+      agents: [{ relays: ["one"] }],
+      beatAt: clock.date(),
+    });
   });
 
   test("a registry that says nothing has failed after a while, and what it is asked meanwhile is bounded", async () => {
@@ -226,7 +229,10 @@ describe("names of several relays", () => {
     await other.store.commit("blue");
     one.names.take("blue", "alice", "http", clock.now());
     expect(await one.store.commit("blue").catch(({ code }) => code)).toBe("name-taken");
-    expect(registry.found.get("blue")?.entry).toMatchObject({ owner: "bob", agents: [{ relays: ["other"] }] });
+    expect(registry.found.get("blue")?.entry).toMatchObject({
+      owner: "bob",
+      agents: [{ relays: ["other"] }],
+    });
   });
 
   test("names that strangers ask for take a bounded place, and none from those that are here", async () => {
@@ -266,7 +272,10 @@ test("of a name that can't be read and is not known it is in doubt whether it is
   expect(one.store.looksUp("blue")).toBe(true);
   await turn();
   expect(one.store.isInDoubt("blue")).toBe(true);
-  const far = new FarTunnels({ find: () => undefined, expects: () => false }, one.store);
+  const far = new FarTunnels({
+    ...{ clock, names: one.store, metrics: { hopsOut: 0 } },
+    here: { find: () => undefined, expects: () => false },
+  });
   expect(far.find("blue")?.refusal).toBe("agent-offline");
   registry.isBroken = false;
   clock.advance(sharedLimits.believedMs);

@@ -26,6 +26,10 @@ function desk(process: string): Desk & { readonly shared: SharedNames } {
 /** As the desk's tokens say it. */
 const owner = (subject: string) => ownerOf({ issuer: "underpass", subject });
 
+/** What visitors of that relay find, which has no way to the others. */
+const farOf = ({ shared, tunnels, metrics }: ReturnType<typeof desk>) =>
+  new FarTunnels({ clock, names: shared, here: tunnels, metrics });
+
 describe("dials at relays that share their names", () => {
   test("at two of them at once: one is let in, and the other told that the name is taken", async () => {
     const [one, other] = [desk("one"), desk("other")];
@@ -70,7 +74,7 @@ describe("dials at relays that share their names", () => {
   test("a visitor's way to another relay's agent ends with agent-elsewhere, to nobody's with unknown-tunnel", async () => {
     const [one, other] = [desk("one"), desk("other")];
     await one.call();
-    const deps = { clock, names: other.names, tunnels: new FarTunnels(other.tunnels, other.shared) };
+    const deps = { clock, names: other.names, tunnels: farOf(other) };
     const way = (name: string, service: "http" | "tcp") =>
       new TunnelWay(deps, name, service, streamKinds.http);
     const look = async (each: TunnelWay) => {
@@ -87,7 +91,7 @@ describe("dials at relays that share their names", () => {
     expect(way("blue", "http").reachable).toBe(true);
     // And the other way round, where it was before.
     clock.advance(sharedLimits.believedMs);
-    const back = { clock, names: one.names, tunnels: new FarTunnels(one.tunnels, one.shared) };
+    const back = { clock, names: one.names, tunnels: farOf(one) };
     expect(back.tunnels.expects("blue", "http", clock.now())).toBe(true);
     await turn();
     expect(back.tunnels.expects("blue", "http", clock.now())).toBe(false);
