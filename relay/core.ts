@@ -154,7 +154,8 @@ export class RelayCore<Ports extends OtherPorts> {
     if (shared !== undefined)
       shared.watcher = {
         changed: tellWaiting,
-        fenced: (name, owner, exclusive) => this.reception.fenced(name, owner, exclusive),
+        fenced: (name, entry) => this.reception.fenced(name, entry),
+        here: (name) => here.sessionsOf(name).filter(({ leaving }) => !leaving),
       };
     const revocations = config.revocations ?? new MemoryRevocations();
     const tokens = new Tokens(config.secret, revocations);

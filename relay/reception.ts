@@ -9,7 +9,9 @@ import { ownerOf } from "./auth/claims.ts";
 import { maxRevocations, type Revocations } from "./auth/revocations.ts";
 import { isRevoked, type Tokens } from "./auth/tokens.ts";
 import { type Arrival, Beginning, type BeginningDeps, given, relaysOf } from "./beginning.ts";
+import { generationIn } from "./cluster/name-entry.ts";
 import type { PassingAdmission } from "./cluster/passed-links.ts";
+import type { NameEntry } from "./cluster/registry.ts";
 import type { DialPlace } from "./dial.ts";
 import type { NameRegister } from "./grant.ts";
 import { refuseLink } from "./refuse-link.ts";
@@ -203,13 +205,16 @@ export class Reception {
       if (agent.owner === owner && !agent.leaving) this.life.retire(agent, "superseded");
   }
 
-  /** As other relays have it, the name is this owner's, and no agent's whose generation is below `exclusive`. */
-  fenced(name: string, owner: string, exclusive: number): void {
+  /** As the relays have agreed, the name is this owner's, and of agents of these generations. */
+  fenced(name: string, entry: Pick<NameEntry, "owner" | "exclusive" | "agents">): void {
     const { tunnels } = this.deps;
-    tunnels.fence(name, exclusive);
-    for (const agent of tunnels.sessionsOf(name))
-      if (!agent.leaving && (agent.owner !== owner || agent.generation < exclusive))
-        this.life.retire(agent, "superseded");
+    tunnels.fence(name, entry.exclusive);
+    for (const session of tunnels.sessionsOf(name)) {
+      if (session.leaving) continue;
+      const generation = session.owner === entry.owner ? generationIn(entry, session) : undefined;
+      if (generation === undefined) this.life.retire(session, "superseded");
+      else session.generation = generation;
+    }
   }
 
   /** After a rest without timers: links that were silent for too long are dropped. */

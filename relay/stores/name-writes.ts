@@ -36,8 +36,6 @@ interface Pending {
 export interface StandingChange {
   readonly before: NameEntry | undefined;
   readonly after: NameEntry | undefined;
-  /** This relay wrote it. */
-  readonly isOurs: boolean;
 }
 
 export interface NameWritesOptions {
@@ -69,6 +67,12 @@ export class NameWrites {
   /** Somebody waits for a change of this name to be written. */
   isAwaited(name: string): boolean {
     return this.#pending.get(name)?.steps.some(({ settle }) => settle !== undefined) === true;
+  }
+
+  /** What is known to stand in the registry, with what was changed here and nobody waits for. */
+  standing(name: string): NameEntry | undefined {
+    const pending = this.#pending.get(name);
+    return pending === undefined ? this.#options.known.get(name)?.entry : this.#settledOf(pending);
   }
 
   /** Throws what the change does, and then nothing has changed. */
@@ -140,7 +144,7 @@ export class NameWrites {
       this.#fold(name, known, pending);
     }
     const after = pending === undefined ? found?.entry : this.#settledOf(pending);
-    stands(name, { before, after, isOurs: false });
+    stands(name, { before, after });
     this.#forget(name);
   }
 
@@ -282,7 +286,7 @@ export class NameWrites {
     pending.steps = pending.steps.filter((step) => !sent.has(step));
     this.#fold(name, known, pending);
     for (const { settle } of sent) settle?.();
-    stands(name, { before, after: this.#settledOf(pending), isOurs: true });
+    stands(name, { before, after: this.#settledOf(pending) });
     return true;
   }
 

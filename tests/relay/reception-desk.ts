@@ -141,7 +141,11 @@ export class Desk {
       ...cluster,
     });
     if (shared !== undefined)
-      shared.watcher = { changed() {}, fenced: (...name) => this.reception.fenced(...name) };
+      shared.watcher = {
+        changed() {},
+        fenced: (...name) => this.reception.fenced(...name),
+        here: (name) => this.tunnels.sessionsOf(name).filter(({ leaving }) => !leaving),
+      };
   }
 
   /** What an agent's next link is, at the relay. */
