@@ -103,6 +103,8 @@ export class Reception {
     const isAway = session !== undefined && held === undefined && !isRelay;
     const elsewhere = isAway ? deps.elsewhere?.(session) : undefined;
     if (isRelay && deps.relayTokens === undefined) throw new UnderpassError("kind-unavailable");
+    // The one that was meant had this address before.
+    if (isRelay && name !== deps.process) throw new UnderpassError("session-elsewhere");
     // Its visitors have come here while the agents are still here.
     if (deps.draining() && held === undefined && !isRelay && elsewhere === undefined)
       throw new UnderpassError("going-away");

@@ -90,7 +90,7 @@ export class Cluster {
     });
     this.neighbours = new Neighbours({
       ...{ clock, memory, id: config.id, version: config.version },
-      dial: neighbourDial({ clock, dial: deps.dial, bus: config.bus, cluster: config.name }),
+      dial: neighbourDial({ id: config.id, clock, dial: deps.dial, bus: config.bus, cluster: config.name }),
       random: Math.random,
       token: () => relayToken(this.tokens, config.id, clock.date()),
       facts: (id) => this.nodes.facts(id),
@@ -121,7 +121,7 @@ export class Cluster {
       { bus, clock, cluster: name },
       {
         id,
-        admit: ({ from, token, session }) => reception().admit({ name: from, kind: "relay", session }, token),
+        admit: ({ token, session }) => reception().admit({ name: id, kind: "relay", session }, token),
         arrived: (link, admission) => reception().receive(link, admission),
       },
     );
