@@ -143,7 +143,12 @@ export class RelayCore<Ports extends OtherPorts> {
       });
     const neighbours = cluster?.neighbours;
     const tunnels =
-      shared === undefined ? here : new FarTunnels({ here, names: shared, neighbours, clock, metrics });
+      shared === undefined
+        ? here
+        : new FarTunnels({
+            ...{ here, names: shared, neighbours, clock, metrics },
+            isDraining: (relay) => cluster?.nodes.facts(relay)?.state === "draining",
+          });
     const ways = { clock, memory, tunnels, names, hold, metrics, log };
     const ports = portsFor(ways);
     const tellWaiting = (name: string) => {
@@ -257,7 +262,14 @@ export class RelayCore<Ports extends OtherPorts> {
     // Neighbours may have visitors for agents that are still here.
     for (const { driver, kind } of this.sessions())
       if (kind !== "relay") driver.sayGoaway("drain", "going-away", graceMs);
+    const { clock } = this.ways;
+    const untilMs = clock.now() + graceMs;
     await Promise.all([visitors(), this.cluster?.hops.drain(graceMs)]);
+    // From now on they send nobody, and what is on its way here goes elsewhere.
+    const leftMs = Math.max(0, untilMs - clock.now());
+    for (const { driver, kind } of this.sessions())
+      if (kind === "relay") driver.sayGoaway("drain", "going-away", leftMs);
+    await this.cluster?.hops.drain(leftMs);
     this.cancelSweep();
     this.cancelSleep();
     for (const { driver } of this.sessions()) driver.close("going-away");
