@@ -1,6 +1,13 @@
 import { base64url } from "../shared/base64url.ts";
 import { type Code, codes, UnderpassError } from "../shared/errors.ts";
-import { type Hello, maxRelays, readHello, type Welcome, writeGoaway, writeWelcome } from "../shared/handshake.ts";
+import {
+  type Hello,
+  maxRelays,
+  readHello,
+  type Welcome,
+  writeGoaway,
+  writeWelcome,
+} from "../shared/handshake.ts";
 import { egressFeature, type SessionKind } from "../shared/kind.ts";
 import type { Link } from "../shared/link.ts";
 import { limits } from "../shared/mux/limits.ts";
