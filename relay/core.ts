@@ -163,7 +163,8 @@ export class RelayCore<Ports extends OtherPorts> {
         fenced: (name, entry) => this.reception.fenced(name, entry),
         here: (name) => here.sessionsOf(name).filter(({ leaving }) => !leaving),
       };
-    const revocations = config.revocations ?? new MemoryRevocations();
+    const revocations: Revocations = config.revocations ?? new MemoryRevocations();
+    revocations.watch?.((owner, untilMs) => this.reception.revoked(owner, untilMs));
     const tokens = new Tokens(config.secret, revocations);
     const publicHost = publicUrl === undefined ? undefined : new URL(publicUrl).hostname;
     const grants = new EgressGrants();
