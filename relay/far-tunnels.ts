@@ -46,7 +46,10 @@ export class FarTunnels {
     if (names.looksUp(name)) return true;
     // Where there is no way, who has come to another relay does not come back here.
     if (names.relaysOf(name).length > 0 && neighbours === undefined) return false;
-    return here.expects(name, service, nowMs) || this.serves(name, service);
+    // One whose place here is written already, and who has not read WELCOME yet.
+    const row = names.get(name);
+    const isArriving = row?.place === "here" && (row.kind === service || service === "egress");
+    return isArriving || here.expects(name, service, nowMs) || this.serves(name, service);
   }
 
   /** At a neighbour; what is a way out is known to the neighbour alone. */
