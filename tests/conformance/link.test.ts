@@ -13,6 +13,7 @@ import { busLinks } from "./bus-links.ts";
 import { eventStreamLinks } from "./event-stream-links.ts";
 import { LinkEar } from "./link-ear.ts";
 import { platformLinks } from "./platform-links.ts";
+import { streamLinks } from "./stream-links.ts";
 
 const mebibyte = 1_048_576;
 
@@ -63,6 +64,7 @@ const kinds: Readonly<Record<string, MakeLinks>> = {
   "WebSocket link over node-sockets": overSockets(nodeSockets),
   "event stream link over bun-sockets": () => eventStreamLinks(bunSockets),
   "event stream link over node-sockets": () => eventStreamLinks(nodeSockets),
+  "link over a stream of a session": () => streamLinks(clock),
   "bus link over a bus in memory": async () => {
     const network = new MemoryNetwork(clock);
     return { ...(await busLinks(network.end(), network.end(), clock)), close() {} };
