@@ -2,7 +2,7 @@ import { UnderpassError } from "../shared/errors.ts";
 import type { Kind, SessionKind } from "../shared/kind.ts";
 import type { Claims } from "./auth/claims.ts";
 import { ownerOf } from "./auth/claims.ts";
-import { relaySubject } from "./cluster/key.ts";
+import { isRelaySubject } from "./cluster/key.ts";
 import { grantName, type NameRegister } from "./grant.ts";
 import type { Names } from "./names.ts";
 import { isCalling } from "./session-home.ts";
@@ -15,6 +15,10 @@ export interface Admission {
   readonly claims: Claims;
   /** The id of the session to resume, from the dial's path. */
   readonly session?: string | undefined;
+  /** The relay that has that session, by its id, where it is another: the link is passed on to it. */
+  readonly elsewhere?: string;
+  /** Another relay has passed the link on: it is only for that session. */
+  readonly passedOn?: true;
 }
 
 /** Public ports of tunnels: tcp and udp. */
@@ -44,7 +48,7 @@ export function checkRight(
 ): void {
   if (!offers(kind)) throw new UnderpassError("kind-unavailable");
   if (kind === "relay") {
-    if (claims.subject !== relaySubject(name)) throw new UnderpassError("unauthorized");
+    if (!isRelaySubject(claims.subject)) throw new UnderpassError("unauthorized");
     return;
   }
   if (kind === "connect") {

@@ -15,6 +15,8 @@ import { type ControlEnv, controlPlane, type PortRegister } from "./app.ts";
 import type { Revocations } from "./auth/revocations.ts";
 import { Tokens } from "./auth/tokens.ts";
 import { Callers } from "./callers.ts";
+import { Cluster, type ClusterConfig } from "./cluster/cluster.ts";
+import { CountedRegistry, type RegistryCounts } from "./cluster/counted-registry.ts";
 import { EgressGrants } from "./egress-grants.ts";
 import { EventLinks } from "./event-links.ts";
 import { FarTunnels } from "./far-tunnels.ts";
@@ -50,6 +52,8 @@ export interface CoreConfig {
   /** How long a session waits for its agent's next link; 60 s where absent. */
   readonly resumeWindowMs?: number;
   readonly log?: RelayLog;
+  /** What makes it one of several: then names are in its registry. */
+  readonly cluster?: ClusterConfig | undefined;
   /** The runtime's UDP sockets, for udp tunnels and egress. */
   readonly openDatagrams: OpenDatagrams;
   /** For egress, which no token grants by itself. */
@@ -63,7 +67,8 @@ export interface CoreConfig {
 export interface CoreWays extends PassageDeps {
   readonly memory: Memory;
   readonly names: Names;
-  readonly tunnels: Tunnels;
+  /** What visitors find: this relay's tunnels, or those of all that share their names. */
+  readonly tunnels: WayDeps["tunnels"];
   readonly metrics: Metrics;
   readonly log: RelayLog;
 }
@@ -94,14 +99,15 @@ export class RelayCore<Ports extends OtherPorts> {
   /** Its own address, without a slash at the end; agents that come before it is known get none. */
   url = "";
   readonly ways: CoreWays;
-  /** What visitors find: this relay's tunnels, or those of all that share their names. */
-  readonly found: WayDeps["tunnels"];
   readonly ports: Ports;
+  readonly cluster: Cluster | undefined;
   readonly router: Router;
   readonly reception: Reception;
   readonly eventLinks: EventLinks;
   readonly app: Hono<ControlEnv>;
   private state: "starting" | "ready" | "draining" = "starting";
+  /** Whose sessions are at this relay. */
+  private readonly here: Tunnels;
   private readonly callers: Callers;
   private readonly shared: SharedNames | undefined;
   private readonly revocations: Revocations;
@@ -115,11 +121,29 @@ export class RelayCore<Ports extends OtherPorts> {
     const log = config.log ?? { write() {} };
     const metrics = new Metrics();
     const memory = new Memory(config.memoryBytes ?? coreLimits.defaultMemoryBytes);
-    const names = new Names({ ttlMs: config.nameTtlMs, random, maxNames, maxNamesPerOwner }, config.names);
+    const shared = this.sharedNames(config, log, metrics);
+    const options = { ttlMs: config.nameTtlMs, random, maxNames, maxNamesPerOwner };
+    const names = new Names(options, shared ?? config.names);
     const suspended = new Suspended(memory);
-    const tunnels = new Tunnels(names, { memory, suspended, resumeWindowMs });
+    const here = new Tunnels(names, {
+      ...{ memory, suspended, resumeWindowMs },
+      departed: (name, instance, { bye }) =>
+        shared?.depart(name, instance, { bye, keepsPlace: this.draining && !bye }),
+    });
     const callers = new Callers(suspended, memory);
     const hold = new Hold({ clock, metrics });
+    const cluster =
+      config.cluster &&
+      new Cluster(config.cluster, {
+        ...{ clock, memory, names, hold, metrics, log, secret: config.secret, dial: config.dial },
+        tunnels: here,
+        draining: () => this.draining,
+        reception: () => this.reception,
+        died: (id) => shared?.nodeDied(id),
+      });
+    const neighbours = cluster?.neighbours;
+    const tunnels =
+      shared === undefined ? here : new FarTunnels({ here, names: shared, neighbours, clock, metrics });
     const ways = { clock, memory, tunnels, names, hold, metrics, log };
     const ports = portsFor(ways);
     const tellWaiting = (name: string) => {
@@ -127,34 +151,50 @@ export class RelayCore<Ports extends OtherPorts> {
       hold.tryAgain(queueOf(name, "egress"));
       ports.tryAgain?.(name);
     };
-    tunnels.onReady = tellWaiting;
-    const shared = config.names instanceof SharedNames ? config.names : undefined;
-    if (shared !== undefined) shared.onRead = tellWaiting;
-    const found = shared === undefined ? tunnels : new FarTunnels(tunnels, shared);
+    here.onReady = tellWaiting;
+    if (shared !== undefined)
+      shared.watcher = {
+        changed: tellWaiting,
+        fenced: (name, entry) => this.reception.fenced(name, entry),
+        here: (name) => here.sessionsOf(name).filter(({ leaving }) => !leaving),
+      };
     const revocations = config.revocations ?? new MemoryRevocations();
     const tokens = new Tokens(config.secret, revocations);
     const publicHost = publicUrl === undefined ? undefined : new URL(publicUrl).hostname;
     const grants = new EgressGrants();
     const door = new EgressDoor(config);
     const calls = new Calls({
-      ...{ ...ways, tunnels: found },
+      ...ways,
       mayReach: (claims, target) => grants.reach(claims, target),
       isHog: (owner) => callers.isHog(owner),
       egress: (stream, head, claims, done) => door.open(stream, head, grants.policyOf(claims), done),
     });
     this.ways = ways;
-    this.found = found;
+    this.here = here;
     this.shared = shared;
     this.ports = ports;
+    this.cluster = cluster;
     this.callers = callers;
     this.revocations = revocations;
-    this.router = new Router({ domains, routing, publicHost });
+    const ownHost = config.cluster?.advertise && new URL(config.cluster.advertise(0)).hostname;
+    this.router = new Router({ domains, routing, publicHost, ownHost });
     this.eventLinks = new EventLinks({ clock, random, memory });
     this.reception = new Reception({
       ...ways,
+      tunnels: here,
       tokens,
       callers,
-      calls: (agent, stream, fields) => calls.open(agent, stream, fields),
+      relayTokens: cluster?.tokens,
+      ...(cluster !== undefined && {
+        process: config.cluster?.id,
+        relays: () => cluster.hints,
+        elsewhere: (session: string) => cluster.elsewhere(session),
+        passOn: (...passed: Parameters<Cluster["passOn"]>) => cluster.passOn(...passed),
+      }),
+      calls: (agent, stream, fields) =>
+        agent.kind === "relay" && cluster !== undefined
+          ? cluster.take(stream, fields)
+          : calls.open(agent, stream, fields),
       offers: (kind) => ports.offers(kind),
       ports: ports.endpoints,
       shared,
@@ -172,6 +212,7 @@ export class RelayCore<Ports extends OtherPorts> {
       names: shared === undefined ? names : sharedRegister(names, shared),
       ports: ports.endpoints,
       metrics,
+      ...(cluster !== undefined && { cluster: () => cluster.figures }),
       revoke: (owner) => this.revoke(owner, clock.date()),
       state: () => this.state,
       now: () => clock.now(),
@@ -199,6 +240,7 @@ export class RelayCore<Ports extends OtherPorts> {
       for (const { driver } of this.sessions()) driver.slept();
     });
     this.state = "ready";
+    this.cluster?.begin(Number(new URL(url).port));
     log.write({ event: "listening", url });
   }
 
@@ -209,12 +251,19 @@ export class RelayCore<Ports extends OtherPorts> {
   async drain(graceMs: number, visitors: () => Promise<unknown>): Promise<void> {
     this.state = "draining";
     this.ways.names.end();
-    this.shared?.leave();
-    for (const { driver } of this.sessions()) driver.sayGoaway("drain", "going-away", graceMs);
-    await visitors();
+    this.cluster?.drain();
+    // Where visitors have no way from relay to relay, others are to await the agents from now on.
+    if (this.cluster === undefined) this.shared?.leave();
+    // Neighbours may have visitors for agents that are still here.
+    for (const { driver, kind } of this.sessions())
+      if (kind !== "relay") driver.sayGoaway("drain", "going-away", graceMs);
+    await Promise.all([visitors(), this.cluster?.hops.drain(graceMs)]);
     this.cancelSweep();
     this.cancelSleep();
     for (const { driver } of this.sessions()) driver.close("going-away");
+    if (this.cluster === undefined) return;
+    await this.shared?.close();
+    await this.cluster.end();
   }
 
   private async revoke(owner: string, untilMs: number): Promise<void> {
@@ -223,12 +272,12 @@ export class RelayCore<Ports extends OtherPorts> {
   }
 
   private sweep(): void {
-    const { clock, names, tunnels, log } = this.ways;
+    const { clock, names, log } = this.ways;
     const nowMs = clock.now();
     // A write that failed, or another process that shares the file, must not cost a tunnel that is here its name.
     // While this one drains, its successor has them.
     if (!this.draining)
-      for (const { name, owner } of tunnels.owners()) {
+      for (const { name, owner } of this.here.owners()) {
         if (!names.keep(name, owner)) break;
         // It lapsed while nothing could be written, and somebody else has it since.
         if ((names.lookup(name)?.owner ?? owner) !== owner) this.reception.lost(name, owner);
@@ -241,8 +290,22 @@ export class RelayCore<Ports extends OtherPorts> {
     this.cancelSweep = clock.at(clock.now() + coreLimits.sweepMs, () => this.sweep());
   }
 
+  private sharedNames(
+    { cluster, names, clock, nameTtlMs }: CoreConfig,
+    log: RelayLog,
+    counts: RegistryCounts,
+  ): SharedNames | undefined {
+    if (cluster === undefined) return names instanceof SharedNames ? names : undefined;
+    return new SharedNames({
+      registry: new CountedRegistry(cluster.registry, counts),
+      ...{ clock, process: cluster.id, ttlMs: nameTtlMs },
+      isAlive: (id) => this.cluster?.nodes.isAlive(id) !== false,
+      fault: (error) => log.write({ event: "fault", message: `The registry: ${error.message}` }),
+    });
+  }
+
   private sessions(): readonly AgentSession[] {
-    return [...this.ways.tunnels.sessions(), ...this.callers.sessions()];
+    return [...this.here.sessions(), ...this.callers.sessions()];
   }
 }
 
