@@ -98,7 +98,10 @@ export class SlotRoute implements Route {
       this.#newest = welcome.session;
       this.#keep(welcome.session, new Trail(dialled));
     }
-    if (welcome.session === this.#newest) this.#at = dialled;
+    if (welcome.session === this.#newest) {
+      this.#at = dialled;
+      this.#fresh.clear();
+    }
     this.#places.named(welcome.relays ?? [], dialled, new Set(this.#routes.map(({ at }) => at)));
   }
 
@@ -112,6 +115,8 @@ export class SlotRoute implements Route {
     // A link that is good is not given up for another place.
     if (spare || dialled === undefined) return error;
     trail.hasFailed(dialled);
+    // A relay that only can't reach another is good enough for a fresh session.
+    if (session === this.#newest && error.code !== "session-elsewhere") this.#fresh.hasFailed(dialled);
     const isForgiven = error.fatal && !dialled.isGiven && !ofAgent.has(error.code);
     if (isForgiven) this.#places.drop(dialled);
     const askedMs = error instanceof RelayRefusal ? error.retryAfterMs : 0;
@@ -133,6 +138,7 @@ export class SlotRoute implements Route {
 
   /** The link is good: what failed before it says nothing of the next loss. */
   settled(): void {
+    this.#fresh.clear();
     if (this.#newest !== undefined) this.#sessions.get(this.#newest)?.clear();
   }
 

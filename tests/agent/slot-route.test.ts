@@ -80,6 +80,15 @@ test("a session that only finishes its streams has a way of its own", () => {
   expect(only.at && nameOf(only.at)).toBe("b");
 });
 
+test("what a session has met is known to the fresh one that takes its place", () => {
+  const { only, fails } = route("abc");
+  only.next(undefined);
+  only.greeted(welcome("s", undefined, "bc"));
+  expect(fails("s")).toBe("a");
+  expect(fails("s", new RelayRefusal("session-elsewhere"))).toBe("b");
+  expect([fails(), fails(), fails()]).toEqual(["b", "c", "a"]);
+});
+
 test("where a relay asked to be left alone the others are dialled meanwhile, without a wait", () => {
   const { only, clock, fails } = route("ab");
   expect(nameOf(only.next(undefined))).toBe("a");
