@@ -103,5 +103,4 @@ describe.skipIf(natsServerPath === undefined)("a NATS that is away", () => {
     },
     testLimitMs,
   );
-
 });

@@ -79,12 +79,21 @@ describe.skipIf(natsServerPath === undefined)("two processes of an app, with a N
   };
   const figure = async (relay: DeployRelay, name: string): Promise<number> =>
     Number(new RegExp(`^${name} (\\d+)$`, "m").exec(await asked(relay, "/metrics"))?.[1]);
+  const revoke = (relay: DeployRelay, sub: string): Promise<Response> =>
+    fetch(`${relay.url}/_underpass/revocations`, {
+      method: "POST",
+      headers: { Authorization: `Bearer ${admin}` },
+      body: JSON.stringify({ sub }),
+    });
   /** Once a visitor of the tunnel is not turned away there as one that nobody has. */
   const known = async (relay: DeployRelay, name: string): Promise<void> => {
     while ((await visit(target(relay, name))).status === 404);
   };
   const start = async (relay: Pick<DeployRelay, "url">, name: string, port = origin.port): Promise<Program> =>
-    startAgent({ ...a, url: relay.url }, { origin: port, name, token: await a.token(), args: ["--links", "1"] });
+    startAgent(
+      { ...a, url: relay.url },
+      { origin: port, name, token: await a.token(), args: ["--links", "1"] },
+    );
 
   beforeAll(async () => {
     [nats, origin] = await Promise.all([NatsServer.start(), RawOrigin.listen()]);
@@ -113,7 +122,9 @@ describe.skipIf(natsServerPath === undefined)("two processes of an app, with a N
         await send("0\r\n\r\n");
       };
       using visitor = await Visitor.connect(target(b, "blue"));
-      await visitor.send("POST /a%2Fb HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n");
+      await visitor.send(
+        "POST /a%2Fb HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n",
+      );
       const { status, body } = await visitor.answer();
       expect([status, await body.atLeast(3)]).toEqual([200, "one"]);
       await visitor.send("3\r\ntwo\r\n");
@@ -203,12 +214,7 @@ describe.skipIf(natsServerPath === undefined)("two processes of an app, with a N
     async () => {
       const token = await a.token({ sub: "alice" });
       const agent = await startAgent(a, { origin: origin.port, name: "alices", token });
-      const revoked = await fetch(`${b.url}/_underpass/revocations`, {
-        method: "POST",
-        headers: { Authorization: `Bearer ${admin}` },
-        body: '{"sub":"alice"}',
-      });
-      expect(revoked.status).toBe(201);
+      expect((await revoke(b, "alice")).status).toBe(201);
       expect(await agent.exit()).toBe(3);
       for (const relay of [a, b]) {
         const again = startAgent(relay, { origin: origin.port, name: "alices", token });
@@ -256,6 +262,30 @@ describe.skipIf(natsServerPath === undefined)("two processes of an app, with a N
       origin.script = answerOk;
       await agent.kill();
       await door.close();
+    },
+    testLimitMs,
+  );
+
+  test(
+    "while NATS says nothing a revocation is refused and nothing of it holds, those that were made do, and the end comes in time",
+    async () => {
+      const leaving = await startDeployRelay({ env: clusterEnv, data: a.data });
+      const token = await a.token({ sub: "bob" });
+      const agent = await startAgent(leaving, { origin: origin.port, name: "bobs", token });
+      const dave = await a.token({ sub: "dave" });
+      expect((await revoke(a, "dave")).status).toBe(201);
+      nats.pause();
+      const refused = await revoke(leaving, "bob");
+      expect([refused.status, refused.headers.get("underpass-error")]).toEqual([503, "registry-unreachable"]);
+      expect((await visit(target(leaving, "bobs"))).status).toBe(200);
+      const late = startAgent(leaving, { origin: origin.port, name: "daves", token: dave });
+      await expect(late).rejects.toThrow("unauthorized");
+      leaving.program.signal("SIGINT");
+      const kill = setTimeout(() => leaving.program.signal("SIGKILL"), killAfterMs);
+      expect(await leaving.program.exit()).toBe(0);
+      clearTimeout(kill);
+      nats.resume();
+      await agent.kill();
     },
     testLimitMs,
   );
