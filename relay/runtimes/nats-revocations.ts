@@ -45,7 +45,13 @@ export class NatsRevocations implements RevokedRegistry {
   }
 
   async put(revocation: Revocation): Promise<void> {
-    while (!(await this.#attempt(revocation)));
+    try {
+      while (!(await this.#attempt(revocation)));
+    } catch (error) {
+      if (error instanceof UnderpassError) throw error;
+      // What is under way when the way breaks, ends with errors of the library.
+      throw new UnderpassError("registry-unreachable", "NATS has not taken it.", { cause: error });
+    }
   }
 
   watch(watcher: RevokedWatcher): void {

@@ -9,6 +9,10 @@ import { NatsServer, natsServerPath } from "./nats-server.ts";
 const testLimitMs = 30_000;
 const owner = (subject: string) => JSON.stringify(["underpass", subject]);
 
+async function until(met: () => Promise<boolean>): Promise<void> {
+  while (!(await met())) await new Promise((resolve) => setImmediate(resolve));
+}
+
 class RelayHere {
   readonly own = new MemoryRevocations();
   readonly told: Revocation[] = [];
@@ -81,6 +85,34 @@ describe.skipIf(natsServerPath === undefined)("revocations over NATS", () => {
 });
 
 describe.skipIf(natsServerPath === undefined)("a NATS that is away", () => {
+  test(
+    "that falls silent, or is killed, while one is written: all are refused for the same reason",
+    async () => {
+      const server = await NatsServer.start();
+      const relay = await RelayHere.start(server, "c");
+      const revokeMany = (round: string) =>
+        Array.from({ length: 50 }, (_, i) =>
+          relay.revoke(`${round} ${i}`, 1).then(
+            () => "kept",
+            (error: { readonly code?: string }) => error.code,
+          ),
+        );
+      server.pause();
+      const silent = await Promise.all(revokeMany("silent"));
+      expect(new Set(silent)).toEqual(new Set(["registry-unreachable"]));
+      await server.stop({ signal: "SIGKILL" });
+      await server.start();
+      await until(async () => (await revokeMany("again")[0]) === "kept");
+      const writing = revokeMany("killed");
+      await server.stop({ signal: "SIGKILL" });
+      for (const outcome of await Promise.all(writing))
+        expect(["kept", "registry-unreachable"]).toContain(String(outcome));
+      await relay.close();
+      await server.close();
+    },
+    testLimitMs,
+  );
+
   test(
     "refuses them; what is known holds, and one that comes back empty is told it again",
     async () => {

@@ -273,17 +273,25 @@ describe.skipIf(natsServerPath === undefined)("two processes of an app, with a N
       const token = await a.token({ sub: "bob" });
       const agent = await startAgent(leaving, { origin: origin.port, name: "bobs", token });
       const dave = await a.token({ sub: "dave" });
-      expect((await revoke(a, "dave")).status).toBe(201);
+      expect((await revoke(leaving, "dave")).status).toBe(201);
       nats.pause();
       const refused = await revoke(leaving, "bob");
       expect([refused.status, refused.headers.get("underpass-error")]).toEqual([503, "registry-unreachable"]);
       expect((await visit(target(leaving, "bobs"))).status).toBe(200);
       const late = startAgent(leaving, { origin: origin.port, name: "daves", token: dave });
       await expect(late).rejects.toThrow("unauthorized");
+      origin.script = async (exchange) => {
+        await exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nbeg");
+        await new Promise(() => {});
+      };
+      using endless = await Visitor.connect(target(leaving, "bobs"));
+      await endless.send("GET / HTTP/1.1\r\nHost: HOST\r\n\r\n");
+      expect((await endless.answer()).status).toBe(200);
       leaving.program.signal("SIGINT");
       const kill = setTimeout(() => leaving.program.signal("SIGKILL"), killAfterMs);
       expect(await leaving.program.exit()).toBe(0);
       clearTimeout(kill);
+      origin.script = answerOk;
       nats.resume();
       await agent.kill();
     },
