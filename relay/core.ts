@@ -164,7 +164,6 @@ export class RelayCore<Ports extends OtherPorts> {
         here: (name) => here.sessionsOf(name).filter(({ leaving }) => !leaving),
       };
     const revocations: Revocations = config.revocations ?? new MemoryRevocations();
-    revocations.watch?.((owner, untilMs) => this.reception.revoked(owner, untilMs));
     const tokens = new Tokens(config.secret, revocations);
     const publicHost = publicUrl === undefined ? undefined : new URL(publicUrl).hostname;
     const grants = new EgressGrants();
@@ -182,6 +181,7 @@ export class RelayCore<Ports extends OtherPorts> {
     this.cluster = cluster;
     this.callers = callers;
     this.revocations = revocations;
+    revocations.watch?.(({ owner, untilMs }) => this.reception.revoked(owner, untilMs));
     const ownHost = config.cluster?.advertise && new URL(config.cluster.advertise(0)).hostname;
     this.router = new Router({ domains, routing, publicHost, ownHost });
     this.eventLinks = new EventLinks({ clock, random, memory });
