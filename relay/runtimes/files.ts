@@ -66,6 +66,7 @@ export async function openNames(
 export async function openRevocations({ data }: SecretSource): Promise<SqliteRevocations> {
   const path = join(resolve(data), revocationsName);
   try {
+    await makeDataFolder(data);
     await makeDatabase(path);
     return new SqliteRevocations(path);
   } catch (cause) {
