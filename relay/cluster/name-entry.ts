@@ -114,7 +114,7 @@ export function restate(ours: NameEntry, found: NameEntry | undefined, relay: st
   return {
     ...whose(newer, newer.owner, newer.kind),
     agents: places,
-    generation: Math.max(ours.generation, found.generation),
+    generation: Math.max(ours.generation, found.generation, ...places.map(({ generation }) => generation)),
     exclusive,
     beatAt: Math.max(ours.beatAt, found.beatAt),
     ...(isLeft && { leftAt }),
