@@ -270,8 +270,9 @@ export class NameWrites {
         return true;
       }
       const revision = await asks.ask(() => this.#swap(registry, name, entry, base));
-      if (revision === undefined) {
-        this.#find(name, known, await asks.ask(() => registry.lookUp(name)));
+      // In another telling the registry may be another, too: then what was written may be gone.
+      if (revision === undefined || names.telling !== telling) {
+        await this.#lookUp(name, known);
         return false;
       }
       before = this.#settledOf(pending);
@@ -290,9 +291,13 @@ export class NameWrites {
     return true;
   }
 
-  /** As `learn`; what was looked up is believed where nothing is found, too. */
-  #find(name: string, known: Known, found: FoundName | undefined): void {
-    if (found === undefined || found.revision === known.revision) known.revision = undefined;
+  /** What stands there is not what is known: unless more is told meanwhile, it is looked up. */
+  async #lookUp(name: string, known: Known): Promise<void> {
+    const { asks, registry } = this.#options;
+    const { revision } = known;
+    const found = await asks.ask(() => registry.lookUp(name));
+    if (known.revision !== revision) return;
+    known.revision = undefined;
     this.learn(name, found);
   }
 
