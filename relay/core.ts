@@ -140,14 +140,19 @@ export class RelayCore<Ports extends OtherPorts> {
       config.cluster &&
       new Cluster(config.cluster, {
         ...{ clock, memory, names, hold, metrics, log, secret: config.secret, dial: config.dial },
-        tunnels: here,
+        ...{ tunnels: here, callers },
         draining: () => this.draining,
         reception: () => this.reception,
         died: (id) => shared?.nodeDied(id),
       });
     const neighbours = cluster?.neighbours;
     const tunnels =
-      shared === undefined ? here : new FarTunnels({ here, names: shared, neighbours, clock, metrics });
+      shared === undefined
+        ? here
+        : new FarTunnels({
+            ...{ here, names: shared, neighbours, clock, metrics },
+            isDraining: (relay) => cluster?.nodes.facts(relay)?.state === "draining",
+          });
     const ways = { clock, memory, tunnels, names, shared, hold, metrics, log };
     const ports = portsFor(ways);
     const tellWaiting = (name: string) => {
@@ -165,7 +170,7 @@ export class RelayCore<Ports extends OtherPorts> {
         fenced: (name, entry) => this.reception.fenced(name, entry),
         here: (name) => here.sessionsOf(name).filter(({ leaving }) => !leaving),
       };
-    const revocations = config.revocations ?? new MemoryRevocations();
+    const revocations: Revocations = config.revocations ?? new MemoryRevocations();
     const tokens = new Tokens(config.secret, revocations);
     const publicHost = publicUrl === undefined ? undefined : new URL(publicUrl).hostname;
     const grants = new EgressGrants();
@@ -183,6 +188,7 @@ export class RelayCore<Ports extends OtherPorts> {
     this.cluster = cluster;
     this.callers = callers;
     this.revocations = revocations;
+    revocations.watch?.(({ owner, untilMs }) => this.reception.revoked(owner, untilMs));
     const ownHost = config.cluster?.advertise && new URL(config.cluster.advertise(0)).hostname;
     this.router = new Router({ domains, routing, publicHost, ownHost });
     this.eventLinks = new EventLinks({ clock, random, memory });
@@ -194,6 +200,7 @@ export class RelayCore<Ports extends OtherPorts> {
       relayTokens: cluster?.tokens,
       ...(cluster !== undefined && {
         process: config.cluster?.id,
+        takesNeighbours: () => !cluster.isClosed,
         relays: () => cluster.hints,
         elsewhere: (session: string) => cluster.elsewhere(session),
         passOn: (...passed: Parameters<Cluster["passOn"]>) => cluster.passOn(...passed),
@@ -261,10 +268,10 @@ export class RelayCore<Ports extends OtherPorts> {
     this.cluster?.drain();
     // Where visitors have no way from relay to relay, others are to await the agents from now on.
     if (this.cluster === undefined) this.shared?.leave();
-    // Neighbours may have visitors for agents that are still here.
     for (const { driver, kind } of this.sessions())
       if (kind !== "relay") driver.sayGoaway("drain", "going-away", graceMs);
-    await Promise.all([visitors(), this.cluster?.hops.drain(graceMs)]);
+    const untilMs = this.ways.clock.now() + graceMs;
+    await Promise.all([visitors(), this.cluster?.letMove(untilMs, () => this.unmoved())]);
     this.cancelSweep();
     this.cancelSleep();
     for (const { driver } of this.sessions()) driver.close("going-away");
@@ -295,6 +302,12 @@ export class RelayCore<Ports extends OtherPorts> {
       .lookForRevoked(this.revocations)
       .catch((error) => log.write({ event: "fault", message: `Revocations: ${error}` }));
     this.cancelSweep = clock.at(clock.now() + coreLimits.sweepMs, () => this.sweep());
+  }
+
+  /** A tunnel that neighbours' visitors reach by this relay alone. */
+  private unmoved(): string | undefined {
+    for (const { name } of this.here.owners()) if (this.shared?.isElsewhere(name) === false) return name;
+    return undefined;
   }
 
   private sharedNames(

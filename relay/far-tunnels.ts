@@ -13,6 +13,8 @@ export interface FarTunnelsDeps {
   readonly names: Pick<SharedNames, "relaysOf" | "isInDoubt" | "looksUp" | "get">;
   /** Absent: relays have no way to each other. */
   readonly neighbours?: Pick<Neighbours, "open" | "isUp"> | undefined;
+  /** The neighbour has said that it drains: only who has no other choice is sent there. */
+  readonly isDraining?: ((relay: string) => boolean) | undefined;
   readonly metrics: { hopsOut: number };
 }
 
@@ -44,7 +46,10 @@ export class FarTunnels {
     if (names.looksUp(name)) return true;
     // Where there is no way, who has come to another relay does not come back here.
     if (names.relaysOf(name).length > 0 && neighbours === undefined) return false;
-    return here.expects(name, service, nowMs) || this.serves(name, service);
+    // One whose place here is written already, and who has not read WELCOME yet.
+    const row = names.get(name);
+    const isArriving = row?.place === "here" && (row.kind === service || service === "egress");
+    return isArriving || here.expects(name, service, nowMs) || this.serves(name, service);
   }
 
   /** At a neighbour; what is a way out is known to the neighbour alone. */
@@ -78,12 +83,14 @@ export class FarTunnels {
 
   /** Those that can be asked now, each of them first in its turn. */
   others(name: string, relays: readonly string[]): string[] {
-    const { neighbours, clock } = this.deps;
+    const { neighbours, clock, isDraining } = this.deps;
     const nowMs = clock.now();
     const first = relays.length > 1 ? this.#turn++ % relays.length : 0;
-    return [...relays.slice(first), ...relays.slice(0, first)].filter(
+    const found = [...relays.slice(first), ...relays.slice(0, first)].filter(
       (relay) => neighbours?.isUp(relay) === true && (this.#avoided.get(`${relay} ${name}`) ?? 0) <= nowMs,
     );
+    const staying = found.filter((relay) => isDraining?.(relay) !== true);
+    return staying.length > 0 ? staying : found;
   }
 
   /** Until the first word, which is all that a neighbour may say itself. */

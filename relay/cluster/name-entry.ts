@@ -137,6 +137,43 @@ export function generationIn(
   return own !== undefined && own >= exclusive ? own : undefined;
 }
 
+/** An agent with sessions at this relay. */
+export interface HereAgent {
+  readonly instance: string;
+  readonly owner: string;
+  readonly generation: number;
+}
+
+/** What is at `relay` and not as the entry says it. */
+export function differences(
+  entry: NameEntry,
+  agents: readonly HereAgent[],
+  relay: string,
+): {
+  /** Some of them have lost the name, or another generation. */
+  readonly isFenced: boolean;
+  /** To be said. */
+  readonly missing: readonly AgentPlace[];
+  /** Instances that are said to be there and are not. */
+  readonly said: readonly string[];
+} {
+  const missing: AgentPlace[] = [];
+  let isFenced = false;
+  for (const agent of agents) {
+    const { instance } = agent;
+    const generation = agent.owner === entry.owner ? generationIn(entry, agent) : undefined;
+    if (generation !== agent.generation) isFenced = true;
+    if (generation === undefined) continue;
+    const place = entry.agents.find((other) => other.instance === instance);
+    if (place?.generation !== generation || !place.relays.includes(relay))
+      missing.push({ instance, generation, relays: [relay] });
+  }
+  const said = agentsAt(entry, relay)
+    .map(({ instance }) => instance)
+    .filter((instance) => !agents.some((agent) => agent.instance === instance));
+  return { isFenced, missing, said };
+}
+
 /** Puts back agents of `relay` that are not there, or with a lower generation, unless they have lost the name. */
 export function rejoin(entry: NameEntry, missing: readonly AgentPlace[], relay: string): NameEntry {
   const here = agentsAt(entry, relay).filter(

@@ -3,10 +3,12 @@ import type { Clock } from "../../shared/clock.ts";
 import { UnderpassError } from "../../shared/errors.ts";
 import type { NodeBoard } from "../cluster/board.ts";
 import type { Registry } from "../cluster/registry.ts";
+import type { RevokedRegistry } from "../cluster/revoked.ts";
 import { NatsBoard } from "./nats-board.ts";
 import { checkPayload, NatsBus } from "./nats-bus.ts";
 import { NatsNames } from "./nats-names.ts";
 import { readNatsPlaces } from "./nats-place.ts";
+import { NatsRevocations } from "./nats-revocations.ts";
 import { NatsWay, natsLimits } from "./nats-way.ts";
 
 export interface NatsOptions {
@@ -25,6 +27,7 @@ export interface Nats {
   readonly registry: Registry;
   readonly board: NodeBoard;
   readonly bus: Bus;
+  readonly revoked: RevokedRegistry;
   close(): Promise<void>;
 }
 
@@ -52,15 +55,19 @@ export async function openNats({ urls, credentials, cluster, clock, fault }: Nat
   let isStarted = false;
   const registry = new NatsNames({ way: () => registryWay, bucket: `underpass_${cluster}_names`, clock });
   const board = new NatsBoard({ way: () => registryWay, bucket: `underpass_${cluster}_nodes`, clock });
+  const revoked = new NatsRevocations({
+    ...{ way: () => registryWay, bucket: `underpass_${cluster}_revoked`, clock },
+  });
   const bus = new NatsBus({ way: () => busWay });
   const registryWay = new NatsWay({
     ...options("registry"),
     async opened(nats) {
-      await Promise.all([registry.opened(nats), board.opened(nats)]);
+      await Promise.all([registry.opened(nats), board.opened(nats), revoked.opened(nats)]);
     },
     lost() {
       registry.lost();
       board.lost();
+      revoked.lost();
     },
   });
   const busWay = new NatsWay({
@@ -74,6 +81,7 @@ export async function openNats({ urls, credentials, cluster, clock, fault }: Nat
   const close = async (): Promise<void> => {
     registry.close();
     board.close();
+    revoked.close();
     busWay.close();
   };
   const late = Promise.withResolvers<void>();
@@ -89,5 +97,5 @@ export async function openNats({ urls, credentials, cluster, clock, fault }: Nat
     cancel();
   }
   isStarted = true;
-  return { registry, board, bus, close };
+  return { registry, board, bus, revoked, close };
 }
