@@ -4,14 +4,19 @@ import { type AgentPlace, maxAgents, type NameEntry } from "./registry.ts";
 
 /** What becomes of entries, as pure functions: a write that another relay was quicker than is done again on what that wrote. */
 
-/** An agent that comes to a relay, be it with its first session there or at all. */
-export interface Arrival {
-  readonly relay: string;
+/** An agent that comes to a relay, as HELLO tells of it. */
+export interface ArrivingAgent {
+  readonly name: string;
   readonly owner: string;
   readonly kind: Kind;
   readonly instance: string;
   /** It shares the name with those that are there. */
   readonly join: boolean;
+}
+
+/** With its first session at this relay, or at all. */
+export interface Arrival extends ArrivingAgent {
+  readonly relay: string;
   /** The generation that it had until a moment ago, where it is not among the agents any more. */
   readonly remembered: number | undefined;
   readonly isAlive: (relay: string) => boolean;

@@ -1,6 +1,6 @@
 import type { Clock } from "../../shared/clock.ts";
 import type { Kind } from "../../shared/kind.ts";
-import { agentsAt, arrive, depart, differences, rejoin } from "../cluster/name-entry.ts";
+import { type ArrivingAgent, agentsAt, arrive, depart, differences, rejoin } from "../cluster/name-entry.ts";
 import type { FoundName, NameEntry, Registry } from "../cluster/registry.ts";
 import type { GivenPlace } from "../session-home.ts";
 import type { NameRow, NameStore } from "../store.ts";
@@ -35,15 +35,6 @@ export const sharedLimits = {
 } as const;
 
 const none: readonly string[] = [];
-
-/** An agent at a relay of the cluster, as HELLO tells of it. */
-export interface ArrivingAgent {
-  readonly name: string;
-  readonly owner: string;
-  readonly kind: Kind;
-  readonly instance: string;
-  readonly join: boolean;
-}
 
 /**
  * Names that relay processes share by a registry, as a store that answers at once from what it knows: what it is told,
