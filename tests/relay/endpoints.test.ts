@@ -20,6 +20,8 @@ class SetUp {
   readonly foreign = new Set<number>();
   /** `kind name` of tunnels with an agent. */
   readonly served = new Set<string>();
+  /** What comes of a name's changes where relays share names. */
+  commit: (name: string) => Promise<void> = async () => {};
   draws = 0;
 
   constructor(tcp: PortRange | undefined = { low: 7_000, high: 7_004 }, udp?: PortRange) {
@@ -36,6 +38,7 @@ class SetUp {
     });
     this.endpoints = new Endpoints({
       ...{ clock, random, names: this.names, tunnels, ranges: { tcp, udp } },
+      commit: (name) => this.commit(name),
       bind: async (kind, port, name) => {
         if (this.foreign.has(port)) throw new UnderpassError("port-in-use");
         const key = `${kind} ${port} ${name}`;
@@ -271,5 +274,57 @@ describe("a relay that was restarted", () => {
     expect(names.portOf("blue", "tcp")).toBe(7_003);
     isTaken = false;
     expect(await next.reserve("blue", "me", "tcp", undefined)).toBe(7_003);
+  });
+});
+
+describe("a public port that relays share", () => {
+  test("which another relay gave away meanwhile, is not opened: the name gets another", async () => {
+    const all = new SetUp();
+    all.commit = async (name) => {
+      if (all.names.portOf(name, "tcp") === 7_003) all.names.dropPort(name, 7_003);
+    };
+    expect(await all.refusal(all.reserve("blue", { port: 7_003 }))).toBe("port-taken");
+    expect([...all.open]).toEqual([]);
+    expect(await all.reserve("blue")).not.toBe(7_003);
+  });
+
+  test("is nobody's while that can't be written, and what the name had stays", async () => {
+    const all = new SetUp();
+    await all.reserve("blue", { port: 7_000 });
+    all.commit = async () => {
+      throw new UnderpassError("registry-unreachable");
+    };
+    expect(await all.refusal(all.reserve("blue", { port: 7_003 }))).toBe("registry-unreachable");
+    expect([all.names.portOf("blue", "tcp"), [...all.open]]).toEqual([7_000, ["tcp 7000 blue"]]);
+    // What is open and the name's needs no write.
+    expect(await all.reserve("blue")).toBe(7_000);
+  });
+
+  test("is open as soon as its agents are told to be anywhere, and closed when they are not", async () => {
+    const all = new SetUp();
+    all.names.claim("blue", "me", "tcp", 0);
+    all.names.givePort("blue", "tcp", 7_002, 0);
+    all.endpoints.told("blue");
+    expect(all.open.size).toBe(0);
+    all.served.add("tcp blue");
+    all.endpoints.told("blue");
+    all.endpoints.told("blue");
+    await Promise.resolve();
+    expect([...all.open]).toEqual(["tcp 7002 blue"]);
+    all.served.delete("tcp blue");
+    all.clock.advance(70_000);
+    expect([all.open.size, all.clock.timers]).toEqual([0, 0]);
+  });
+
+  test("goes with the name that has it now, also where another had it here before", async () => {
+    const all = new SetUp();
+    await all.reserve("blue", { port: 7_000 });
+    all.names.dropPort("blue", 7_000);
+    all.names.claim("red", "me", "tcp", 0);
+    all.names.givePort("red", "tcp", 7_000, 0);
+    all.served.add("tcp red");
+    all.endpoints.told("red");
+    await Promise.resolve();
+    expect([...all.open]).toEqual(["tcp 7000 red"]);
   });
 });
