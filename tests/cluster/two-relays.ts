@@ -1,0 +1,72 @@
+import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { freePort } from "../blackbox/programs/free-port.ts";
+import { minterOf } from "../blackbox/programs/mint.ts";
+import { listeningRelay, type Relay, type RelayOptions, relayProgram } from "../blackbox/programs/relay.ts";
+import { NatsServer } from "./nats-server.ts";
+
+/** Where agents go, and where visitors go: the same ports on two addresses, so that either may name what is public. */
+const agentsHost = "127.0.0.2";
+const visitorsHost = "127.0.0.1";
+
+/** One for all the clusters of this process, which have names of their own. It ends with the process. */
+let nats: Promise<NatsServer> | undefined;
+
+/**
+ * Two relays that share only the bus, with the face of one: agents come to the first (`url`), visitors to the second
+ * (`port`, `program`). Started again with the same `data`, they are the same cluster.
+ */
+export async function startTwoRelays(options: RelayOptions): Promise<Relay> {
+  const server = await (nats ??= NatsServer.start());
+  const data = options.data ?? (await mkdtemp(join(tmpdir(), "underpass-two-")));
+  const domain = options.domain ?? "localhost";
+  const args = await withPorts(options.args ?? []);
+  const secretFile = valueOf(args, "--secret-file") ?? (await secretIn(data));
+  const start = async (host: string, port: number): Promise<Relay> => {
+    const own = join(data, host);
+    await mkdir(own, { recursive: true });
+    const given = [
+      ...["--json", "--listen", `${host}:${port}`, "--data", own, "--domain", domain],
+      ...["--secret-file", secretFile, "--cluster", server.url, "--cluster-name", basename(data)],
+      ...args.map((arg) => arg.replace(visitorsHost, host)),
+    ];
+    const net = options.net === "any" ? "any" : [...(options.net ?? []), agentsHost];
+    return listeningRelay(relayProgram(given, { ...options, net }), { data: own, domain, isKept: true });
+  };
+  const visitors = await start(visitorsHost, options.port ?? 0);
+  const agents = await start(agentsHost, visitors.port).catch(async (error: unknown) => {
+    await visitors.kill();
+    throw error;
+  });
+  const end = async (how: "stop" | "kill") => {
+    await Promise.all([agents[how](), visitors[how]()]);
+    if (options.data === undefined) await rm(data, { recursive: true, force: true });
+  };
+  return {
+    ...visitors,
+    ...{ url: agents.url, data },
+    token: minterOf(await readFile(secretFile, "utf8")),
+    stop: () => end("stop"),
+    kill: () => end("kill"),
+  };
+}
+
+/** What is said with port 0 has to be the same on both. */
+async function withPorts(args: readonly string[]): Promise<readonly string[]> {
+  const port = args.some((arg) => arg.endsWith(":0")) ? await freePort() : 0;
+  return args.map((arg) => arg.replace(/:0$/, `:${port}`));
+}
+
+async function secretIn(data: string): Promise<string> {
+  const path = join(data, "secret");
+  if (!existsSync(path)) await writeFile(path, randomBytes(32).toString("base64url"), { mode: 0o600 });
+  return path;
+}
+
+function valueOf(args: readonly string[], name: string): string | undefined {
+  const at = args.indexOf(name);
+  return at < 0 ? undefined : args[at + 1];
+}
