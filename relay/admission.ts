@@ -2,6 +2,7 @@ import { UnderpassError } from "../shared/errors.ts";
 import type { Kind, SessionKind } from "../shared/kind.ts";
 import type { Claims } from "./auth/claims.ts";
 import { ownerOf } from "./auth/claims.ts";
+import { relaySubject } from "./cluster/key.ts";
 import { grantName, type NameRegister } from "./grant.ts";
 import type { Names } from "./names.ts";
 import { isCalling } from "./session-home.ts";
@@ -42,6 +43,10 @@ export function checkRight(
   register: NameRegister<string>,
 ): void {
   if (!offers(kind)) throw new UnderpassError("kind-unavailable");
+  if (kind === "relay") {
+    if (claims.subject !== relaySubject(name)) throw new UnderpassError("unauthorized");
+    return;
+  }
   if (kind === "connect") {
     if (!claims.connect.includes(name))
       throw new UnderpassError("connect-denied", `The token does not allow the private tunnel ${name}.`);

@@ -19,6 +19,8 @@ import type { SharedNames } from "./stores/shared-names.ts";
 
 export interface ReceptionDeps extends AdmissionDeps, SessionLifeDeps {
   readonly tokens: Tokens;
+  /** Of relays that are neighbours; absent: there are none. */
+  readonly relayTokens?: Tokens | undefined;
   readonly random: (bytes: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer>;
   /** The public addresses of a tunnel. */
   readonly urlsOf: (name: string, kind: SessionKind) => string[];
@@ -87,7 +89,10 @@ export class Reception {
     const { deps } = this;
     // A session that is finishing its streams here can be resumed nowhere else.
     const held = session === undefined ? undefined : this.life.held(session);
-    if (deps.draining() && held === undefined) throw new UnderpassError("going-away");
+    const isRelay = kind === "relay";
+    if (isRelay && deps.relayTokens === undefined) throw new UnderpassError("kind-unavailable");
+    // Its visitors have come here while the agents are still here.
+    if (deps.draining() && held === undefined && !isRelay) throw new UnderpassError("going-away");
     if (token === undefined)
       throw new UnderpassError("unauthorized", "The relay wants a token: give one by --token-file.");
     const { maxPending } = receptionLimits;
@@ -97,7 +102,8 @@ export class Reception {
     const isFull = this.pending >= maxPending || this.linkCount >= most;
     // What fills memory may be waiting for the very agent that resumes.
     if (isFull || (held === undefined && deps.memory.isFull)) throw new UnderpassError("too-many-links");
-    const claims = await deps.tokens.verify(token, deps.clock.date());
+    const tokens = isRelay ? deps.relayTokens : undefined;
+    const claims = await (tokens ?? deps.tokens).verify(token, deps.clock.date());
     const haveTheirs = this.callingCount >= maxLinks * callingShare || deps.callers.isFull(ownerOf(claims));
     if (held === undefined && isCalling(kind) && haveTheirs) throw new UnderpassError("too-many-links");
     const hasPort = kind === "tcp" || kind === "udp";
@@ -298,7 +304,7 @@ export class Reception {
     const home = this.life.home(kind);
     const nowMs = clock.now();
     // What would have resumed a session of a relay that is leaving must not begin one here.
-    if (deps.draining()) return "going-away";
+    if (deps.draining() && kind !== "relay") return "going-away";
     if (join === true && !isCalling(kind) && tunnels.hasOtherKind(name, kind)) return "kind-forbidden";
     const owner = ownerOf(claims);
     const place = { name, owner, kind, instance, slot };

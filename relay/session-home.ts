@@ -5,7 +5,7 @@ import type { AgentSession } from "./agent-session.ts";
 /** Whose a session is, and which place of its agent it has. */
 export type SessionPlace = Pick<AgentSession, "name" | "owner" | "kind" | "instance"> & Pick<Hello, "slot">;
 
-/** Where sessions of a sort are kept while they live: those that serve tunnels, and those that call (connect, via, egress). */
+/** Where sessions of a sort are kept while they live: those that serve tunnels, and those that call (connect, via, egress, relay). */
 export interface SessionHome {
   /** The session with this id, if it is held. */
   session(id: string): AgentSession | undefined;
@@ -37,6 +37,6 @@ export interface SessionHome {
 /** Of all links: what agents may have that call, as they need no tunnel of their own to dial. */
 export const callingShare = 0.75;
 
-export function isCalling(kind: SessionKind): kind is CallKind {
-  return (callKinds as readonly string[]).includes(kind);
+export function isCalling(kind: SessionKind): kind is CallKind | "relay" {
+  return kind === "relay" || (callKinds as readonly string[]).includes(kind);
 }

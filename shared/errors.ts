@@ -248,8 +248,7 @@ const table = {
     fatal: false,
     status: 503,
     close: 1013,
-    meaning:
-      "The relay can't reach the registry of the cluster, so it gives no name away and takes no new agent. Tunnels that are here go on. Try again.",
+    meaning: "The relay can't reach the cluster's registry, so it gives no name away for now. Try again.",
   },
   "session-elsewhere": {
     wire: 50,

@@ -2,10 +2,10 @@
 export type Kind = (typeof kinds)[number];
 export const kinds = ["http", "tcp", "tls", "udp", "private"] as const;
 
-/** What a session is for (PROTOCOL.md section 1): to serve a tunnel, or to call out of this agent. */
+/** What a session is for (PROTOCOL.md section 1): to serve a tunnel, or to call out of this agent, or out of another relay. */
 export type SessionKind = (typeof sessionKinds)[number];
 export const callKinds = ["connect", "via", "egress"] as const;
-export const sessionKinds = [...kinds, ...callKinds] as const;
+export const sessionKinds = [...kinds, ...callKinds, "relay"] as const;
 export type CallKind = (typeof callKinds)[number];
 
 /** The kind's number in OPEN (PROTOCOL.md section 7). */

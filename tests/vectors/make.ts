@@ -153,7 +153,7 @@ const byHand: Record<string, Uint8Array> = {
   "DOUBT without its optional bit": encodeRaw(0x07, integer(1, 1)),
   "GOAWAY with the number after the last code": encodeRaw(
     0x05,
-    join(integer(2, 0x0200), integer(2, 49), integer(8, 0)),
+    join(integer(2, 0x0200), integer(2, 51), integer(8, 0)),
   ),
   "control record after an unknown optional frame": join(encodeRaw(0xc9, integer(4, 1)), ack),
   "unknown control record that is mandatory": encodeRaw(0x07, new Uint8Array(2)),

@@ -1,0 +1,227 @@
+import type { Code } from "../../shared/errors.ts";
+import { type Kind, kinds, streamKinds } from "../../shared/kind.ts";
+import { lastingBytes, ownBytes } from "../../shared/mux/own-bytes.ts";
+import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
+import { isName } from "../../shared/name.ts";
+import { Passage, type PassageDeps, type Way } from "../../shared/passage.ts";
+import { TunnelWay, type WayDeps } from "../tunnel-way.ts";
+import type { Service } from "../tunnels.ts";
+import { hopTags, putFirst, type TakenField, takeFirst } from "./hop-head.ts";
+
+/** Which tunnel a stream between relays is for. */
+export interface HopTarget {
+  readonly service: Service;
+  readonly name: string;
+  /** Whoever sends it has no other relay to ask: it may wait here for the agent. */
+  readonly waits: boolean;
+}
+
+/** The head of a visitor's stream as the neighbour gets it (PROTOCOL.md section 9). */
+export function hopHead({ service, name, waits }: HopTarget, fields: Uint8Array): Uint8Array {
+  return putFirst(hopTags.tunnel, encoder.encode(`${service} ${name}${waits ? " waits" : ""}`), fields);
+}
+
+/** undefined: it is none. */
+export function readHopHead({ tag, value }: TakenField): HopTarget | undefined {
+  const [service = "", name = "", waits, ...more] = decoder.decode(value).split(" ");
+  if (tag !== hopTags.tunnel || !isService(service) || !isName(name) || more.length > 0) return undefined;
+  if (waits !== undefined && waits !== "waits") return undefined;
+  return { service, name, waits: waits !== undefined };
+}
+
+export interface HopsDeps extends PassageDeps {
+  /** Of this relay alone: a stream makes one hop at most. */
+  readonly tunnels: WayDeps["tunnels"];
+  readonly names: WayDeps["names"];
+  readonly metrics: PassageDeps["metrics"] & { hopsIn: number };
+}
+
+/** Visitors' streams that come from neighbours, for agents that are here. */
+export class Hops {
+  readonly #deps: HopsDeps;
+  #open = 0;
+  #emptied: (() => void) | undefined;
+
+  constructor(deps: HopsDeps) {
+    this.#deps = deps;
+  }
+
+  /** How many are open. */
+  get open(): number {
+    return this.#open;
+  }
+
+  /** A stream that a neighbour opened. */
+  take(stream: Stream, fields: Uint8Array): StreamHandler {
+    const first = takeFirst(fields);
+    const target = first && readHopHead(first);
+    if (first === undefined || target === undefined) {
+      stream.reset("head-invalid");
+      return stream.handler;
+    }
+    const deps = this.#deps;
+    deps.metrics.hopsIn++;
+    const { service, name, waits } = target;
+    const tunnel = new TunnelWay(deps, name, service, stream.kind);
+    if (stream.kind === streamKinds.udp) return new Flow(stream, tunnel, first.rest).near;
+    this.#open++;
+    return new Hop(deps, stream, waits ? tunnel : new HastyWay(tunnel), first.rest, () => {
+      this.#open--;
+      if (this.#open === 0) this.#emptied?.();
+    });
+  }
+
+  /** Resolves when none is open, or with `graceMs`. */
+  async drain(graceMs: number): Promise<void> {
+    if (this.#open === 0) return;
+    const { clock } = this.#deps;
+    await new Promise<void>((resolve) => {
+      const cancel = clock.at(clock.now() + graceMs, resolve);
+      this.#emptied = () => {
+        cancel();
+        resolve();
+      };
+    });
+  }
+}
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+function isService(text: string): text is Service {
+  return text === "egress" || (kinds as readonly string[]).includes(text as Kind);
+}
+
+/** For somebody who has another relay to ask: he is not to wait here. */
+class HastyWay implements Way {
+  constructor(private readonly way: Way) {}
+
+  get name(): string {
+    return this.way.name;
+  }
+  open(...[fields, handler]: Parameters<Way["open"]>): ReturnType<Way["open"]> {
+    return this.way.open(fields, handler);
+  }
+  readonly reachable = false;
+  readonly expected = false;
+  readonly isPatient = false;
+  readonly refusal = "agent-elsewhere";
+}
+
+/** A neighbour's stream and one to an agent: all frames pass as they are. */
+class Hop implements StreamHandler {
+  readonly #near: Stream;
+  readonly #far: Passage;
+  readonly #metrics: PassageDeps["metrics"];
+  readonly #done: () => void;
+  #nearEnded = false;
+  #farEnded = false;
+  #over = false;
+
+  constructor(deps: PassageDeps, near: Stream, way: Way, fields: Uint8Array, done: () => void) {
+    this.#near = near;
+    this.#metrics = deps.metrics;
+    this.#done = done;
+    near.handler = this;
+    this.#far = new Passage(deps, way, this.#ear());
+    const refusal = this.#far.start(ownBytes(fields));
+    // Whoever believed that there is an agent here is to look again.
+    if (refusal !== undefined) this.#refuse(refusal === "too-many-streams" ? refusal : "agent-elsewhere");
+  }
+
+  // What comes from the visitor.
+
+  head(fields: Uint8Array): void {
+    this.#far.sendTrailers(ownBytes(fields));
+  }
+  data(bytes: Uint8Array): void {
+    const more = this.#far.give(lastingBytes(bytes));
+    this.#near.held(more ? 0 : this.#far.queued);
+  }
+  end(): void {
+    this.#nearEnded = true;
+    this.#far.sendEnd();
+    this.#look();
+  }
+  left(): void {
+    this.#far.sendLeft();
+  }
+  reset(code: Code): void {
+    this.#far.cancel(code);
+    this.#finish();
+  }
+  writable(): void {
+    this.#far.held(0);
+  }
+
+  // What comes from the agent.
+
+  #ear(): StreamHandler {
+    return {
+      head: (fields) => this.#near.head(ownBytes(fields)),
+      data: (bytes) => {
+        const more = this.#near.give(lastingBytes(bytes));
+        this.#far.held(more ? 0 : this.#near.queued);
+      },
+      end: () => {
+        this.#farEnded = true;
+        this.#near.end();
+        this.#look();
+      },
+      left() {},
+      reset: (code) => this.#refuse(code),
+      writable: () => this.#near.held(0),
+    };
+  }
+
+  #refuse(code: Code): void {
+    this.#near.reset(code);
+    this.#finish();
+  }
+
+  #look(): void {
+    if (this.#nearEnded && this.#farEnded) this.#finish();
+  }
+
+  #finish(): void {
+    if (this.#over) return;
+    this.#over = true;
+    if (this.#far.opened) this.#metrics.streamsOpen--;
+    this.#done();
+  }
+}
+
+/** The same for datagrams, which don't wait for an agent. */
+class Flow {
+  readonly near: StreamHandler;
+  readonly #near: Stream;
+  readonly #far: Stream | undefined;
+
+  constructor(near: Stream, way: Way, fields: Uint8Array) {
+    this.#near = near;
+    this.near = this.#ear(() => this.#far);
+    near.handler = this.near;
+    const back = this.#ear(() => this.#near);
+    this.#far = way.open(ownBytes(fields), { ...back, head: (head) => this.#near.head(ownBytes(head)) });
+    if (this.#far === undefined) near.reset("agent-elsewhere");
+  }
+
+  #ear(opposite: () => Stream | undefined): StreamHandler {
+    const broken = () => {
+      this.#near.reset("stream-state");
+      this.#far?.reset("stream-state");
+    };
+    return {
+      head: broken,
+      data: broken,
+      end: () => {
+        this.#near.end();
+        this.#far?.end();
+      },
+      left() {},
+      reset: (code) => opposite()?.reset(code),
+      writable() {},
+      datagram: (payload) => void opposite()?.datagram(new Uint8Array(payload)),
+    };
+  }
+}

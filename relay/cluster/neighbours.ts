@@ -1,0 +1,140 @@
+import type { Clock } from "../../shared/clock.ts";
+import { Backoff } from "../../shared/dial/backoff.ts";
+import type { GiveUp, LinkPlace } from "../../shared/dial/place.ts";
+import { Slot, type SlotOwner } from "../../shared/dial/slot.ts";
+import { UnderpassError } from "../../shared/errors.ts";
+import type { Link } from "../../shared/link.ts";
+import type { Memory } from "../../shared/mux/memory.ts";
+import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
+import type { NodeFacts } from "./board.ts";
+
+/** Opens a link to a neighbour. One call of `done`, never from inside; returns what gives up. */
+export type DialNeighbour = (
+  node: NodeFacts,
+  place: LinkPlace,
+  token: string,
+  done: (result: Link | UnderpassError) => void,
+) => GiveUp;
+
+export interface NeighboursDeps {
+  readonly clock: Clock;
+  readonly memory: Memory;
+  /** This process. */
+  readonly id: string;
+  readonly version: string;
+  readonly random: () => number;
+  readonly dial: DialNeighbour;
+  /** A token of the cluster's key. */
+  readonly token: () => Promise<string>;
+  /** What a node tells of itself now; undefined: it is gone. */
+  readonly facts: (id: string) => NodeFacts | undefined;
+  /** One takes streams again. */
+  readonly ready: () => void;
+}
+
+/** A neighbour that is away is tried so often at least: visitors may wait for it. */
+const maxRedialMs = 2_000;
+
+/** The sessions that this relay has with its neighbours, one each: for streams that it opens there. */
+export class Neighbours {
+  readonly #deps: NeighboursDeps;
+  readonly #slots = new Map<string, Slot>();
+
+  constructor(deps: NeighboursDeps) {
+    this.#deps = deps;
+  }
+
+  /** Dials it, and holds on to it until `leave`. Idempotent. */
+  meet({ id }: NodeFacts): void {
+    if (this.#slots.has(id)) return;
+    const slot = this.#slot(id);
+    this.#slots.set(id, slot);
+    slot.start();
+  }
+
+  /** It is dead, or this relay ends: what is open there ends now. */
+  leave(id: string): void {
+    const slot = this.#slots.get(id);
+    this.#slots.delete(id);
+    slot?.abandon();
+    void slot?.stop(0);
+  }
+
+  close(): void {
+    for (const id of [...this.#slots.keys()]) this.leave(id);
+  }
+
+  /** There is a link, and nothing is wrong with it. */
+  isUp(id: string): boolean {
+    return this.#slots.get(id)?.session?.driver.isUp === true;
+  }
+
+  /** Over what it is reached now; undefined: it is not. */
+  linkTo(id: string): { readonly transport: string; readonly tripMs: number } | undefined {
+    const session = this.#slots.get(id)?.session;
+    if (session?.driver.hasLink !== true) return undefined;
+    return { transport: session.transport ?? "bus", tripMs: session.driver.session.tripMs };
+  }
+
+  get links(): number {
+    let up = 0;
+    for (const id of this.#slots.keys()) if (this.isUp(id)) up++;
+    return up;
+  }
+
+  /** undefined: it takes none now. */
+  open(id: string, kind: number, fields: Uint8Array, handler: StreamHandler): Stream | undefined {
+    const driver = this.#slots.get(id)?.session?.driver;
+    return driver?.isUp === true ? driver.session.open(kind, fields, handler) : undefined;
+  }
+
+  #slot(id: string): Slot {
+    const { clock, memory, version, random, ready } = this.#deps;
+    const owner: SlotOwner = {
+      opened(stream) {
+        // Who wants the other direction dials himself.
+        stream.reset("kind-unknown");
+        return stream.handler;
+      },
+      up: () => ready(),
+      suspect() {},
+      down() {},
+    };
+    return new Slot(
+      {
+        ...{ clock, memory, version, index: 0, kind: "relay", features: [], join: false },
+        instance: instanceOf(this.#deps.id),
+        backoff: new Backoff({ maxDelayMs: maxRedialMs, random }),
+        openLink: (session, done) => this.#dial(id, session, done),
+        doubted: () => this.#slots.get(id)?.session?.doubt(),
+        isFinal: () => false,
+      },
+      owner,
+    );
+  }
+
+  #dial(id: string, session: string | undefined, done: (result: Link | UnderpassError) => void): GiveUp {
+    const { dial, token, facts, id: self } = this.#deps;
+    let cancelled = false;
+    let giveUp: GiveUp = () => {};
+    const run = async (): Promise<void> => {
+      const credential = await token();
+      if (cancelled) return;
+      const node = facts(id);
+      if (node === undefined) done(new UnderpassError("relay-unreachable"));
+      else giveUp = dial(node, { name: self, kind: "relay", session }, credential, done);
+    };
+    run().catch((error: unknown) => {
+      if (!cancelled) done(new UnderpassError("internal-error", String(error)));
+    });
+    return (why) => {
+      cancelled = true;
+      giveUp(why);
+    };
+  }
+}
+
+/** HELLO's instance of a relay: 16 characters or more. */
+function instanceOf(id: string): string {
+  return `relay-process-${id}`;
+}
