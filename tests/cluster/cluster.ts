@@ -1,3 +1,4 @@
+import { test } from "bun:test";
 import { randomBytes } from "node:crypto";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -8,7 +9,10 @@ import { relayProgram, type TokenOptions } from "../blackbox/programs/relay.ts";
 import { within } from "../blackbox/programs/within.ts";
 import type { Target } from "../blackbox/raw/visitor.ts";
 import { FaultProxy } from "../faults/fault-proxy.ts";
-import { NatsServer } from "./nats-server.ts";
+import { NatsServer, natsServerPath } from "./nats-server.ts";
+
+/** A test that needs a nats-server: skipped where none is installed. */
+export const clusterTest = test.skipIf(natsServerPath === undefined);
 
 /** What a relay tells of its cluster at `/_underpass/api/cluster`. */
 export interface ClusterStatus {
@@ -177,7 +181,7 @@ export class Cluster implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.running.map(({ program }) => program?.kill()));
     await Promise.all(this.relays.map(({ registryWay }) => registryWay?.close()));
-    await this.nats.kill();
+    await this.nats.close();
     await rm(this.folder, { recursive: true, force: true });
   }
 

@@ -1,8 +1,9 @@
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { join } from "node:path";
+import { switchValue } from "../blackbox/programs/deno-permissions.ts";
 import { freePort } from "../blackbox/programs/free-port.ts";
 import { minterOf } from "../blackbox/programs/mint.ts";
 import { listeningRelay, type Relay, type RelayOptions, relayProgram } from "../blackbox/programs/relay.ts";
@@ -24,13 +25,13 @@ export async function startTwoRelays(options: RelayOptions): Promise<Relay> {
   const data = options.data ?? (await mkdtemp(join(tmpdir(), "underpass-two-")));
   const domain = options.domain ?? "localhost";
   const args = await withPorts(options.args ?? []);
-  const secretFile = valueOf(args, "--secret-file") ?? (await secretIn(data));
+  const secretFile = switchValue(args, "--secret-file") ?? (await secretIn(data));
   const start = async (host: string, port: number): Promise<Relay> => {
     const own = join(data, host);
     await mkdir(own, { recursive: true });
     const given = [
       ...["--json", "--listen", `${host}:${port}`, "--data", own, "--domain", domain],
-      ...["--secret-file", secretFile, "--cluster", server.url, "--cluster-name", basename(data)],
+      ...["--secret-file", secretFile, "--cluster", server.url, "--cluster-name", clusterOf(data)],
       ...args.map((arg) => arg.replace(visitorsHost, host)),
     ];
     const net = options.net === "any" ? "any" : [...(options.net ?? []), agentsHost];
@@ -54,6 +55,11 @@ export async function startTwoRelays(options: RelayOptions): Promise<Relay> {
   };
 }
 
+/** Folders that are told apart by case alone are two. */
+function clusterOf(data: string): string {
+  return createHash("sha256").update(data).digest("hex").slice(0, 16);
+}
+
 /** What is said with port 0 has to be the same on both. */
 async function withPorts(args: readonly string[]): Promise<readonly string[]> {
   const port = args.some((arg) => arg.endsWith(":0")) ? await freePort() : 0;
@@ -64,9 +70,4 @@ async function secretIn(data: string): Promise<string> {
   const path = join(data, "secret");
   if (!existsSync(path)) await writeFile(path, randomBytes(32).toString("base64url"), { mode: 0o600 });
   return path;
-}
-
-function valueOf(args: readonly string[], name: string): string | undefined {
-  const at = args.indexOf(name);
-  return at < 0 ? undefined : args[at + 1];
 }
