@@ -15,6 +15,10 @@ export interface Admission {
   readonly claims: Claims;
   /** The id of the session to resume, from the dial's path. */
   readonly session?: string | undefined;
+  /** The relay that has that session, by its id, where it is another: the link is passed on to it. */
+  readonly elsewhere?: string;
+  /** Another relay has passed the link on: it is only for that session. */
+  readonly passedOn?: true;
 }
 
 /** Public ports of tunnels: tcp and udp. */

@@ -5,6 +5,12 @@ import { kinds } from "../shared/kind.ts";
 import { parseListenAddress } from "../shared/listen-address.ts";
 import { isName } from "../shared/name.ts";
 import { parseDuration, parseSize } from "../shared/units.ts";
+import {
+  checkedAdvertise,
+  checkedBusUrl,
+  checkedClusterName,
+  defaultClusterName,
+} from "./cluster/cluster-options.ts";
 import type { PortRange } from "./endpoints.ts";
 import type { HealthOptions, RelayCommand, RelayOptions, SecretSource, TokenOptions } from "./options.ts";
 import { checkedDomain, checkedPublicUrl, checkedRouting, defaultDomain } from "./public-address.ts";
@@ -94,13 +100,18 @@ interface Values {
   /** `divider`: what stands between two of them in the variable. */
   list(name: string, divider?: RegExp): string[] | undefined;
   flag(name: string): boolean;
+  /** It stands on the command line, which others can read. */
+  inArgv(name: string): boolean;
 }
 
 /** What each switch of `command` was set to, by the switch or else by its variable. Lists in variables have commas. */
 function valuesOf(command: Command, env: Environment): Values {
-  const find = (name: string): unknown => {
+  const givenTo = (name: string): unknown => {
     const option = command.options.find((known) => known.long === name);
-    const given: unknown = option && command.getOptionValue(option.attributeName());
+    return option && command.getOptionValue(option.attributeName());
+  };
+  const find = (name: string): unknown => {
+    const given = givenTo(name);
     // `--data "$UNSET"` is a slip, and would mean something else than what was wanted.
     if (given === "" || (Array.isArray(given) && given.includes(""))) {
       throw new UnderpassError("usage", `${name}: the value is empty.`);
@@ -125,7 +136,8 @@ function valuesOf(command: Command, env: Environment): Values {
     if (value === true || value === "1" || value === "true") return true;
     throw new UnderpassError("usage", `${variableOf(name)} is 1 or 0, not '${value}'.`);
   };
-  return { secretText: env["UNDERPASS_SECRET"] || undefined, text, list, flag };
+  const inArgv = (name: string) => givenTo(name) !== undefined;
+  return { secretText: env["UNDERPASS_SECRET"] || undefined, text, list, flag, inArgv };
 }
 
 function secretShape(values: Values): SecretSource {
@@ -154,6 +166,7 @@ function serveShape(values: Values): RelayOptions {
     ...proxiesShape(values),
     ...tlsShape(values),
     ...portsShape(values),
+    ...clusterShape(values),
     routing: checkedRouting(values.text("--routing") ?? "both"),
     dataAsked: values.text("--data") !== undefined,
     nameTtlMs: within("--name-ttl", () => parseDuration(values.text("--name-ttl") ?? "24h")),
@@ -178,6 +191,37 @@ function tlsShape(values: Values): Pick<RelayOptions, "tls"> {
   if ((cert === undefined) !== (key === undefined))
     throw new UnderpassError("usage", "--tls-cert and --tls-key go together.");
   return cert === undefined || key === undefined ? {} : { tls: { cert, key } };
+}
+
+function clusterShape(values: Values): Pick<RelayOptions, "cluster"> {
+  const urls = values.list("--cluster")?.flatMap((text) => text.split(","));
+  const [credentialsFile, name, advertise] = ["--cluster-credentials", "--cluster-name", "--advertise"].map(
+    (part) => {
+      const text = values.text(part);
+      if (text !== undefined && urls === undefined)
+        throw new UnderpassError("usage", `${part} is of a relay with --cluster.`);
+      return text;
+    },
+  );
+  if (urls === undefined) return {};
+  const { secretFile, secretText } = secretShape(values);
+  if (secretFile === undefined && secretText === undefined)
+    throw new UnderpassError(
+      "usage",
+      "--cluster: all its relays have the same key. Give each the same --secret-file or UNDERPASS_SECRET (`openssl rand -base64 32` makes one).",
+    );
+  const inArgv = values.inArgv("--cluster");
+  const checked = urls.map((text) => checkedBusUrl(text.trim(), { inArgv }));
+  if (credentialsFile !== undefined && checked.some((text) => text.includes("@")))
+    throw new UnderpassError("usage", "Give --cluster-credentials or a user in UNDERPASS_CLUSTER, not both.");
+  return {
+    cluster: {
+      urls: checked,
+      name: checkedClusterName(name ?? defaultClusterName),
+      ...(credentialsFile !== undefined && { credentialsFile }),
+      ...(advertise !== undefined && { advertise: checkedAdvertise(advertise) }),
+    },
+  };
 }
 
 /** Of the variable's commas, those between two ports do not divide: `*.example:80,443,10.0.0.0/8:22` is two. */

@@ -23,6 +23,9 @@ export class Metrics {
   streams = 0;
   bytesIn = 0;
   bytesOut = 0;
+  /** Streams from neighbours, and to them. */
+  hopsIn = 0;
+  hopsOut = 0;
   holds = 0;
   holdsExpired = 0;
 

@@ -1,6 +1,7 @@
 import type { Network } from "../shared/egress/network.ts";
 import type { Kind } from "../shared/kind.ts";
 import type { ListenAddress } from "../shared/listen-address.ts";
+import type { ClusterOptions } from "./cluster/cluster-options.ts";
 import type { PortRange } from "./endpoints.ts";
 
 /** Where the HS256 key comes from; the first that is given counts: text, file, one made in `data`. */
@@ -28,6 +29,8 @@ export interface RelayOptions extends SecretSource {
   readonly udpPorts?: PortRange;
   /** Where visitors of tls tunnels arrive; absent: there are none. */
   readonly tlsListen?: ListenAddress;
+  /** Absent: this relay stands alone. */
+  readonly cluster?: ClusterOptions;
   readonly nameTtlMs: number;
   /** `data` was asked for: what belongs there must be kept there. */
   readonly dataAsked: boolean;

@@ -1,6 +1,6 @@
 import { base64url } from "../shared/base64url.ts";
-import { type Code, codes, UnderpassError } from "../shared/errors.ts";
-import { type Hello, readHello, writeGoaway, writeWelcome } from "../shared/handshake.ts";
+import { type Code, UnderpassError } from "../shared/errors.ts";
+import { type Hello, maxRelays, readHello, type Welcome, writeWelcome } from "../shared/handshake.ts";
 import { egressFeature, type SessionKind } from "../shared/kind.ts";
 import type { Link } from "../shared/link.ts";
 import { limits } from "../shared/mux/limits.ts";
@@ -10,8 +10,10 @@ import type { AgentSession } from "./agent-session.ts";
 import { ownerOf } from "./auth/claims.ts";
 import { maxRevocations, type Revocations } from "./auth/revocations.ts";
 import { isRevoked, type Tokens } from "./auth/tokens.ts";
+import type { PassingAdmission } from "./cluster/passed-links.ts";
 import type { DialPlace } from "./dial.ts";
 import type { NameRegister } from "./grant.ts";
+import { refuseLink } from "./refuse-link.ts";
 import { callingShare, isCalling } from "./session-home.ts";
 import { SessionLife, type SessionLifeDeps } from "./session-life.ts";
 import type { SleepingSession } from "./sleep.ts";
@@ -24,10 +26,16 @@ export interface ReceptionDeps extends AdmissionDeps, SessionLifeDeps {
   readonly random: (bytes: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer>;
   /** The public addresses of a tunnel. */
   readonly urlsOf: (name: string, kind: SessionKind) => string[];
+  /** Other relays of the cluster that take agents, the best first; absent, or empty: there are none. */
+  readonly relays?: () => readonly string[];
   /** No new agents: the relay is stopping. */
   readonly draining: () => boolean;
   /** Of agents; absent: what a server of one's own can take. */
   readonly maxLinks?: number;
+  /** The relay of the cluster that has this session and is alive, by its id. undefined: this one, or none. */
+  readonly elsewhere?: (session: string) => string | "unreachable" | undefined;
+  /** Passes a link on to it. `gone` is to be called when the link is. */
+  readonly passOn?: (link: Link, admission: PassingAdmission, gone: () => void) => void;
   /** Where other relays give names away too. */
   readonly shared?: Pick<SharedNames, "load" | "commit"> | undefined;
 }
@@ -90,9 +98,12 @@ export class Reception {
     // A session that is finishing its streams here can be resumed nowhere else.
     const held = session === undefined ? undefined : this.life.held(session);
     const isRelay = kind === "relay";
+    const isAway = session !== undefined && held === undefined && !isRelay;
+    const elsewhere = isAway ? deps.elsewhere?.(session) : undefined;
     if (isRelay && deps.relayTokens === undefined) throw new UnderpassError("kind-unavailable");
     // Its visitors have come here while the agents are still here.
-    if (deps.draining() && held === undefined && !isRelay) throw new UnderpassError("going-away");
+    if (deps.draining() && held === undefined && !isRelay && elsewhere === undefined)
+      throw new UnderpassError("going-away");
     if (token === undefined)
       throw new UnderpassError("unauthorized", "The relay wants a token: give one by --token-file.");
     const { maxPending } = receptionLimits;
@@ -104,8 +115,13 @@ export class Reception {
     if (isFull || (held === undefined && deps.memory.isFull)) throw new UnderpassError("too-many-links");
     const tokens = isRelay ? deps.relayTokens : undefined;
     const claims = await (tokens ?? deps.tokens).verify(token, deps.clock.date());
-    const haveTheirs = this.callingCount >= maxLinks * callingShare || deps.callers.isFull(ownerOf(claims));
+    const haveTheirs =
+      this.callingCount >= maxLinks * callingShare ||
+      (elsewhere === undefined && deps.callers.isFull(ownerOf(claims)));
     if (held === undefined && isCalling(kind) && haveTheirs) throw new UnderpassError("too-many-links");
+    // What the name allows is looked at where the session is.
+    if (elsewhere === "unreachable") throw new UnderpassError("session-elsewhere");
+    if (elsewhere !== undefined) return { name, kind, claims, session, elsewhere };
     const hasPort = kind === "tcp" || kind === "udp";
     // Who resumes what has lost the name since, or is only to join what carries something else, must not change what the name
     // is for: that would cost it its port.
@@ -128,9 +144,14 @@ export class Reception {
     return { name, kind, claims, session };
   }
 
-  /** Waits for HELLO on an open link, welcomes the agent, and drives the session. */
+  /** Waits for HELLO on an open link, welcomes the agent, and drives the session; or passes the link on to the relay that does. */
   receive(link: Link, admission: Admission): void {
-    const { clock, sleep } = this.deps;
+    const { clock, sleep, passOn } = this.deps;
+    const { session, elsewhere } = admission;
+    if (session !== undefined && elsewhere !== undefined) {
+      passOn?.(link, { ...admission, session, elsewhere }, this.count(admission.kind));
+      return;
+    }
     this.pending++;
     sleep?.stirs(link);
     const openedMs = clock.now();
@@ -211,6 +232,12 @@ export class Reception {
     for (const { driver } of this.sessions()) driver.lookAgain();
   }
 
+  /** What WELCOME says of other relays. */
+  private relays(): Pick<Welcome, "relays"> {
+    const relays = this.deps.relays?.().slice(0, maxRelays) ?? [];
+    return relays.length === 0 ? {} : { relays };
+  }
+
   private sessions(): AgentSession[] {
     return [...this.deps.tunnels.sessions(), ...this.deps.callers.sessions()];
   }
@@ -247,7 +274,8 @@ export class Reception {
     if (resume?.session !== admission.session || hello.kind !== admission.kind) return "protocol-error";
     const held = resume && this.life.held(resume.session);
     if (held !== undefined) return this.resume(held, link, admission, hello, arrival);
-    if (resume?.only === true) return "session-gone";
+    // What begins anew had better do so at the relay that was dialled.
+    if (resume?.only === true || admission.passedOn === true) return "session-gone";
     return this.begin(link, admission, hello, arrival);
   }
 
@@ -284,6 +312,7 @@ export class Reception {
         generation: agent.generation,
         urls: urlsOf(name, kind),
         resumeWindowMs,
+        ...this.relays(),
       }),
     );
     driver.link(link, gone, { peerReceived, told: ledger.received, tripMs });
@@ -328,6 +357,7 @@ export class Reception {
         ...{ ...counts, ...given, session: id, secret },
         features: agent.offersEgress ? [egressFeature] : [],
         ...{ generation: agent.generation, urls: deps.urlsOf(name, kind), resumeWindowMs },
+        ...this.relays(),
       }),
     );
     deps.log.write({ event: "agent", name, kind, state: "here", subject: claims.subject });
@@ -337,11 +367,4 @@ export class Reception {
     this.life.begun(agent);
     return undefined;
   }
-}
-
-/** Says GOAWAY on a link that has no session, and closes it. */
-function refuseLink(link: Link, code: Code, gone: () => void): void {
-  link.handler = { heard() {}, message() {}, text() {}, drained() {}, closed: gone };
-  link.send(writeGoaway("error", code));
-  link.close(codes[code].close ?? 1008, code);
 }

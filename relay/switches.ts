@@ -31,6 +31,16 @@ export function serveSwitches(): Option[] {
     switchOf("--tls-cert <file>", "serve https and wss itself: the certificate chain, PEM"),
     switchOf("--tls-key <file>", "and its key, PEM"),
     ...secretSwitches(),
+    switchOf(
+      "--cluster <url...>",
+      "nats://HOST:PORT: be one relay of several, that agree on names there; may be repeated, and needs a key that all have",
+    ),
+    switchOf("--cluster-credentials <file>", "a NATS .creds file, if the bus asks for one"),
+    switchOf("--cluster-name <name>", "relays of one name on one bus are one cluster", "underpass"),
+    switchOf(
+      "--advertise <url>",
+      "where the others, and agents, reach this very relay, port 0: that of --listen; none: over the bus alone",
+    ),
     switchOf("--name-ttl <duration>", "how long a name stays its owner's after the last agent left", "24h"),
     switchOf("--memory <size>", "cap for buffers", "512MiB"),
     switchOf(
@@ -116,6 +126,8 @@ Examples:
   relay --secret-file /run/secrets/underpass             a key of your own
   relay --data /var/lib/underpass --name-ttl 7d          where things are kept, and names for longer
   relay --reuse-port                                     start the next one beside it, then stop this one
+  relay --cluster nats://10.0.0.9:4222 --advertise http://10.0.0.1:8787 --secret-file key.txt   one of several
+  relay --cluster tls://nats.example --cluster-credentials relay.creds --cluster-name blue --secret-file key.txt
   relay --quiet                                          busy, and logged by the proxy before it
   relay --resume-window 5m                               for agents that are often away for minutes
   relay --memory 1GiB --grace 10s --json                 for a supervisor that reads JSON lines

@@ -15,6 +15,9 @@ const shared = {
   received: count,
 };
 
+/** Other relays that a WELCOME names. */
+export const maxRelays = 8;
+
 const sessionId = v.pipe(v.string(), v.regex(/^[A-Za-z0-9_-]{1,64}$/));
 /** 32 bytes as base64url. */
 const token256 = v.pipe(v.string(), v.regex(/^[A-Za-z0-9_-]{43}$/));
@@ -47,6 +50,9 @@ const welcomeSchema = v.pipe(
     resumeWindowMs: count,
     // They reach a terminal and programs that read lines.
     urls: v.pipe(v.array(v.pipe(v.string(), v.regex(/^[!-~]{1,300}$/))), v.maxLength(16)),
+    relays: v.exactOptional(
+      v.pipe(v.array(v.pipe(v.string(), v.regex(/^(?=.{8,300}$)https?:\/\/[!-~]+$/))), v.maxLength(maxRelays)),
+    ),
   }),
   // A session that begins needs something to resume it with.
   v.check(({ resumed, secret }) => resumed || secret !== undefined),

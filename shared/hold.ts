@@ -132,6 +132,11 @@ export class Hold {
     this.trying.delete(name);
   }
 
+  /** Agents of any tunnel may take streams again. */
+  tryAll(): void {
+    for (const name of [...this.queues.keys()]) this.tryAgain(name);
+  }
+
   /** Room for a request under way, which may have to come back. false: there is none, and it can't. */
   borrow(bytes: number): boolean {
     if (this.underWayBytes + bytes > this.limits.maxUnderWayBytes) return false;
@@ -184,7 +189,7 @@ export class Hold {
     this.cancelTimer = clock.at(atMs, () => {
       this.cancelTimer = undefined;
       this.expire();
-      for (const name of [...this.queues.keys()]) this.tryAgain(name);
+      this.tryAll();
       if (this.cancelTimer === undefined) this.wakeLater();
     });
   }

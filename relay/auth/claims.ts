@@ -7,7 +7,7 @@ import { isName } from "../../shared/name.ts";
 
 export type { Kind };
 
-/** What a token grants, checked. Only `claimsFromPayload` makes one, so whoever holds it need not look again. */
+/** What a token grants, checked. Only `claimsFromPayload` and `claimsSchema` make one, so whoever holds it need not look again. */
 export interface Claims {
   readonly issuer: string;
   readonly subject: string;
@@ -44,18 +44,38 @@ export const subjectText = v.pipe(
 const list = <const S extends v.GenericSchema>(entry: S) =>
   v.pipe(v.array(entry), v.maxLength(maxEntries, `has more than ${maxEntries} entries`));
 
+const lists = {
+  names: list(
+    v.pipe(v.string(), v.regex(/^[a-z0-9*?-]{1,63}$/, "is not a glob over a-z, 0-9, '-', '*', '?'")),
+  ),
+  kinds: list(v.picklist(kinds)),
+  connect: list(v.pipe(v.string(), v.check(isName, "is not a name"))),
+  egress: list(v.pipe(v.string(), v.check(isPattern, "is not a pattern of egress"))),
+};
+
 const payloadSchema = v.object({
   iss: subjectText,
   sub: subjectText,
   iat: v.pipe(v.number(), v.finite()),
   exp: v.pipe(v.number(), v.finite(), v.minValue(0), v.maxValue(maxExpirySeconds)),
-  names: v.optional(
-    list(v.pipe(v.string(), v.regex(/^[a-z0-9*?-]{1,63}$/, "is not a glob over a-z, 0-9, '-', '*', '?'"))),
-  ),
-  kinds: v.optional(list(v.picklist(kinds))),
-  connect: v.optional(list(v.pipe(v.string(), v.check(isName, "is not a name")))),
-  egress: v.optional(list(v.pipe(v.string(), v.check(isPattern, "is not a pattern of egress")))),
+  names: v.optional(lists.names),
+  kinds: v.optional(lists.kinds),
+  connect: v.optional(lists.connect),
+  egress: v.optional(lists.egress),
   admin: v.optional(v.boolean()),
+});
+
+/** Claims that another relay has checked, as it tells them: of the same bounds as those of a token. */
+export const claimsSchema: v.GenericSchema<unknown, Claims> = v.object({
+  issuer: subjectText,
+  subject: subjectText,
+  names: v.exactOptional(lists.names),
+  kinds: lists.kinds,
+  connect: lists.connect,
+  egress: lists.egress,
+  issuedAtMs: v.pipe(v.number(), v.finite()),
+  expiresAtMs: v.pipe(v.number(), v.finite(), v.minValue(0), v.maxValue(maxExpirySeconds * 1000)),
+  admin: v.exactOptional(v.boolean()),
 });
 
 /**

@@ -112,6 +112,7 @@ class HastyWay implements Way {
 class Hop implements StreamHandler {
   readonly #near: Stream;
   readonly #far: Passage;
+  readonly #way: Way;
   readonly #metrics: PassageDeps["metrics"];
   readonly #done: () => void;
   #nearEnded = false;
@@ -120,6 +121,7 @@ class Hop implements StreamHandler {
 
   constructor(deps: PassageDeps, near: Stream, way: Way, fields: Uint8Array, done: () => void) {
     this.#near = near;
+    this.#way = way;
     this.#metrics = deps.metrics;
     this.#done = done;
     near.handler = this;
@@ -135,7 +137,7 @@ class Hop implements StreamHandler {
     this.#far.sendTrailers(ownBytes(fields));
   }
   data(bytes: Uint8Array): void {
-    const more = this.#far.give(lastingBytes(bytes));
+    const more = this.#far.write(lastingBytes(bytes));
     this.#near.held(more ? 0 : this.#far.queued);
   }
   end(): void {
@@ -160,7 +162,7 @@ class Hop implements StreamHandler {
     return {
       head: (fields) => this.#near.head(ownBytes(fields)),
       data: (bytes) => {
-        const more = this.#near.give(lastingBytes(bytes));
+        const more = this.#near.write(lastingBytes(bytes));
         this.#far.held(more ? 0 : this.#near.queued);
       },
       end: () => {
@@ -169,7 +171,8 @@ class Hop implements StreamHandler {
         this.#look();
       },
       left() {},
-      reset: (code) => this.#refuse(code),
+      // Whoever waited is told when there is no more use in it.
+      reset: (code) => this.#refuse(this.#far.opened || this.#way.expected ? code : "agent-elsewhere"),
       writable: () => this.#near.held(0),
     };
   }

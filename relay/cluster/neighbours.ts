@@ -1,6 +1,7 @@
 import type { Clock } from "../../shared/clock.ts";
 import { Backoff } from "../../shared/dial/backoff.ts";
 import type { GiveUp, LinkPlace } from "../../shared/dial/place.ts";
+import { RelayRefusal } from "../../shared/dial/relay-refusal.ts";
 import { Slot, type SlotOwner } from "../../shared/dial/slot.ts";
 import { UnderpassError } from "../../shared/errors.ts";
 import type { Link } from "../../shared/link.ts";
@@ -28,6 +29,8 @@ export interface NeighboursDeps {
   readonly token: () => Promise<string>;
   /** What a node tells of itself now; undefined: it is gone. */
   readonly facts: (id: string) => NodeFacts | undefined;
+  /** Nobody is at its address: it may have died. */
+  readonly missed: (id: string) => void;
   /** One takes streams again. */
   readonly ready: () => void;
 }
@@ -114,7 +117,7 @@ export class Neighbours {
   }
 
   #dial(id: string, session: string | undefined, done: (result: Link | UnderpassError) => void): GiveUp {
-    const { dial, token, facts, id: self } = this.#deps;
+    const { dial, token, facts, missed, id: self } = this.#deps;
     let cancelled = false;
     let giveUp: GiveUp = () => {};
     const run = async (): Promise<void> => {
@@ -122,7 +125,11 @@ export class Neighbours {
       if (cancelled) return;
       const node = facts(id);
       if (node === undefined) done(new UnderpassError("relay-unreachable"));
-      else giveUp = dial(node, { name: self, kind: "relay", session }, credential, done);
+      else
+        giveUp = dial(node, { name: self, kind: "relay", session }, credential, (result) => {
+          if (result instanceof RelayRefusal && result.by === "nobody") missed(id);
+          done(result);
+        });
     };
     run().catch((error: unknown) => {
       if (!cancelled) done(new UnderpassError("internal-error", String(error)));

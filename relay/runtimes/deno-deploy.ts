@@ -58,6 +58,11 @@ function deployOptions(options: RelayOptions): RelayOptions {
       "usage",
       "Deno Deploy says itself who the visitor is: --trust-proxy is for other places.",
     );
+  if (options.cluster?.advertise !== undefined)
+    throw new UnderpassError(
+      "usage",
+      "On Deno Deploy no process has an address of its own: --advertise is for other places. Its relays reach each other over the bus.",
+    );
   return {
     ...options,
     // All comes by TLS there, whatever the request says that is handed over.

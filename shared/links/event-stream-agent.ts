@@ -3,8 +3,8 @@ import { deafLinkHandler, type Link, type LinkHandler } from "../link.ts";
 import type { Dial, DialTarget } from "../socket.ts";
 import { eventStreamLimits as limits } from "./event-stream-limits.ts";
 import { EventStreamParser } from "./event-stream-parser.ts";
-import { closePart, PartType } from "./event-stream-post.ts";
 import { type PostCap, PostSender } from "./event-stream-posts.ts";
+import { closePart, PartType } from "./parts.ts";
 
 /** The body of an answer as it comes. */
 export interface EventBody {

@@ -2,8 +2,8 @@ import type { Clock } from "../clock.ts";
 import { encodeLatin1 } from "../http1/latin1.ts";
 import type { Dial, DialTarget } from "../socket.ts";
 import { eventStreamLimits } from "./event-stream-limits.ts";
-import { encodePost, type Part, partHeaderBytes } from "./event-stream-post.ts";
 import { PostSocket } from "./event-stream-post-socket.ts";
+import { encodeParts, type Part, partHeaderBytes } from "./parts.ts";
 
 /** How large a POST may be on the way to this relay: learnt by one link, kept for the next. */
 export interface PostCap {
@@ -155,7 +155,7 @@ export class PostSender {
     }
     this.#waitingBytes -= size;
     const fields = `Underpass-Sequence: ${number}\r\nContent-Length: ${size}\r\n\r\n`;
-    return encodePost(encodeLatin1(this.#options.head + fields), this.#waiting.splice(0, count));
+    return encodeParts(encodeLatin1(this.#options.head + fields), this.#waiting.splice(0, count));
   }
 
   /** Gives a POST to a socket: an idle one, else a new one, else the first that is free again. */

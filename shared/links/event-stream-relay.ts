@@ -10,8 +10,8 @@ import {
 } from "./event-stream-events.ts";
 import { eventStreamLimits as limits } from "./event-stream-limits.ts";
 import { type OrderedBody, PostOrder } from "./event-stream-order.ts";
-import { PostReader } from "./event-stream-post.ts";
 import type { EventSink } from "./event-stream-sink.ts";
+import { PartReader } from "./parts.ts";
 
 export interface EventStreamRelayOptions {
   readonly clock: Clock;
@@ -52,7 +52,7 @@ export class EventStreamRelayLink implements Link {
     this.#sink = sink;
     this.#clock = clock;
     this.#gone = gone;
-    const reader = new PostReader({
+    const reader = new PartReader({
       message: (bytes) => this.#state === "open" && this.handler.message(bytes),
       text: (text) => this.#state === "open" && this.handler.text(text),
       close: (code, reason) => this.#peerCloses(code, reason),

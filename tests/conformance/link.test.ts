@@ -9,6 +9,7 @@ import type { Socket } from "../../shared/socket.ts";
 import { eventStreamLinks } from "./event-stream-links.ts";
 import { LinkEar } from "./link-ear.ts";
 import { platformLinks } from "./platform-links.ts";
+import { streamLinks } from "./stream-links.ts";
 
 const mebibyte = 1_048_576;
 
@@ -45,6 +46,7 @@ const kinds: Readonly<Record<string, MakeLinks>> = {
   "WebSocket link over node-sockets": overSockets(nodeSockets),
   "event stream link over bun-sockets": () => eventStreamLinks(bunSockets),
   "event stream link over node-sockets": () => eventStreamLinks(nodeSockets),
+  "link over a stream of a session": () => streamLinks(clock),
   "message socket link over the platform's WebSocket": () => platformLinks(clock),
 };
 

@@ -58,6 +58,10 @@ const welcomeMembers: Record<string, Check> = {
     texts(value) &&
     (value as string[]).length <= 16 &&
     (value as string[]).every((url) => /^[!-~]{1,300}$/.test(url)),
+  "relays?": (value) =>
+    texts(value) &&
+    (value as string[]).length <= 8 &&
+    (value as string[]).every((url) => url.length <= 300 && /^https?:\/\/[!-~]+$/.test(url)),
 };
 
 export function checkHello(json: unknown): GoawayCode | undefined {

@@ -77,6 +77,94 @@ describe("the relay's command line", () => {
     expect(help(["--help"])).toContain(variable);
   });
 
+  // Of a relay that is one of several.
+  const secret = "a key of at least thirty-two bytes";
+  const clusterOf = (argv: string[], env: Environment = {}) =>
+    serve(argv, { UNDERPASS_SECRET: secret, ...env }).cluster;
+  const bus = "nats://nats.example:4222";
+  const cluster = { urls: [bus], name: "underpass" };
+  const clusterSwitches: [string, string, string, RelayOptions["cluster"]][] = [
+    [
+      "--cluster-credentials",
+      "relay.creds",
+      "UNDERPASS_CLUSTER_CREDENTIALS",
+      { ...cluster, credentialsFile: "relay.creds" },
+    ],
+    ["--cluster-name", "blue-2", "UNDERPASS_CLUSTER_NAME", { ...cluster, name: "blue-2" }],
+    [
+      "--advertise",
+      "http://10.0.0.1:8787/",
+      "UNDERPASS_ADVERTISE",
+      { ...cluster, advertise: "http://10.0.0.1:8787" },
+    ],
+    [
+      "--advertise",
+      "https://[2001:db8::1]:0",
+      "UNDERPASS_ADVERTISE",
+      { ...cluster, advertise: "https://[2001:db8::1]:0" },
+    ],
+  ];
+  test.each(clusterSwitches)("%s %s, or %s, is taken with --cluster", (name, value, variable, expected) => {
+    expect(clusterOf(["--cluster", bus, name, value])).toEqual(expected);
+    expect(clusterOf([], { UNDERPASS_CLUSTER: bus, [variable]: value })).toEqual(expected);
+    expect(clusterOf(["--cluster", bus], { [variable]: "" })).toEqual(cluster);
+    expect(() => clusterOf([name, value])).toThrow(`${name} is of a relay with --cluster.`);
+    expect(() => clusterOf([], { [variable]: value })).toThrow("--cluster");
+    for (const text of [name, variable]) expect(help(["--help"])).toContain(text);
+  });
+
+  test("--cluster may be repeated, and its addresses have commas between them", () => {
+    const both = { ...cluster, urls: [bus, "tls://b.example"] };
+    expect(clusterOf(["--cluster", bus, "--cluster", "tls://b.example/"])).toEqual(both);
+    expect(clusterOf(["--cluster", `${bus},tls://b.example`])).toEqual(both);
+    expect(clusterOf([], { UNDERPASS_CLUSTER: `${bus}, tls://b.example` })).toEqual(both);
+    expect(clusterOf(["--cluster", bus], { UNDERPASS_CLUSTER: "nats://other" })).toEqual(cluster);
+  });
+
+  test("a password of the bus stands in the variable or a file, never on the command line or in a message", () => {
+    const urls = ["nats://me:pass-word@nats.example", "nats://a-token@nats.example:4222"];
+    expect(clusterOf([], { UNDERPASS_CLUSTER: urls.join() })?.urls).toEqual(urls);
+    for (const url of urls) expect(() => clusterOf(["--cluster", url])).toThrow("UNDERPASS_CLUSTER");
+    const wrong = [
+      () => clusterOf([], { UNDERPASS_CLUSTER: "http://me:pass-word@nats.example" }),
+      () => clusterOf(["--cluster", "http://me:pass-word@nats.example"]),
+      () => clusterOf(["--cluster", bus, "--advertise", "http://me:pass-word@10.0.0.1"]),
+      () => clusterOf([], { UNDERPASS_CLUSTER: "nats://me:pass-word@h", UNDERPASS_CLUSTER_CREDENTIALS: "f" }),
+    ];
+    for (const make of wrong) {
+      expect(make).toThrow(UnderpassError);
+      expect(make).not.toThrow("pass-word");
+    }
+  });
+
+  test("relays of a cluster have a key that was given to them: one that each made would be its own", () => {
+    expect(() => serve(["--cluster", bus])).toThrow("--secret-file or UNDERPASS_SECRET");
+    expect(serve(["--cluster", bus, "--secret-file", "f"]).cluster).toEqual(cluster);
+  });
+
+  test.each([
+    ["--cluster", "nats.example:4222"],
+    ["--cluster", "http://nats.example"],
+    ["--cluster", "nats://"],
+    ["--cluster", "nats://h/path"],
+    ["--cluster", "nats://h?x=1"],
+    ["--cluster", "nats://h:65536"],
+    ["--cluster", `${bus},`],
+    ["--cluster-name", "Blue"],
+    ["--cluster-name", "a".repeat(33)],
+    ["--cluster-name", "a.b"],
+    ["--advertise", "10.0.0.1:8787"],
+    ["--advertise", "ws://10.0.0.1"],
+    ["--advertise", "http://10.0.0.1/path"],
+    ["--advertise", "http://10.0.0.1?x"],
+    ["--advertise", "http://0.0.0.0:8787"],
+    ["--advertise", "http://[::]:8787"],
+  ])("%s %p is bad usage in a cluster, exit 2", (name, value) => {
+    const argv = name === "--cluster" ? [name, value] : ["--cluster", bus, name, value];
+    expect(() => clusterOf(argv)).toThrow(name);
+    expect(() => clusterOf(argv)).toThrow(UnderpassError);
+  });
+
   test("switches without a value are taken, and so are their variables", () => {
     expect(serve(["--json"]).json).toBe(true);
     expect(serve(["--quiet"]).quiet).toBe(true);
@@ -252,7 +340,8 @@ describe("the relay's command line", () => {
     const shown = help(["--help"]);
     const examples = shown.slice(shown.indexOf("Examples:"));
     for (const [name] of switches) expect(examples).toContain(name);
-    expect(examples).toContain("--json");
+    for (const [name] of clusterSwitches) expect(examples).toContain(name);
+    for (const name of ["--json", "--cluster "]) expect(examples).toContain(name);
     const ofToken = help(["token", "--help"]);
     const tokenExamples = ofToken.slice(ofToken.indexOf("Examples:"));
     for (const name of [

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { Tokens } from "../../relay/auth/tokens.ts";
 import { type RunningRelay, startRelay } from "../../relay/relay.ts";
 import { type Hello, readWelcome, type Welcome, writeHello } from "../../shared/handshake.ts";
-import { encodePost, type Part, PartType } from "../../shared/links/event-stream-post.ts";
+import { encodeParts, type Part, PartType } from "../../shared/links/parts.ts";
 import { pingText, pongText } from "../../shared/liveness.ts";
 import { dial, listen } from "../../shared/runtimes/bun-sockets.ts";
 import { VirtualClock } from "../agent/virtual-clock.ts";
@@ -44,7 +44,7 @@ const hello: Hello = {
 };
 
 const body = (...parts: readonly (Uint8Array | string)[]): Uint8Array =>
-  encodePost(
+  encodeParts(
     new Uint8Array(0),
     parts.map((part): Part => {
       if (typeof part !== "string") return { type: PartType.binary, bytes: part };

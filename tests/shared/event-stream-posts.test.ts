@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { eventStreamLimits } from "../../shared/links/event-stream-limits.ts";
-import { PartType } from "../../shared/links/event-stream-post.ts";
 import { PostSender } from "../../shared/links/event-stream-posts.ts";
+import { PartType } from "../../shared/links/parts.ts";
 import type { Dial, Socket, SocketHandler } from "../../shared/socket.ts";
 import { VirtualClock } from "../agent/virtual-clock.ts";
 import { turn } from "./driver-bench.ts";

@@ -142,6 +142,20 @@ const welcomes: Record<string, unknown> = {
   "generation 2^53": { ...welcome, generation: 2 ** 53 },
   "resumeWindowMs negative": { ...welcome, resumeWindowMs: -1 },
   "urls as text": { ...welcome, urls: "https://x.example/" },
+  "other relays": { ...welcome, relays: ["https://b.example", "http://127.0.0.1:8787/under"] },
+  "other relays of a session that is resumed": { ...resumed, relays: ["https://b.example"] },
+  "relays without any": { ...welcome, relays: [] },
+  "relays of 8": { ...welcome, relays: Array.from({ length: 8 }, (_, at) => `https://${at}.example`) },
+  "relays of 9": { ...welcome, relays: Array.from({ length: 9 }, (_, at) => `https://${at}.example`) },
+  "relays null": { ...welcome, relays: null },
+  "relays as text": { ...welcome, relays: "https://b.example" },
+  "relays with a number": { ...welcome, relays: [1] },
+  "a relay of another scheme": { ...welcome, relays: ["wss://b.example"] },
+  "a relay with a space": { ...welcome, relays: ["https://b.example /"] },
+  "a relay with a newline at its end": { ...welcome, relays: ["https://b.example\n"] },
+  "a relay of no host": { ...welcome, relays: ["https://"] },
+  "a relay of 300 characters": { ...welcome, relays: [`https://${"b".repeat(292)}`] },
+  "a relay of 301 characters": { ...welcome, relays: [`https://${"b".repeat(293)}`] },
 };
 
 const proofs = [

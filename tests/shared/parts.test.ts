@@ -1,19 +1,13 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { eventStreamLimits } from "../../shared/links/event-stream-limits.ts";
-import {
-  closePart,
-  encodePost,
-  type Part,
-  PartType,
-  PostReader,
-} from "../../shared/links/event-stream-post.ts";
+import { closePart, encodeParts, type Part, PartReader, PartType } from "../../shared/links/parts.ts";
 
 const none = new Uint8Array(0);
 
-function reading(): { readonly told: unknown[]; readonly reader: PostReader } {
+function reading(): { readonly told: unknown[]; readonly reader: PartReader } {
   const told: unknown[] = [];
-  const reader = new PostReader({
+  const reader = new PartReader({
     message: (bytes) => told.push([...bytes]),
     text: (text) => told.push(text),
     close: (code, reason) => told.push({ code, reason }),
@@ -38,7 +32,7 @@ test("what was put in comes out, however the body is cut", () => {
       fc.array(part, { minLength: 1, maxLength: 8 }),
       fc.array(fc.integer({ min: 1, max: 50 }), { maxLength: 60 }),
       (parts, lengths) => {
-        const whole = encodePost(none, parts);
+        const whole = encodeParts(none, parts);
         const { told, reader } = reading();
         let at = 0;
         for (const length of [...lengths, whole.length]) {
@@ -60,7 +54,7 @@ test("what was put in comes out, however the body is cut", () => {
 });
 
 test("a body that is empty, or ends in the middle of a part, breaks a rule", () => {
-  const whole = encodePost(none, [binary(new Uint8Array(10)), text("x")]);
+  const whole = encodeParts(none, [binary(new Uint8Array(10)), text("x")]);
   for (let length = 0; length < whole.length; length++) {
     const { reader } = reading();
     expect(reader.push(whole.slice(0, length))).toBe(true);
@@ -85,7 +79,7 @@ test("parts that are too large, of an unknown type, or a close without its code,
   ];
   for (const [type, length, isValid] of cases) {
     const { told, reader } = reading();
-    const bytes = encodePost(none, [{ type: type as PartType, bytes: new Uint8Array(length) }]);
+    const bytes = encodeParts(none, [{ type: type as PartType, bytes: new Uint8Array(length) }]);
     expect([type, length, reader.push(bytes) && reader.end()]).toEqual([type, length, isValid]);
     expect(told.length).toBe(isValid ? 1 : 0);
     if (!isValid) expect(reader.push(new Uint8Array([0, 0, 0, 0]))).toBe(false);

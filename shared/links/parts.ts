@@ -1,10 +1,10 @@
 import { eventStreamLimits as limits } from "./event-stream-limits.ts";
 
-/** What a part of a POST's body is. */
+/** What a part is: of a POST's body (PROTOCOL.md section 1.1), or of what a stream says of a link (section 9). */
 export const PartType = { binary: 0, text: 1, close: 2 } as const;
 export type PartType = (typeof PartType)[keyof typeof PartType];
 
-/** One message, text or close on its way up. */
+/** One message, text or close of a link that has no messages of its own. */
 export interface Part {
   readonly type: PartType;
   readonly bytes: Uint8Array;
@@ -22,26 +22,35 @@ export function closePart(code: number, reason: string): Part {
   return { type: PartType.close, bytes };
 }
 
-/** A request with `head` before its body of `parts`. */
-export function encodePost(head: Uint8Array, parts: readonly Part[]): Uint8Array {
+/** Parts, with `head` before them. */
+export function encodeParts(head: Uint8Array, parts: readonly Part[]): Uint8Array {
   let size = head.length;
   for (const { bytes } of parts) size += partHeaderBytes + bytes.length;
-  const post = new Uint8Array(size);
-  post.set(head);
+  const encoded = new Uint8Array(size);
+  encoded.set(head);
   let at = head.length;
-  for (const { type, bytes } of parts) {
-    post[at] = type;
-    post[at + 1] = bytes.length >> 16;
-    post[at + 2] = bytes.length >> 8;
-    post[at + 3] = bytes.length;
-    post.set(bytes, at + partHeaderBytes);
-    at += partHeaderBytes + bytes.length;
-  }
-  return post;
+  for (const { type, bytes } of parts) at = writePart(encoded, at, type, bytes);
+  return encoded;
 }
 
-/** Who is told what a `PostReader` has read. */
-export interface PostHandler {
+/** One part, alone in a buffer of its own. */
+export function encodePart(type: PartType, bytes: Uint8Array): Uint8Array {
+  const encoded = new Uint8Array(partHeaderBytes + bytes.length);
+  writePart(encoded, 0, type, bytes);
+  return encoded;
+}
+
+function writePart(into: Uint8Array, at: number, type: PartType, bytes: Uint8Array): number {
+  into[at] = type;
+  into[at + 1] = bytes.length >> 16;
+  into[at + 2] = bytes.length >> 8;
+  into[at + 3] = bytes.length;
+  into.set(bytes, at + partHeaderBytes);
+  return at + partHeaderBytes + bytes.length;
+}
+
+/** Who is told what a `PartReader` has read. */
+export interface PartHandler {
   /** A whole message, this handler's to keep. Often a view into what was pushed. */
   message(bytes: Uint8Array): void;
   text(text: string): void;
@@ -54,27 +63,29 @@ const maxBytes: Readonly<Record<number, number>> = {
   [PartType.close]: limits.maxCloseBytes,
 };
 
-/** Bytes of the bodies of a link's POSTs in, one after the other in their order; what they say out. Pure; never throws. */
-export class PostReader {
-  readonly #handler: PostHandler;
-  readonly #utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
+const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
+
+/** Bytes that are parts in, cut anywhere; what they say out. Keeps one message at most. Pure; never throws. */
+export class PartReader {
+  /** What broke a rule, as a WebSocket close code: 1009 what is too big, 1002 all else. Nothing is read after. */
+  fault: 1002 | 1009 | undefined;
+  readonly #handler: PartHandler;
   readonly #header = new Uint8Array(partHeaderBytes);
   #headerBytes = 0;
   /** The part being read, where it comes in pieces. */
   #payload: Uint8Array | undefined;
   #filled = 0;
-  /** Parts of the body that is being read. */
+  /** Since the last end. */
   #parts = 0;
-  #broken = false;
 
-  constructor(handler: PostHandler) {
+  constructor(handler: PartHandler) {
     this.#handler = handler;
   }
 
-  /** Takes bytes of a body, which are this reader's from then on. Returns false where they break a rule. */
+  /** Takes bytes, which are this reader's from then on. Returns false where they break a rule. */
   push(bytes: Uint8Array): boolean {
     let at = 0;
-    while (!this.#broken && at < bytes.length) {
+    while (this.fault === undefined && at < bytes.length) {
       const payload = this.#payload;
       if (payload !== undefined) {
         const take = Math.min(bytes.length - at, payload.length - this.#filled);
@@ -90,7 +101,7 @@ export class PostReader {
       const length = (high << 16) | (middle << 8) | low;
       const most = maxBytes[type];
       if (most === undefined || length > most) {
-        this.#broken = true;
+        this.fault = most === undefined ? 1002 : 1009;
         break;
       }
       const end = at + length;
@@ -103,15 +114,14 @@ export class PostReader {
         this.#filled = 0;
       }
     }
-    return !this.#broken;
+    return this.fault === undefined;
   }
 
-  /** The body has ended. Returns false where that breaks a rule: in the middle of a part, or before any. */
+  /** A POST's body has ended. Returns false where that breaks a rule: in the middle of a part, or before any. */
   end(): boolean {
-    const isWhole = !this.#broken && this.#headerBytes === 0 && this.#parts > 0;
+    if (this.#headerBytes > 0 || this.#parts === 0) this.fault ??= 1002;
     this.#parts = 0;
-    this.#broken = !isWhole;
-    return isWhole;
+    return this.fault === undefined;
   }
 
   #take(payload: Uint8Array): void {
@@ -120,12 +130,8 @@ export class PostReader {
     this.#headerBytes = 0;
     this.#parts++;
     if (type === PartType.binary) this.#handler.message(payload);
-    else if (type === PartType.text) this.#handler.text(this.#utf8.decode(payload));
-    else if (payload.length < 2) this.#broken = true;
-    else
-      this.#handler.close(
-        ((payload[0] ?? 0) << 8) | (payload[1] ?? 0),
-        this.#utf8.decode(payload.subarray(2)),
-      );
+    else if (type === PartType.text) this.#handler.text(utf8.decode(payload));
+    else if (payload.length < 2) this.fault = 1002;
+    else this.#handler.close(((payload[0] ?? 0) << 8) | (payload[1] ?? 0), utf8.decode(payload.subarray(2)));
   }
 }

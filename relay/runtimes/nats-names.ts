@@ -1,0 +1,212 @@
+import { JetStreamApiCodes, JetStreamApiError } from "@nats-io/jetstream";
+import type { NatsConnection } from "@nats-io/transport-node";
+import * as v from "valibot";
+import type { Clock } from "../../shared/clock.ts";
+import { UnderpassError } from "../../shared/errors.ts";
+import { kinds } from "../../shared/kind.ts";
+import {
+  type FoundName,
+  maxAgents,
+  type NameEntry,
+  type Registry,
+  type RegistryWatcher,
+} from "../cluster/registry.ts";
+import { type Bucket, openBucket } from "./nats-bucket.ts";
+import { BucketWatch } from "./nats-watch.ts";
+import type { NatsWay } from "./nats-way.ts";
+
+const number = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const entryShape = v.object({
+  owner: v.string(),
+  kind: v.picklist(kinds),
+  port: v.exactOptional(number),
+  agents: v.pipe(
+    v.array(v.object({ instance: v.string(), generation: number, relays: v.array(v.string()) })),
+    v.maxLength(maxAgents),
+  ),
+  generation: number,
+  exclusive: number,
+  beatAt: number,
+  leftAt: v.exactOptional(number),
+  bye: v.boolean(),
+  lapsesAt: number,
+});
+
+/**
+ * A released name leaves a marker, so that whoever watches is told. It is taken away after this, when everybody has
+ * been: who was out of reach meanwhile is told all anew.
+ */
+const markerMs = 60_000;
+
+/** Names in a bucket of NATS. A revision is the bucket's age and its number: one that is made anew counts from 1 again. */
+export class NatsNames implements Registry {
+  readonly #way: () => NatsWay;
+  readonly #bucketName: string;
+  readonly #clock: Clock;
+  readonly #watchers = new Set<RegistryWatcher>();
+  readonly #watches = new Set<BucketWatch>();
+  #nats: NatsConnection | undefined;
+  #bucket: Bucket | undefined;
+  /** Markers of names that are free, oldest first. */
+  #markers: {
+    readonly name: string;
+    readonly revision: number;
+    readonly age: string;
+    readonly dueMs: number;
+  }[] = [];
+  #cancelSweep: () => void = () => {};
+
+  constructor({ way, bucket, clock }: { way(): NatsWay; readonly bucket: string; readonly clock: Clock }) {
+    this.#way = way;
+    this.#bucketName = bucket;
+    this.#clock = clock;
+  }
+
+  // The way's events.
+
+  async opened(nats: NatsConnection): Promise<void> {
+    const bucket = await openBucket(nats, { name: this.#bucketName });
+    if (nats.isClosed()) return;
+    this.#bucket = bucket;
+    this.#nats = nats;
+    for (const watcher of this.#watchers) this.#begin(nats, bucket, watcher);
+  }
+
+  lost(): void {
+    if (this.#bucket === undefined) return;
+    this.#nats = undefined;
+    this.#bucket = undefined;
+    for (const watch of this.#watches) watch.close();
+    this.#watches.clear();
+    for (const watcher of this.#watchers) watcher.lost();
+  }
+
+  claim(name: string, entry: NameEntry): Promise<string | undefined> {
+    return this.#write((bucket) => bucket.kv.create(name, bytesOf(entry)));
+  }
+
+  renew(name: string, entry: NameEntry, revision: string): Promise<string | undefined> {
+    return this.#write((bucket) => {
+      const previousSeq = numberIn(bucket, revision);
+      return previousSeq === undefined ? undefined : bucket.kv.put(name, bytesOf(entry), { previousSeq });
+    });
+  }
+
+  async release(name: string, revision: string): Promise<boolean> {
+    const done = await this.#write(async (bucket) => {
+      const previousSeq = numberIn(bucket, revision);
+      if (previousSeq !== undefined) await bucket.kv.delete(name, { previousSeq });
+      return previousSeq;
+    });
+    return done !== undefined;
+  }
+
+  lookUp(name: string): Promise<FoundName | undefined> {
+    return this.#ask(async (bucket) => {
+      const stored = await bucket.kv.get(name);
+      if (stored === null || stored.operation !== "PUT") return undefined;
+      const entry = entryOf(stored.value);
+      if (entry === undefined)
+        throw new UnderpassError(
+          "registry-unreachable",
+          `What stands for ${name} in the registry is no entry.`,
+        );
+      return { entry, revision: `${bucket.age} ${stored.revision}` };
+    });
+  }
+
+  watch(watcher: RegistryWatcher): void {
+    this.#watchers.add(watcher);
+    if (this.#nats !== undefined && this.#bucket !== undefined)
+      this.#begin(this.#nats, this.#bucket, watcher);
+  }
+
+  close(): void {
+    this.#cancelSweep();
+    this.#way().close();
+    for (const watch of this.#watches) watch.close();
+  }
+
+  #begin(nats: NatsConnection, bucket: Bucket, watcher: RegistryWatcher): void {
+    const broke = (error: unknown): void => this.#way().again(error);
+    this.#watches.add(
+      new BucketWatch(nats, bucket, {
+        clock: this.#clock,
+        broke,
+        watcher: {
+          begun: () => watcher.begun(),
+          complete: () => watcher.complete(),
+          put: (name, bytes, revision) => {
+            const entry = entryOf(bytes);
+            // Not one of ours: it can't be claimed, and looking it up says so.
+            if (entry !== undefined) watcher.changed(name, { entry, revision: `${bucket.age} ${revision}` });
+          },
+          removed: (name, revision) => {
+            watcher.changed(name, undefined);
+            this.#sweepLater(name, revision, bucket.age);
+          },
+        },
+      }),
+    );
+  }
+
+  /** undefined: another revision stands there. */
+  #write(run: (bucket: Bucket) => Promise<number | undefined> | undefined): Promise<string | undefined> {
+    return this.#ask(async (bucket) => {
+      try {
+        const revision = await run(bucket);
+        return revision === undefined ? undefined : `${bucket.age} ${revision}`;
+      } catch (error) {
+        if (error instanceof JetStreamApiError && error.code === JetStreamApiCodes.StreamWrongLastSequence)
+          return undefined;
+        throw error;
+      }
+    });
+  }
+
+  #ask<T>(run: (bucket: Bucket) => Promise<T>): Promise<T> {
+    return this.#way().ask(async () => {
+      const bucket = this.#bucket;
+      if (bucket === undefined) throw new UnderpassError("registry-unreachable");
+      return run(bucket);
+    });
+  }
+
+  #sweepLater(name: string, revision: number, age: string): void {
+    const dueMs = this.#clock.now() + markerMs;
+    this.#markers.push({ name, revision, age, dueMs });
+    if (this.#markers.length === 1) this.#cancelSweep = this.#clock.at(dueMs, () => this.#sweep());
+  }
+
+  /** All relays do: who comes second finds nothing. A later claim of the name is not touched. */
+  #sweep(): void {
+    const nowMs = this.#clock.now();
+    const bucket = this.#bucket;
+    const due = this.#markers.filter(({ dueMs }) => dueMs <= nowMs);
+    this.#markers = this.#markers.slice(due.length);
+    for (const { name, revision, age } of due) {
+      if (bucket?.age !== age) continue;
+      const filter = `$KV.${this.#bucketName}.${name}`;
+      // What fails is told again when the names are told anew.
+      bucket.streams.streams.purge(bucket.stream, { filter, seq: revision + 1 }).catch(() => {});
+    }
+    const [next] = this.#markers;
+    if (next !== undefined) this.#cancelSweep = this.#clock.at(next.dueMs, () => this.#sweep());
+  }
+}
+
+function numberIn({ age }: Bucket, revision: string): number | undefined {
+  return revision.startsWith(`${age} `) ? Number(revision.slice(age.length + 1)) : undefined;
+}
+
+function bytesOf(entry: NameEntry): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(entry));
+}
+
+function entryOf(bytes: Uint8Array): NameEntry | undefined {
+  try {
+    return v.parse(entryShape, JSON.parse(new TextDecoder().decode(bytes)));
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,230 @@
+import { describe, expect, test } from "bun:test";
+import { Hops, hopHead, readHopHead } from "../../relay/cluster/hop.ts";
+import { hopTags, putFirst, takeFirst } from "../../relay/cluster/hop-head.ts";
+import type { Code } from "../../shared/errors.ts";
+import { encodeHead } from "../../shared/head.ts";
+import { holdLimits } from "../../shared/hold.ts";
+import { encodeLatin1 } from "../../shared/http1/latin1.ts";
+import { streamKinds } from "../../shared/kind.ts";
+import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
+import { HoldSetUp } from "./fake-tunnel.ts";
+
+const request = "GET / HTTP/1.1\r\nHost: blue.localhost\r\n";
+const fields = encodeHead({ http: encodeLatin1(request), visitor: "1.2.3.4:5" });
+const noHead = encodeHead({});
+
+/** A neighbour's stream, as the session with it would hand it in. */
+class NeighbourStream {
+  handler: StreamHandler = { head() {}, data() {}, end() {}, left() {}, reset() {}, writable() {} };
+  readonly said: string[] = [];
+  heldBytes = -1;
+  queued = 0;
+  isFull = false;
+
+  constructor(readonly kind: number) {}
+
+  get stream(): Stream {
+    return this as unknown as Stream;
+  }
+  head(): void {
+    this.said.push("HEAD");
+  }
+  write(bytes: Uint8Array): boolean {
+    this.said.push(`DATA ${bytes.length}`);
+    this.queued += bytes.length;
+    return !this.isFull;
+  }
+  datagram(bytes: Uint8Array): boolean {
+    this.said.push(`DATAGRAM ${bytes.length}`);
+    return true;
+  }
+  end(): void {
+    this.said.push("END");
+  }
+  reset(code: Code): void {
+    this.said.push(`RESET ${code}`);
+  }
+  held(bytes: number): void {
+    this.heldBytes = bytes;
+  }
+}
+
+class SetUp {
+  readonly all = new HoldSetUp();
+  readonly hops = new Hops(this.all.deps);
+
+  /** What a neighbour opens. */
+  takes(head: Uint8Array, kind: number = streamKinds.http): NeighbourStream {
+    const near = new NeighbourStream(kind);
+    near.handler = this.hops.take(near.stream, head);
+    return near;
+  }
+
+  visits({ waits = false, kind = streamKinds.http as number } = {}): NeighbourStream {
+    const service = kind === streamKinds.udp ? "udp" : "http";
+    return this.takes(hopHead({ service, name: "blue", waits }, fields), kind);
+  }
+
+  expectNothingLeft(): void {
+    expect([this.hops.open, this.all.metrics.streamsOpen, this.all.hold.heldBytes]).toEqual([0, 0, 0]);
+  }
+}
+
+describe("a head between relays", () => {
+  test("says which tunnel the stream is for, and leaves the rest as it is", () => {
+    for (const waits of [false, true]) {
+      const target = { service: "egress", name: "blue", waits } as const;
+      const first = takeFirst(hopHead(target, fields));
+      expect(first?.rest).toEqual(fields);
+      expect(first && readHopHead(first)).toEqual(target);
+    }
+  });
+
+  test.each(["", "http", "http ", "http BLUE", "ftp blue", "http blue later", "http blue waits waits"])(
+    "that says %p is none",
+    (text) => {
+      const setUp = new SetUp();
+      setUp.all.agentComes();
+      expect(setUp.takes(putFirst(hopTags.tunnel, encodeLatin1(text), fields)).said).toEqual([
+        "RESET head-invalid",
+      ]);
+      expect(setUp.all.tunnel.streams).toEqual([]);
+      setUp.expectNothingLeft();
+    },
+  );
+
+  test("that is cut off is none", () => {
+    const whole = hopHead({ service: "http", name: "blue", waits: true }, new Uint8Array(0));
+    const setUp = new SetUp();
+    for (let end = 0; end < whole.length; end++)
+      expect(setUp.takes(whole.slice(0, end)).said).toEqual(["RESET head-invalid"]);
+    expect(setUp.takes(fields).said).toEqual(["RESET head-invalid"]);
+  });
+});
+
+describe("a visitor's stream from a neighbour", () => {
+  test("goes to the agent that is here, all frames as they are", () => {
+    const setUp = new SetUp();
+    setUp.all.agentComes();
+    const near = setUp.visits();
+    const far = setUp.all.tunnel.last;
+    expect(far.opening).toBe(request);
+    near.handler.data(encodeLatin1("abc"));
+    near.handler.head(encodeHead({ trailers: encodeLatin1("A: b\r\n") }));
+    near.handler.end();
+    near.handler.left();
+    expect([far.body, far.trailers, far.said]).toEqual(["abc", "A: b\r\n", ["TRAILERS", "END", "LEFT"]]);
+    expect(setUp.hops.open).toBe(1);
+    far.answers("four");
+    expect(near.said).toEqual(["HEAD", "DATA 4", "END"]);
+    setUp.expectNothingLeft();
+  });
+
+  test("is kept back on either side where the other one reads slowly", () => {
+    const setUp = new SetUp();
+    setUp.all.tunnel.nextHighBytes = 2;
+    setUp.all.agentComes();
+    const near = setUp.visits();
+    const far = setUp.all.tunnel.last;
+    far.handler.head(noHead);
+    Object.assign(far, { queued: 3 });
+    near.handler.data(encodeLatin1("abc"));
+    expect(near.heldBytes).toBe(3);
+    far.handler.writable();
+    expect(near.heldBytes).toBe(0);
+    near.isFull = true;
+    far.handler.data(encodeLatin1("12345"));
+    expect(far.heldBytes).toBe(5);
+    near.handler.writable();
+    expect(far.heldBytes).toBe(0);
+  });
+
+  test("breaks off on both sides, whoever breaks it", () => {
+    const setUp = new SetUp();
+    setUp.all.agentComes();
+    const near = setUp.visits();
+    near.handler.reset("cancelled");
+    expect(setUp.all.tunnel.last.resetCode).toBe("cancelled");
+    setUp.expectNothingLeft();
+    const other = setUp.visits();
+    setUp.all.tunnel.last.fails("origin-refused");
+    expect(other.said).toEqual(["RESET origin-refused"]);
+    setUp.expectNothingLeft();
+  });
+
+  test("is told at once that no agent is here, where there is another relay to ask", () => {
+    const setUp = new SetUp();
+    expect(setUp.all.tunnel.expected).toBe(true);
+    expect(setUp.visits().said).toEqual(["RESET agent-elsewhere"]);
+    setUp.expectNothingLeft();
+  });
+
+  test("waits for an agent that is expected, where there is none", () => {
+    const setUp = new SetUp();
+    const near = setUp.visits({ waits: true });
+    near.handler.data(encodeLatin1("abc"));
+    expect([near.said, setUp.hops.open]).toEqual([[], 1]);
+    setUp.all.agentComes();
+    expect(setUp.all.tunnel.last.body).toBe("abc");
+    setUp.all.tunnel.last.answers("");
+    near.handler.end();
+    expect(near.said).toEqual(["HEAD", "END"]);
+    setUp.expectNothingLeft();
+  });
+
+  test("that waits is told that the agent went elsewhere, or did not come in time", () => {
+    const setUp = new SetUp();
+    const gone = setUp.visits({ waits: true });
+    setUp.all.agentSaysBye();
+    expect(gone.said).toEqual(["RESET agent-elsewhere"]);
+    expect(setUp.visits({ waits: true }).said).toEqual(["RESET agent-elsewhere"]);
+    setUp.all.tunnel.expected = true;
+    const late = setUp.visits({ waits: true });
+    setUp.all.clock.advance(holdLimits.holdMs);
+    expect(late.said).toEqual(["RESET agent-offline"]);
+    setUp.expectNothingLeft();
+  });
+
+  test("is refused where the agent has as many as it may: that is no reason to look elsewhere", () => {
+    const setUp = new SetUp();
+    setUp.all.tunnel.reachable = true;
+    expect(setUp.visits({ waits: true }).said).toEqual(["RESET too-many-streams"]);
+    setUp.expectNothingLeft();
+  });
+
+  test("of datagrams is a flow both ways", () => {
+    const setUp = new SetUp();
+    expect(setUp.visits({ kind: streamKinds.udp }).said).toEqual(["RESET agent-elsewhere"]);
+    setUp.all.agentComes();
+    const near = setUp.visits({ kind: streamKinds.udp });
+    const far = setUp.all.tunnel.last;
+    const came: number[] = [];
+    Object.assign(far, { datagram: (bytes: Uint8Array) => came.push(bytes.length) });
+    far.handler.head(noHead);
+    near.handler.datagram?.(new Uint8Array(5));
+    far.handler.datagram?.(new Uint8Array(7));
+    near.handler.end();
+    expect([near.said, came, far.said]).toEqual([["HEAD", "DATAGRAM 7", "END"], [5], ["END"]]);
+  });
+});
+
+describe("a relay that leaves", () => {
+  test("waits for the streams of neighbours, and for no longer than its grace", async () => {
+    const setUp = new SetUp();
+    setUp.all.agentComes();
+    const near = setUp.visits();
+    let done = 0;
+    const first = setUp.hops.drain(1_000).then(() => done++);
+    await Promise.resolve();
+    expect(done).toBe(0);
+    setUp.all.tunnel.last.answers("");
+    near.handler.end();
+    await first;
+    expect(done).toBe(1);
+    setUp.visits();
+    const second = setUp.hops.drain(1_000);
+    setUp.all.clock.advance(1_000);
+    await second;
+    expect(setUp.hops.open).toBe(1);
+  });
+});
