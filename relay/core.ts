@@ -15,6 +15,7 @@ import { type ControlEnv, controlPlane, type PortRegister } from "./app.ts";
 import type { Revocations } from "./auth/revocations.ts";
 import { Tokens } from "./auth/tokens.ts";
 import { Callers } from "./callers.ts";
+import { Cluster, type ClusterConfig } from "./cluster/cluster.ts";
 import { EgressGrants } from "./egress-grants.ts";
 import { EventLinks } from "./event-links.ts";
 import { FarTunnels } from "./far-tunnels.ts";
@@ -50,6 +51,8 @@ export interface CoreConfig {
   /** How long a session waits for its agent's next link; 60 s where absent. */
   readonly resumeWindowMs?: number;
   readonly log?: RelayLog;
+  /** What makes it one of several: then names are in its registry. */
+  readonly cluster?: ClusterConfig | undefined;
   /** The runtime's UDP sockets, for udp tunnels and egress. */
   readonly openDatagrams: OpenDatagrams;
   /** For egress, which no token grants by itself. */
@@ -97,6 +100,7 @@ export class RelayCore<Ports extends OtherPorts> {
   /** What visitors find: this relay's tunnels, or those of all that share their names. */
   readonly found: WayDeps["tunnels"];
   readonly ports: Ports;
+  readonly cluster: Cluster | undefined;
   readonly router: Router;
   readonly reception: Reception;
   readonly eventLinks: EventLinks;
@@ -115,7 +119,9 @@ export class RelayCore<Ports extends OtherPorts> {
     const log = config.log ?? { write() {} };
     const metrics = new Metrics();
     const memory = new Memory(config.memoryBytes ?? coreLimits.defaultMemoryBytes);
-    const names = new Names({ ttlMs: config.nameTtlMs, random, maxNames, maxNamesPerOwner }, config.names);
+    const shared = this.sharedNames(config, log);
+    const options = { ttlMs: config.nameTtlMs, random, maxNames, maxNamesPerOwner };
+    const names = new Names(options, shared ?? config.names);
     const suspended = new Suspended(memory);
     const tunnels = new Tunnels(names, { memory, suspended, resumeWindowMs });
     const callers = new Callers(suspended, memory);
@@ -128,9 +134,20 @@ export class RelayCore<Ports extends OtherPorts> {
       ports.tryAgain?.(name);
     };
     tunnels.onReady = tellWaiting;
-    const shared = config.names instanceof SharedNames ? config.names : undefined;
     if (shared !== undefined) shared.onRead = tellWaiting;
-    const found = shared === undefined ? tunnels : new FarTunnels(tunnels, shared);
+    const cluster =
+      config.cluster &&
+      new Cluster(config.cluster, {
+        ...{ ...ways, secret: config.secret, dial: config.dial },
+        draining: () => this.draining,
+        reception: () => this.reception,
+        died: (id) => shared?.nodeDied(id),
+      });
+    const neighbours = cluster?.neighbours;
+    const found =
+      shared === undefined
+        ? tunnels
+        : new FarTunnels({ here: tunnels, names: shared, neighbours, ...{ clock, metrics } });
     const revocations = config.revocations ?? new MemoryRevocations();
     const tokens = new Tokens(config.secret, revocations);
     const publicHost = publicUrl === undefined ? undefined : new URL(publicUrl).hostname;
@@ -146,6 +163,7 @@ export class RelayCore<Ports extends OtherPorts> {
     this.found = found;
     this.shared = shared;
     this.ports = ports;
+    this.cluster = cluster;
     this.callers = callers;
     this.revocations = revocations;
     this.router = new Router({ domains, routing, publicHost });
@@ -154,7 +172,17 @@ export class RelayCore<Ports extends OtherPorts> {
       ...ways,
       tokens,
       callers,
-      calls: (agent, stream, fields) => calls.open(agent, stream, fields),
+      relayTokens: cluster?.tokens,
+      ...(cluster !== undefined && {
+        process: config.cluster?.id,
+        relays: () => cluster.hints,
+        elsewhere: (session: string) => cluster.elsewhere(session),
+        passOn: (...passed: Parameters<Cluster["passOn"]>) => cluster.passOn(...passed),
+      }),
+      calls: (agent, stream, fields) =>
+        agent.kind === "relay" && cluster !== undefined
+          ? cluster.take(stream, fields)
+          : calls.open(agent, stream, fields),
       offers: (kind) => ports.offers(kind),
       ports: ports.endpoints,
       shared,
@@ -199,6 +227,7 @@ export class RelayCore<Ports extends OtherPorts> {
       for (const { driver } of this.sessions()) driver.slept();
     });
     this.state = "ready";
+    this.cluster?.begin(Number(new URL(url).port));
     log.write({ event: "listening", url });
   }
 
@@ -209,12 +238,19 @@ export class RelayCore<Ports extends OtherPorts> {
   async drain(graceMs: number, visitors: () => Promise<unknown>): Promise<void> {
     this.state = "draining";
     this.ways.names.end();
-    this.shared?.leave();
-    for (const { driver } of this.sessions()) driver.sayGoaway("drain", "going-away", graceMs);
-    await visitors();
+    this.cluster?.drain();
+    // Where visitors have no way from relay to relay, others are to await the agents from now on.
+    if (this.cluster === undefined) this.shared?.leave();
+    // Neighbours may have visitors for agents that are still here.
+    for (const { driver, kind } of this.sessions())
+      if (kind !== "relay") driver.sayGoaway("drain", "going-away", graceMs);
+    await Promise.all([visitors(), this.cluster?.hops.drain(graceMs)]);
     this.cancelSweep();
     this.cancelSleep();
     for (const { driver } of this.sessions()) driver.close("going-away");
+    if (this.cluster === undefined) return;
+    await this.shared?.close();
+    await this.cluster.end();
   }
 
   private async revoke(owner: string, untilMs: number): Promise<void> {
@@ -239,6 +275,18 @@ export class RelayCore<Ports extends OtherPorts> {
       .lookForRevoked(this.revocations)
       .catch((error) => log.write({ event: "fault", message: `Revocations: ${error}` }));
     this.cancelSweep = clock.at(clock.now() + coreLimits.sweepMs, () => this.sweep());
+  }
+
+  private sharedNames(
+    { cluster, names, clock, nameTtlMs }: CoreConfig,
+    log: RelayLog,
+  ): SharedNames | undefined {
+    if (cluster === undefined) return names instanceof SharedNames ? names : undefined;
+    return new SharedNames({
+      ...{ registry: cluster.registry, clock, process: cluster.id, ttlMs: nameTtlMs },
+      isAlive: (id) => this.cluster?.nodes.isAlive(id) !== false,
+      fault: (error) => log.write({ event: "fault", message: `The registry: ${error.message}` }),
+    });
   }
 
   private sessions(): readonly AgentSession[] {

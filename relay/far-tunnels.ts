@@ -1,46 +1,137 @@
+import type { Clock } from "../shared/clock.ts";
+import type { Code } from "../shared/errors.ts";
+import type { Stream, StreamHandler } from "../shared/mux/stream.ts";
+import { hopHead } from "./cluster/hop.ts";
+import type { Neighbours } from "./cluster/neighbours.ts";
 import type { SharedNames } from "./stores/shared-names.ts";
 import type { WayDeps } from "./tunnel-way.ts";
-import type { Tunnel } from "./tunnels.ts";
+import type { Service, Tunnel } from "./tunnels.ts";
 
-/**
- * Tunnels on this relay, or on another of those that share their names. Relays have no way to each other yet: a visitor
- * whose agent is elsewhere is told so, and one whose name is not known here waits until it was looked up.
- */
+export interface FarTunnelsDeps {
+  readonly clock: Clock;
+  readonly here: WayDeps["tunnels"];
+  readonly names: Pick<SharedNames, "relaysOf" | "isInDoubt" | "looksUp" | "get">;
+  /** Absent: relays have no way to each other. */
+  readonly neighbours?: Pick<Neighbours, "open" | "isUp"> | undefined;
+  readonly metrics: { hopsOut: number };
+}
+
+const farLimits = {
+  /** A neighbour that has said that it has no agent is not asked again so soon: the registry tells meanwhile who has. */
+  avoidMs: 250,
+  maxAvoided: 10_000,
+} as const;
+
+/** Tunnels on this relay, or on another of those that share their names: the nearest agent first. */
 export class FarTunnels {
-  constructor(
-    private readonly here: WayDeps["tunnels"],
-    private readonly names: Pick<SharedNames, "isElsewhere" | "isInDoubt" | "looksUp">,
-  ) {}
+  /** By relay and name: until when it is not asked. */
+  readonly #avoided = new Map<string, number>();
+  #turn = 0;
+
+  constructor(private readonly deps: FarTunnelsDeps) {}
 
   find(name: string): Tunnel | undefined {
-    const near = this.here.find(name);
-    if (this.names.isElsewhere(name)) return new FarTunnel(name, near, "agent-elsewhere");
+    const { here, names } = this.deps;
+    const near = here.find(name);
+    const relays = names.relaysOf(name);
+    if (relays.length > 0) return new FarTunnel(name, near, relays, this);
     // It may be somebody's: who asks is to come again.
-    return near ?? (this.names.isInDoubt(name) ? new FarTunnel(name, undefined, "agent-offline") : undefined);
+    return near ?? (names.isInDoubt(name) ? new FarTunnel(name, undefined, [], this) : undefined);
   }
 
   expects(...[name, service, nowMs]: Parameters<WayDeps["tunnels"]["expects"]>): boolean {
-    if (this.names.looksUp(name)) return true;
-    // Who has come to another relay does not come back here.
-    return !this.names.isElsewhere(name) && this.here.expects(name, service, nowMs);
+    const { here, names, neighbours } = this.deps;
+    if (names.looksUp(name)) return true;
+    // Where there is no way, who has come to another relay does not come back here.
+    if (names.relaysOf(name).length > 0 && neighbours === undefined) return false;
+    return here.expects(name, service, nowMs) || this.serves(name, service);
+  }
+
+  /** At a neighbour; what is a way out is known to the neighbour alone. */
+  serves(name: string, service: Service): boolean {
+    const { names } = this.deps;
+    const isOf = service === "egress" || names.get(name)?.kind === service;
+    return isOf && names.relaysOf(name).length > 0;
+  }
+
+  refusal(name: string): Code {
+    return this.deps.names.relaysOf(name).length > 0 ? "agent-elsewhere" : "agent-offline";
+  }
+
+  open(
+    name: string,
+    relays: readonly string[],
+    [service, kind, fields, handler]: Parameters<Tunnel["open"]>,
+  ): Stream | undefined {
+    const { neighbours, metrics } = this.deps;
+    const others = this.others(name, relays);
+    // The last that there is to ask: it may wait there.
+    const head = hopHead({ service, name, waits: others.length === 1 }, fields);
+    for (const relay of others) {
+      const stream = neighbours?.open(relay, kind, head, this.ear(name, relay, handler));
+      if (stream === undefined) continue;
+      metrics.hopsOut++;
+      return stream;
+    }
+    return undefined;
+  }
+
+  /** Those that can be asked now, each of them first in its turn. */
+  others(name: string, relays: readonly string[]): string[] {
+    const { neighbours, clock } = this.deps;
+    const nowMs = clock.now();
+    const first = relays.length > 1 ? this.#turn++ % relays.length : 0;
+    return [...relays.slice(first), ...relays.slice(0, first)].filter(
+      (relay) => neighbours?.isUp(relay) === true && (this.#avoided.get(`${relay} ${name}`) ?? 0) <= nowMs,
+    );
+  }
+
+  /** Until the first word, which is all that a neighbour may say itself. */
+  private ear(name: string, relay: string, handler: StreamHandler): StreamHandler {
+    return {
+      head: (fields) => handler.head(fields),
+      data: (bytes) => handler.data(bytes),
+      end: () => handler.end(),
+      left: () => handler.left(),
+      writable: () => handler.writable(),
+      datagram: (payload) => handler.datagram?.(payload),
+      reset: (code) => {
+        if (code !== "agent-elsewhere") return handler.reset(code);
+        this.avoid(`${relay} ${name}`);
+        handler.reset("unprocessed");
+      },
+    };
+  }
+
+  private avoid(key: string): void {
+    const { avoidMs, maxAvoided } = farLimits;
+    if (this.#avoided.size >= maxAvoided) this.#avoided.clear();
+    this.#avoided.set(key, this.deps.clock.now() + avoidMs);
   }
 }
 
-/** A tunnel whose agents are at another relay; `near`: some of them are here too, which is the shorter way. */
+/** A tunnel whose agents are at other relays; `near`: some of them are here too, which is the shorter way. */
 class FarTunnel implements Tunnel {
   constructor(
     readonly name: string,
     private readonly near: Tunnel | undefined,
-    readonly refusal: "agent-elsewhere" | "agent-offline",
+    /** Of all its agents. */
+    private readonly relays: readonly string[],
+    private readonly far: FarTunnels,
   ) {}
 
-  open(...stream: Parameters<Tunnel["open"]>): ReturnType<Tunnel["open"]> {
-    return this.near?.open(...stream);
+  get refusal(): Code {
+    return this.far.refusal(this.name);
   }
-  reaches(...service: Parameters<Tunnel["reaches"]>): boolean {
-    return this.near?.reaches(...service) === true;
+
+  open(...stream: Parameters<Tunnel["open"]>): Stream | undefined {
+    return this.near?.open(...stream) ?? this.far.open(this.name, this.relays, stream);
   }
-  serves(...service: Parameters<Tunnel["serves"]>): boolean {
-    return this.near?.serves(...service) === true;
+  reaches(service: Service): boolean {
+    if (this.near?.reaches(service) === true) return true;
+    return this.far.serves(this.name, service) && this.far.others(this.name, this.relays).length > 0;
+  }
+  serves(service: Service): boolean {
+    return this.near?.serves(service) === true || this.far.serves(this.name, service);
   }
 }

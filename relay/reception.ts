@@ -32,6 +32,8 @@ export interface ReceptionDeps extends AdmissionDeps, SessionLifeDeps {
   readonly draining: () => boolean;
   /** Of agents; absent: what a server of one's own can take. */
   readonly maxLinks?: number;
+  /** Of this process, in a cluster: what the ids of its sessions begin with. */
+  readonly process?: string | undefined;
   /** The relay of the cluster that has this session and is alive, by its id. undefined: this one, or none. */
   readonly elsewhere?: (session: string) => string | "unreachable" | undefined;
   /** Passes a link on to it. `gone` is to be called when the link is. */
@@ -344,7 +346,7 @@ export class Reception {
     } catch (error) {
       return error instanceof UnderpassError ? error.code : "internal-error";
     }
-    const id = base64url(random(new Uint8Array(16)));
+    const id = `${deps.process ?? ""}${base64url(random(new Uint8Array(16)))}`;
     const secret = base64url(random(new Uint8Array(32)));
     const offersEgress = hello.features.includes(egressFeature);
     const facts = { ...place, id, secret, attempt, claims, offersEgress, generation: 0 };

@@ -5,6 +5,19 @@ import type { AgentSession } from "./agent-session.ts";
 /** Whose a session is, and which place of its agent it has. */
 export type SessionPlace = Pick<AgentSession, "name" | "owner" | "kind" | "instance"> & Pick<Hello, "slot">;
 
+/** How a session comes to its home. `given`: its generation where relays of a cluster agree on it. */
+export interface ArrivalFacts {
+  readonly join: boolean;
+  readonly nowMs: number;
+  readonly given?: GivenPlace | undefined;
+}
+
+/** What relays have agreed on for an agent: those whose generation is lower than `exclusive` have lost the name. */
+export interface GivenPlace {
+  readonly generation: number;
+  readonly exclusive: number;
+}
+
 /** Where sessions of a sort are kept while they live: those that serve tunnels, and those that call (connect, via, egress, relay). */
 export interface SessionHome {
   /** The session with this id, if it is held. */
@@ -19,7 +32,7 @@ export interface SessionHome {
   /** Takes a session in, and gives it its generation; returns those that it supersedes, and those whose place it takes. */
   add(
     session: AgentSession,
-    options: { readonly join: boolean; readonly nowMs: number },
+    options: ArrivalFacts,
   ): { readonly superseded: AgentSession[]; readonly replaced: AgentSession[] };
   /** Takes a session in that was here before the relay slept; the instances before `exclusiveGeneration` have lost the name. */
   takeUp(

@@ -5,7 +5,7 @@ import type { Stream, StreamHandler } from "../shared/mux/stream.ts";
 import { isQuicker } from "../shared/quickest.ts";
 import type { AgentSession } from "./agent-session.ts";
 import type { Names } from "./names.ts";
-import type { SessionHome, SessionPlace } from "./session-home.ts";
+import type { ArrivalFacts, GivenPlace, SessionHome, SessionPlace } from "./session-home.ts";
 import type { Suspended } from "./suspended.ts";
 
 /** What a visitor comes for: what the tunnel carries, or a way out of the agent's network. */
@@ -44,6 +44,8 @@ export interface TunnelsOptions {
   readonly memory: Memory;
   /** How long a session can be resumed. So long two supervisors of one name must not fight, and visitors may wait. */
   readonly resumeWindowMs: number;
+  /** Told, where other relays are to know, when the last session of an agent is over; `bye`: it is not expected back. */
+  readonly departed?: (name: string, instance: string, how: { readonly bye: boolean }) => void;
 }
 
 /** A tunnel served by sessions of this process. */
@@ -166,6 +168,17 @@ export class Tunnels implements SessionHome {
     return false;
   }
 
+  /** The sessions that are here under this name. */
+  sessionsOf(name: string): readonly AgentSession[] {
+    return [...(this.live.get(name)?.sessions ?? [])];
+  }
+
+  /** Agents of the name below that generation have lost it, here or elsewhere. */
+  fence(name: string, exclusive: number): void {
+    const tunnel = this.live.get(name);
+    if (tunnel !== undefined) tunnel.exclusiveGeneration = Math.max(tunnel.exclusiveGeneration, exclusive);
+  }
+
   /** Somebody else's agents are here under this name. */
   hasOther(name: string, owner: string): boolean {
     for (const session of this.live.get(name)?.sessions ?? []) if (session.owner !== owner) return true;
@@ -209,11 +222,12 @@ export class Tunnels implements SessionHome {
   /**
    * Adds a session. The sessions of other instances are returned, to be told that they are superseded, unless
    * `join` shares the name; so is one whose place (instance and slot) this one takes, as its agent has given it up.
-   * `generation` rises with each new instance and is shared by the sessions of one.
+   * `generation` rises with each new instance and is shared by the sessions of one; where it is given, so is whom it
+   * supersedes.
    */
   add(
     session: AgentSession,
-    options: { readonly join: boolean; readonly nowMs: number },
+    options: ArrivalFacts,
   ): {
     readonly superseded: AgentSession[];
     readonly replaced: AgentSession[];
@@ -223,20 +237,16 @@ export class Tunnels implements SessionHome {
     const present = [...tunnel.sessions];
     const own = present.filter((other) => other.instance === session.instance);
     const known = this.instance(session, options.nowMs);
-    // Only its first session takes over: a redial of an older instance must not, whoever has joined meanwhile.
-    const isNew = own.length === 0 && (known === undefined || present.length === 0);
-    if (isNew) {
-      tunnel.generation = ++this.lastGeneration;
-      tunnel.isBye = false;
-      if (!options.join) tunnel.exclusiveGeneration = tunnel.generation;
-    }
-    const takesOver = isNew && !options.join;
-    const superseded = takesOver ? present.filter((other) => !isLeaving(other)) : [];
+    const { generation, exclusive } = options.given ?? this.give(tunnel, own, known, options.join);
+    if (generation > tunnel.generation) tunnel.isBye = false;
+    tunnel.generation = Math.max(tunnel.generation, generation);
+    tunnel.exclusiveGeneration = Math.max(tunnel.exclusiveGeneration, exclusive);
+    const superseded = present.filter((other) => other.generation < exclusive && !isLeaving(other));
     const replaced = own.filter(
       (other) => other.slot === session.slot && !isLeaving(other) && !other.driver.session.saysGoaway,
     );
     for (const other of [...superseded, ...replaced]) other.leaving = true;
-    session.generation = own[0]?.generation ?? (isNew ? tunnel.generation : (known?.generation ?? 0));
+    session.generation = generation;
     // One that was still in its handshake when its agent said goodbye.
     if (known?.saidBye === true) session.saidBye = true;
     for (const one of [session, ...superseded]) this.remember(one, options.nowMs);
@@ -300,20 +310,37 @@ export class Tunnels implements SessionHome {
     const tunnel = this.live.get(name);
     if (this.byId.get(session.id) !== session) return;
     this.byId.delete(session.id);
-    const { suspended, resumeWindowMs } = this.options;
+    const { suspended, resumeWindowMs, departed } = this.options;
     const waited = suspended.has(session);
     suspended.forget(session);
     this.remember(session, nowMs);
     tunnel?.sessions.delete(session);
+    // Who was waited for in vain is not waited for again.
+    const inVain = waited && nowMs - session.driver.heardMs >= resumeWindowMs;
+    if (this.siblings(session).length === 0)
+      departed?.(name, session.instance, { bye: session.saidBye || inVain });
     if (tunnel?.sessions.size === 0) {
       this.live.delete(name);
-      // Who was waited for in vain is not waited for again.
-      const inVain = waited && nowMs - session.driver.heardMs >= resumeWindowMs;
       // One that had lost the name, and ends after the newest, says nothing of it.
       const isBye = session.saidBye || (session.leaving && tunnel.isBye);
       this.names.leave(name, nowMs, { bye: isBye || inVain });
     }
     this.onReady(name);
+  }
+
+  /** The generation of an agent where no other relay has a say in it. */
+  private give(
+    tunnel: LocalTunnel,
+    own: readonly AgentSession[],
+    known: Remembered | undefined,
+    join: boolean,
+  ): GivenPlace {
+    const { exclusiveGeneration: exclusive, sessions } = tunnel;
+    const before = own[0]?.generation ?? (sessions.size > 0 ? known?.generation : undefined);
+    // Only its first session takes over: a redial of an older instance must not, whoever has joined meanwhile.
+    if (before !== undefined) return { generation: before, exclusive };
+    const generation = ++this.lastGeneration;
+    return { generation, exclusive: join ? exclusive : generation };
   }
 
   private readonly hasNeighbours = (): boolean => this.live.size > 1;

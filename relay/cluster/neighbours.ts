@@ -1,7 +1,6 @@
 import type { Clock } from "../../shared/clock.ts";
 import { Backoff } from "../../shared/dial/backoff.ts";
 import type { GiveUp, LinkPlace } from "../../shared/dial/place.ts";
-import { RelayRefusal } from "../../shared/dial/relay-refusal.ts";
 import { Slot, type SlotOwner } from "../../shared/dial/slot.ts";
 import { UnderpassError } from "../../shared/errors.ts";
 import type { Link } from "../../shared/link.ts";
@@ -127,7 +126,7 @@ export class Neighbours {
       if (node === undefined) done(new UnderpassError("relay-unreachable"));
       else
         giveUp = dial(node, { name: self, kind: "relay", session }, credential, (result) => {
-          if (result instanceof RelayRefusal && result.by === "nobody") missed(id);
+          if (result instanceof UnderpassError && result.code === "relay-unreachable") missed(id);
           done(result);
         });
     };

@@ -12,11 +12,16 @@ export const nodeLimits = {
    * silence counts. Below `deadMs` by more than a beat: the line that it kept from us is not one of those that count.
    */
   signsMs: 2_200,
+  /** At whose address nobody is, and whose line is overdue, as the board has shown since then that it is within reach. */
+  overdueMs: 1_300,
+  lookAgainSoonMs: 250,
   /** One that is silent, or was removed, while a link to it is up. */
   lookAgainMs: 1_000,
   /** A board that is within reach again may tell old lines: a dead one must be heard twice. */
   aliveAgainMs: 500,
   maxNodes: 256,
+  /** Those that died are shown for so long. */
+  deadShownMs: 600_000,
   /** A line that is neither up nor refused by then is not waited for. */
   putWithinMs: 3_000,
   endWithinMs: 300,
@@ -41,6 +46,15 @@ interface Known {
   heardMs: number;
   /** It has ended, but a link to it is up. */
   removed: boolean;
+  /** Nobody was at its address, since it was heard. */
+  missed: boolean;
+}
+
+interface Dead {
+  readonly facts: NodeFacts;
+  readonly diedMs: number;
+  /** When it was heard again. */
+  againMs?: number;
 }
 
 /** Which relays of the cluster live, by the lines that each puts up on the board, and by the links to them. */
@@ -52,8 +66,8 @@ export class Nodes {
   onChange: () => void = () => {};
   readonly #options: NodesOptions;
   readonly #known = new Map<string, Known>();
-  /** Those that died, the longest dead first, and when one was heard again. */
-  readonly #dead = new Map<string, number | undefined>();
+  /** Those that died, the longest dead first. */
+  readonly #dead = new Map<string, Dead>();
   /** Who was ignored, and told as a fault. */
   readonly #ignored = new Set<string>();
   #others: readonly NodeFacts[] | undefined;
@@ -129,6 +143,25 @@ export class Nodes {
     if (this.#dead.has(id)) return false;
     const nowMs = this.#options.clock.now();
     return !this.#silenceCounts(nowMs) || nowMs - this.#signsSinceMs < nodeLimits.deadMs;
+  }
+
+  /** Those that died lately, as they were. */
+  dead(): NodeFacts[] {
+    const sinceMs = this.#options.clock.now() - nodeLimits.deadShownMs;
+    return [...this.#dead.values()].filter(({ diedMs }) => diedMs > sinceMs).map(({ facts }) => facts);
+  }
+
+  /** Nobody is at the address of this one: unless it is heard soon, it is dead, as a process is that was killed. */
+  missed(id: string): void {
+    const known = this.#known.get(id);
+    if (this.#state !== "begun" || known === undefined || known.missed) return;
+    known.missed = true;
+    this.#lookAt(this.#options.clock.now() + nodeLimits.lookAgainSoonMs);
+  }
+
+  /** What others tell of themselves comes here. */
+  get boardReachable(): boolean {
+    return this.#silenceCounts(this.#options.clock.now());
   }
 
   // What this relay puts up
@@ -210,21 +243,22 @@ export class Nodes {
     const { url, state } = known.facts;
     known.facts = facts;
     known.heardMs = nowMs;
+    known.missed = false;
     this.#others = undefined;
     if (url !== facts.url || state !== facts.state) this.onChange();
   }
 
   #found(facts: NodeFacts, nowMs: number): void {
     const { id } = facts;
-    if (this.#dead.has(id)) {
-      const againMs = this.#dead.get(id);
-      if (againMs === undefined) this.#dead.set(id, nowMs);
-      if (againMs === undefined || nowMs - againMs < nodeLimits.aliveAgainMs) return;
+    const dead = this.#dead.get(id);
+    if (dead !== undefined) {
+      dead.againMs ??= nowMs;
+      if (nowMs - dead.againMs < nodeLimits.aliveAgainMs) return;
     }
     if (this.#known.size >= nodeLimits.maxNodes)
       return this.#ignore(id, `there are ${nodeLimits.maxNodes} others already`);
     this.#dead.delete(id);
-    this.#known.set(id, { facts, heardMs: nowMs, removed: false });
+    this.#known.set(id, { facts, heardMs: nowMs, removed: false, missed: false });
     this.#others = undefined;
     this.#lookAt(nowMs + nodeLimits.deadMs);
     this.onAlive(facts);
@@ -249,7 +283,7 @@ export class Nodes {
     const known = this.#known.get(id);
     if (this.#state === "ended" || known === undefined || known.removed) return;
     known.removed = true;
-    if (!this.#options.linkUp(id)) return this.#died(id);
+    if (!this.#options.linkUp(id)) return this.#died(known.facts);
     const { state } = known.facts;
     known.facts = { ...known.facts, state: "draining" };
     this.#others = undefined;
@@ -269,24 +303,26 @@ export class Nodes {
   #look(): void {
     const { clock, linkUp } = this.#options;
     const nowMs = clock.now();
+    const { deadMs, overdueMs, lookAgainMs, lookAgainSoonMs } = nodeLimits;
     const counts = this.#silenceCounts(nowMs);
-    const againMs = nowMs + nodeLimits.lookAgainMs;
     this.#lookMs = Number.POSITIVE_INFINITY;
-    for (const [id, { heardMs, removed }] of [...this.#known]) {
-      const deadMs = heardMs + nodeLimits.deadMs;
-      if (!removed && deadMs > nowMs) this.#lookAt(deadMs);
-      else if ((counts || removed) && !linkUp(id)) this.#died(id);
-      else this.#lookAt(againMs);
+    for (const [id, { facts, heardMs, removed, missed }] of [...this.#known]) {
+      const isSilent = nowMs - heardMs >= deadMs;
+      const isOverdue = missed && this.#signMs - heardMs >= overdueMs;
+      if ((removed || (counts && (isSilent || isOverdue))) && !linkUp(id)) this.#died(facts);
+      else if (removed || isSilent) this.#lookAt(nowMs + lookAgainMs);
+      else this.#lookAt(missed ? nowMs + lookAgainSoonMs : heardMs + deadMs);
       // One of those who were told may have ended this.
       if (this.#state === "ended") return;
     }
   }
 
-  #died(id: string): void {
+  #died(facts: NodeFacts): void {
+    const { id } = facts;
     this.#known.delete(id);
     this.#others = undefined;
     this.#dead.delete(id);
-    this.#dead.set(id, undefined);
+    this.#dead.set(id, { facts, diedMs: this.#options.clock.now() });
     const [longest] = this.#dead.keys();
     if (this.#dead.size > nodeLimits.maxNodes && longest !== undefined) this.#dead.delete(longest);
     this.onDead(id);

@@ -6,7 +6,7 @@ export interface AgentPlace {
   readonly instance: string;
   /** Higher than that of any agent that came before it, and shared by its sessions at all relays. */
   readonly generation: number;
-  /** Ids of relay processes. */
+  /** Ids of relay processes. None: its relay has ended, and it is to come back with the generation that it had. */
   readonly relays: readonly string[];
 }
 
@@ -34,7 +34,10 @@ export interface NameEntry {
 
 export const maxAgents = 64;
 
-/** An entry and the state of the store that it stands for: a word of the store's own. */
+/**
+ * An entry and the state of the store that it stands for: a word of the store's own. Those of one name rise: a later one
+ * is longer, or as long and greater as text.
+ */
 export interface FoundName {
   readonly entry: NameEntry;
   readonly revision: string;
@@ -45,7 +48,7 @@ export interface FoundName {
  * verb is atomic, and holds only for the state that the caller has read: whoever comes second is told so, and looks again.
  */
 export interface Registry {
-  /** Makes a name somebody's that nobody has. Returns the revision; undefined: somebody was quicker. */
+  /** Makes a name somebody's that nobody has. Like `renew` it is kept until it is released, whatever `lapsesAt` says, where there is `watch`. Returns the revision; undefined: somebody was quicker. */
   claim(name: string, entry: NameEntry): Promise<string | undefined>;
   /** Puts the entry in the place of `revision`. Returns the new one; undefined: another stands there by now, or none. */
   renew(name: string, entry: NameEntry, revision: string): Promise<string | undefined>;
@@ -54,7 +57,26 @@ export interface Registry {
   lookUp(name: string): Promise<FoundName | undefined>;
   /** Tells of all names, now and from now on. Absent: it can't, and each is looked up when it is asked for. */
   watch?(watcher: RegistryWatcher): void;
+  /** Absent: its relays have no public ports. */
+  readonly ports?: PortRegistry;
   close(): void;
+}
+
+/**
+ * Which name has a public port, kept apart from the entries of names (in a store of keys: `tcp.20000`, which is no name),
+ * so that no two names get one: `port` of an entry is written by whoever has claimed the port for the name before.
+ */
+export interface PortRegistry {
+  /** Makes the port the name's where no name has it. Returns whose it is then. */
+  claim(kind: Kind, port: number, name: string): Promise<PortClaim>;
+  /** Frees the port if it is this name's by this very claim; else nothing happens. */
+  release(kind: Kind, port: number, claim: PortClaim): Promise<void>;
+}
+
+export interface PortClaim {
+  readonly name: string;
+  /** When: a date in ms, of the relay that claimed it. */
+  readonly at: number;
 }
 
 /** Who watches a registry. No call may throw. */

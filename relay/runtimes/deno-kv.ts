@@ -1,17 +1,24 @@
 import * as v from "valibot";
 import { kinds } from "../../shared/kind.ts";
 import type { Revocations } from "../auth/revocations.ts";
-import type { Registry } from "../registry.ts";
+import type { FoundName, NameEntry, Registry } from "../cluster/registry.ts";
 
 /** Before all that the relay keeps; the number is that of the form of what stands there. */
-const namesPrefix = ["underpass", "names", 1];
+const namesPrefix = ["underpass", "names", 2];
 const revokedPrefix = ["underpass", "revoked", 1];
 
+const agentShape = v.object({
+  instance: v.string(),
+  generation: v.number(),
+  relays: v.array(v.string()),
+});
 const entryShape = v.object({
   owner: v.string(),
   kind: v.picklist(kinds),
-  home: v.string(),
+  port: v.exactOptional(v.number()),
+  agents: v.array(agentShape),
   generation: v.number(),
+  exclusive: v.number(),
   beatAt: v.number(),
   leftAt: v.exactOptional(v.number()),
   bye: v.boolean(),
@@ -31,6 +38,7 @@ interface Atomic {
   /** Nothing is written where another version stands; null: where any does. */
   check(check: { readonly key: Key; readonly versionstamp: string | null }): Atomic;
   set(key: Key, value: unknown, options?: { readonly expireIn: number }): Atomic;
+  delete(key: Key): Atomic;
   commit(): Promise<{ readonly ok: true; readonly versionstamp: string } | { readonly ok: false }>;
 }
 
@@ -40,7 +48,7 @@ export async function openDenoKv(): Promise<Kv | undefined> {
   return openKv?.();
 }
 
-/** Names in Deno KV. */
+/** Names in Deno KV, which forgets those that have lapsed by itself. */
 export class DenoKvRegistry implements Registry {
   readonly #kv: Kv;
 
@@ -48,20 +56,29 @@ export class DenoKvRegistry implements Registry {
     this.#kv = kv;
   }
 
-  async read(name: string): ReturnType<Registry["read"]> {
+  claim(name: string, entry: NameEntry): Promise<string | undefined> {
+    return this.#set(name, entry, null);
+  }
+
+  renew(name: string, entry: NameEntry, revision: string): Promise<string | undefined> {
+    return this.#set(name, entry, revision);
+  }
+
+  async release(name: string, versionstamp: string): Promise<boolean> {
+    const key = [...namesPrefix, name];
+    return (await this.#kv.atomic().check({ key, versionstamp }).delete(key).commit()).ok;
+  }
+
+  async lookUp(name: string): Promise<FoundName | undefined> {
     const { value, versionstamp } = await this.#kv.get([...namesPrefix, name]);
     if (versionstamp === null) return undefined;
     return { entry: v.parse(entryShape, value), revision: versionstamp };
   }
 
-  async write(...[name, entry, revision]: Parameters<Registry["write"]>): ReturnType<Registry["write"]> {
+  async #set(name: string, entry: NameEntry, versionstamp: string | null): Promise<string | undefined> {
     const key = [...namesPrefix, name];
     const expireIn = Math.max(1, entry.lapsesAt - Date.now());
-    const done = await this.#kv
-      .atomic()
-      .check({ key, versionstamp: revision ?? null })
-      .set(key, entry, { expireIn })
-      .commit();
+    const done = await this.#kv.atomic().check({ key, versionstamp }).set(key, entry, { expireIn }).commit();
     return done.ok ? done.versionstamp : undefined;
   }
 

@@ -16,6 +16,7 @@ import type { NameStore } from "../store.ts";
 import { mintToken } from "../token.ts";
 import { tunnelUrls } from "../tunnel-urls.ts";
 import { readCertificate } from "./certificate.ts";
+import { joinCluster } from "./cluster.ts";
 import { loadSecret, openNames, openRevocations } from "./files.ts";
 import { askHealth } from "./health.ts";
 import type { SqliteNamesOptions } from "./sqlite-names.ts";
@@ -90,17 +91,24 @@ async function serve(
     relay.stop(options.graceMs).then(stopped.resolve, stopped.reject);
   };
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, stop);
-  const names = await (edge?.openNames ?? openNames)(options, {
-    clock: systemClock,
-    process: randomUUID(),
-    fault: (error) => log.write({ event: "fault", message: `The store of names: ${error.message}` }),
-  });
+  const { cluster: asked, ...rest } = options;
+  const fault = (what: string) => (error: Error) =>
+    log.write({ event: "fault", message: `${what}: ${error.message}` });
+  const joined = asked && (await joinCluster(asked, { clock: systemClock, fault: fault("The cluster") }));
+  const names = joined
+    ? undefined
+    : await (edge?.openNames ?? openNames)(options, {
+        clock: systemClock,
+        process: randomUUID(),
+        fault: fault("The store of names"),
+      });
   if (typeof names === "string") log.note(`${names} They are forgotten when this process ends.`);
-  const isKept = typeof names !== "string";
-  const revocations = isKept ? await (edge?.openRevocations ?? openRevocations)(options) : undefined;
-  const core: CoreConfig & RelayOptions = {
-    ...options,
-    ...(typeof names !== "string" && { names }),
+  const revocations =
+    typeof names !== "string" ? await (edge?.openRevocations ?? openRevocations)(options) : undefined;
+  const core: CoreConfig & Omit<RelayOptions, "cluster"> = {
+    ...rest,
+    ...(typeof names === "object" && { names }),
+    ...(joined && { cluster: joined.cluster }),
     ...(revocations !== undefined && { revocations }),
     ...{ dial, openDatagrams, resolve: nodeResolve(), isOwn: ownAddresses() },
     clock: systemClock,
@@ -114,7 +122,8 @@ async function serve(
   try {
     await stopped.promise;
   } finally {
-    if (typeof names !== "string") await names.close();
+    if (typeof names === "object") await names.close();
+    await joined?.close();
     revocations?.close();
     log.flush();
     // Sockets that are still in a handshake are not waited for; where none is left, this is not either.

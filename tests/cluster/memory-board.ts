@@ -1,5 +1,13 @@
 import type { BoardWatcher, NodeBoard, NodeFacts } from "../../relay/cluster/board.ts";
 
+/** A line of the relay with this id. */
+export function factsOf(id: string, more: Partial<NodeFacts> = {}): NodeFacts {
+  return {
+    ...{ id, state: "ready", version: "1.2.3", startedAt: 0, tunnels: 0, sessions: 0, hopsIn: 0, hopsOut: 0 },
+    ...more,
+  };
+}
+
 /** A board for all relays of a test. Each has its own way to it, which may break, or stand still without a word. */
 export class MemoryBoard {
   readonly lines = new Map<string, NodeFacts>();

@@ -1,18 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import type { NodeFacts } from "../../relay/cluster/board.ts";
 import { Nodes, nodeLimits } from "../../relay/cluster/nodes.ts";
 import { VirtualClock } from "../agent/virtual-clock.ts";
-import { type BoardWay, MemoryBoard } from "./memory-board.ts";
+import { type BoardWay, factsOf, MemoryBoard } from "./memory-board.ts";
 
 const own = "ownowno1";
-
-function factsOf(id: string, more: Partial<NodeFacts> = {}): NodeFacts {
-  return {
-    ...{ id, state: "ready", version: "1.2.3", startedAt: 0, tunnels: 0, sessions: 0, hopsIn: 0, hopsOut: 0 },
-    ...more,
-  };
-}
 
 /** One relay under test; the others are lines that the test puts up. */
 class Rig {
@@ -174,6 +166,32 @@ describe("another relay", () => {
     expect(rig.told).toEqual(["alive aaaaaaaa", "dead aaaaaaaa"]);
   });
 
+  test("at whose address nobody is is dead as soon as its line is overdue", async () => {
+    const rig = new Rig();
+    rig.nodes.begin();
+    rig.board.put(factsOf("aaaaaaaa", { tunnels: 3 }));
+    rig.beating.add("bbbbbbbb");
+    rig.nodes.missed("aaaaaaaa");
+    await rig.pass(1_900);
+    expect(rig.alive).toBe("aaaaaaaa bbbbbbbb");
+    await rig.pass(400);
+    expect(rig.alive).toBe("bbbbbbbb");
+    expect(rig.nodes.dead()).toEqual([factsOf("aaaaaaaa", { tunnels: 3 })]);
+    // An address that is wrong, of one that is heard.
+    for (let second = 0; second < 10; second++) {
+      rig.nodes.missed("bbbbbbbb");
+      await rig.pass(1_000);
+    }
+    expect(rig.alive).toBe("bbbbbbbb");
+    // One that can't be asked for its line.
+    rig.way.stand();
+    rig.nodes.missed("bbbbbbbb");
+    await rig.pass(60_000);
+    expect(rig.alive).toBe("bbbbbbbb");
+    await rig.pass(nodeLimits.deadShownMs);
+    expect(rig.nodes.dead()).toEqual([]);
+  });
+
   test("that takes its line down is dead at once, or drains while a link to it is up", async () => {
     const rig = new Rig();
     rig.nodes.begin();
@@ -297,6 +315,7 @@ test("whatever happens, nobody dies who was heard or linked, and who is silent d
         "link" as const,
         "cut" as const,
         "remove" as const,
+        "miss" as const,
       ),
       id: fc.constantFrom(...ids),
     }),
@@ -308,6 +327,7 @@ test("whatever happens, nobody dies who was heard or linked, and who is silent d
       const rig = new Rig();
       const alive = new Set<string>();
       const removed = new Set<string>();
+      const missed = new Set<string>();
       const heardMs = new Map<string, number>();
       let open = true;
       /** When silence began anew for sure, and when the board began to stand still. */
@@ -324,8 +344,9 @@ test("whatever happens, nobody dies who was heard or linked, and who is silent d
         expect(rig.linked.has(id)).toBe(false);
         if (removed.has(id)) return;
         const silentMs = rig.clock.now() - (heardMs.get(id) ?? 0);
-        expect(silentMs).toBeGreaterThanOrEqual(nodeLimits.deadMs);
-        expect(rig.clock.now() - anewMs).toBeGreaterThanOrEqual(nodeLimits.deadMs);
+        const leastMs = missed.has(id) ? nodeLimits.overdueMs : nodeLimits.deadMs;
+        expect(silentMs).toBeGreaterThanOrEqual(leastMs);
+        expect(rig.clock.now() - anewMs).toBeGreaterThanOrEqual(leastMs);
         if (!open) expect(rig.clock.now() - stillMs).toBeLessThanOrEqual(nodeLimits.signsMs);
       };
       rig.way.tell = ((tell) => (what: Parameters<BoardWay["tell"]>[0]) => {
@@ -334,6 +355,7 @@ test("whatever happens, nobody dies who was heard or linked, and who is silent d
             ...{ removed: (id) => watcher.removed(id), reachable: (is) => watcher.reachable(is) },
             put: (facts) => {
               heardMs.set(facts.id, rig.clock.now());
+              missed.delete(facts.id);
               watcher.put(facts);
             },
           }),
@@ -346,7 +368,10 @@ test("whatever happens, nobody dies who was heard or linked, and who is silent d
         else if (one.what === "fall") rig.beating.delete(one.id);
         else if (one.what === "link") rig.linked.add(one.id);
         else if (one.what === "cut") rig.linked.delete(one.id);
-        else if (one.what === "remove") {
+        else if (one.what === "miss") {
+          if (alive.has(one.id)) missed.add(one.id);
+          rig.nodes.missed(one.id);
+        } else if (one.what === "remove") {
           rig.beating.delete(one.id);
           if (alive.has(one.id) && open) removed.add(one.id);
           rig.board.remove(one.id);

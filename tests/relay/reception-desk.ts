@@ -73,6 +73,8 @@ export interface DeskOptions {
   readonly drawn?: number;
   readonly memory?: Memory;
   readonly maxLinks?: number;
+  /** Where links go whose session another relay has. */
+  readonly cluster?: Pick<ReceptionDeps, "elsewhere" | "passOn">;
 }
 
 /** A reception with everything behind it, a token for each subject (its text), and virtual time. */
@@ -101,6 +103,7 @@ export class Desk {
     drawn = 0,
     memory = new Memory(2 ** 28),
     maxLinks,
+    cluster,
   }: DeskOptions = {}) {
     const { metrics } = this;
     this.clock = clock;
@@ -131,6 +134,7 @@ export class Desk {
       ...(sleep !== undefined && { sleep }),
       ...(maxLinks !== undefined && { maxLinks }),
       shared,
+      ...cluster,
     });
   }
 

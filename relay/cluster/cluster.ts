@@ -1,0 +1,174 @@
+import type { Bus } from "../../shared/bus.ts";
+import type { Clock } from "../../shared/clock.ts";
+import type { Hold } from "../../shared/hold.ts";
+import type { Link } from "../../shared/link.ts";
+import { acceptBusLinks } from "../../shared/links/bus-dial.ts";
+import type { Memory } from "../../shared/mux/memory.ts";
+import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
+import type { Dial } from "../../shared/socket.ts";
+import type { Tokens } from "../auth/tokens.ts";
+import type { RelayLog } from "../log.ts";
+import type { Metrics } from "../metrics.ts";
+import type { Names } from "../names.ts";
+import type { Reception } from "../reception.ts";
+import type { WayDeps } from "../tunnel-way.ts";
+import type { NodeBoard, NodeFacts } from "./board.ts";
+import { Hops } from "./hop.ts";
+import { clusterTokens, relayToken } from "./key.ts";
+import { isLinkHead } from "./link-head.ts";
+import { neighbourDial } from "./neighbour-dial.ts";
+import { Neighbours } from "./neighbours.ts";
+import { nodeOfSession } from "./node-id.ts";
+import { Nodes } from "./nodes.ts";
+import { PassedLinks, type PassingAdmission, takePassedLink } from "./passed-links.ts";
+import type { Registry } from "./registry.ts";
+
+/** What makes a relay one of several. */
+export interface ClusterConfig {
+  /** Of this process (`newNodeId`). */
+  readonly id: string;
+  readonly version: string;
+  /** Where relays agree on names. */
+  readonly registry: Registry;
+  readonly board: NodeBoard;
+  readonly bus: Bus;
+  /** The cluster's, a word of subjects. */
+  readonly name: string;
+  /** Where neighbours and agents reach this relay, once it listens at `port`; absent: over the bus alone. */
+  readonly advertise?: ((port: number) => string) | undefined;
+}
+
+export interface ClusterDeps {
+  readonly clock: Clock;
+  readonly dial: Dial;
+  readonly secret: Uint8Array;
+  readonly memory: Memory;
+  readonly hold: Hold;
+  /** Of this relay alone. */
+  readonly tunnels: WayDeps["tunnels"] & { readonly size: number };
+  readonly names: Names;
+  readonly metrics: Metrics;
+  readonly log: RelayLog;
+  readonly draining: () => boolean;
+  readonly reception: () => Pick<Reception, "admit" | "receive">;
+  /** The agents of a relay that has died are nobody's. */
+  readonly died: (id: string) => void;
+}
+
+/** A relay among others: who they are, the ways to them, and what comes from them. */
+export class Cluster {
+  readonly tokens: Tokens;
+  readonly nodes: Nodes;
+  readonly neighbours: Neighbours;
+  readonly hops: Hops;
+  readonly #config: ClusterConfig;
+  readonly #deps: ClusterDeps;
+  readonly #passed: PassedLinks;
+  readonly #startedAt: number;
+  #url: string | undefined;
+  #deafen = () => {};
+
+  constructor(config: ClusterConfig, deps: ClusterDeps) {
+    const { clock, secret, memory, hold, log } = deps;
+    this.#config = config;
+    this.#deps = deps;
+    this.#startedAt = Math.round(clock.date());
+    this.tokens = clusterTokens(secret);
+    this.hops = new Hops(deps);
+    this.nodes = new Nodes({
+      ...{ clock, board: config.board },
+      self: () => this.#self(),
+      linkUp: (id) => this.neighbours.isUp(id),
+      fault: (error) => log.write({ event: "fault", message: error.message }),
+    });
+    this.neighbours = new Neighbours({
+      ...{ clock, memory, id: config.id, version: config.version },
+      dial: neighbourDial({ clock, dial: deps.dial, bus: config.bus, cluster: config.name }),
+      random: Math.random,
+      token: () => relayToken(this.tokens, config.id, clock.date()),
+      facts: (id) => this.nodes.facts(id),
+      missed: (id) => this.nodes.missed(id),
+      ready: () => hold.tryAll(),
+    });
+    this.#passed = new PassedLinks({
+      ...{ clock, memory },
+      open: (...stream) => this.neighbours.open(...stream),
+    });
+    this.nodes.onAlive = (facts) => this.neighbours.meet(facts);
+    this.nodes.onDead = (id) => {
+      this.neighbours.leave(id);
+      deps.died(id);
+    };
+  }
+
+  /** This relay listens at `port`. */
+  begin(port: number): void {
+    const { id, name, bus, advertise } = this.#config;
+    const { clock, reception } = this.#deps;
+    this.#url = advertise?.(port);
+    this.#deafen = acceptBusLinks(
+      { bus, clock, cluster: name },
+      {
+        id,
+        admit: ({ from, token, session }) => reception().admit({ name: from, kind: "relay", session }, token),
+        arrived: (link, admission) => reception().receive(link, admission),
+      },
+    );
+    this.nodes.begin();
+  }
+
+  /** It leaves: agents are not sent here any more. */
+  drain(): void {
+    this.nodes.changed();
+  }
+
+  async end(): Promise<void> {
+    this.#deafen();
+    this.#passed.close();
+    this.neighbours.close();
+    await this.nodes.end();
+  }
+
+  /** For WELCOME: where else the agent may go. */
+  get hints(): readonly string[] {
+    return this.nodes
+      .others()
+      .flatMap(({ url, state }) => (url !== undefined && state === "ready" ? [url] : []));
+  }
+
+  /** The neighbour that has the session; undefined: it is ours, or nobody's any more. */
+  elsewhere(session: string): string | "unreachable" | undefined {
+    const node = nodeOfSession(session);
+    if (node === undefined || node === this.#config.id || !this.nodes.isAlive(node)) return undefined;
+    return this.neighbours.isUp(node) ? node : "unreachable";
+  }
+
+  /** A link for a session that a neighbour has. */
+  passOn(link: Link, admission: PassingAdmission, gone: () => void): void {
+    this.#passed.pass(link, admission, gone);
+  }
+
+  /** A stream that a neighbour opened. */
+  take(stream: Stream, fields: Uint8Array): StreamHandler {
+    if (!isLinkHead(fields)) return this.hops.take(stream, fields);
+    const taken = takePassedLink(stream, fields, this.#deps.clock);
+    if (taken === undefined) return stream.handler;
+    this.#deps.reception().receive(taken.link, taken.admission);
+    return taken.receiver;
+  }
+
+  #self(): NodeFacts {
+    const { tunnels, metrics, draining } = this.#deps;
+    return {
+      id: this.#config.id,
+      ...(this.#url !== undefined && { url: this.#url }),
+      state: draining() ? "draining" : "ready",
+      version: this.#config.version,
+      startedAt: this.#startedAt,
+      tunnels: tunnels.size,
+      sessions: metrics.sessions,
+      hopsIn: metrics.hopsIn,
+      hopsOut: metrics.hopsOut,
+    };
+  }
+}

@@ -1,0 +1,37 @@
+import { readFile } from "node:fs/promises";
+import manifest from "../../package.json" with { type: "json" };
+import type { Clock } from "../../shared/clock.ts";
+import { UnderpassError } from "../../shared/errors.ts";
+import type { ClusterConfig } from "../cluster/cluster.ts";
+import { advertisedUrl, type ClusterOptions } from "../cluster/cluster-options.ts";
+import { newNodeId } from "../cluster/node-id.ts";
+import { openNats } from "./nats.ts";
+
+/** A relay's place among others, over NATS. Rejects with `registry-unreachable`, or `usage` for a file that can't be read. */
+export async function joinCluster(
+  { urls, credentialsFile, name, advertise }: ClusterOptions,
+  { clock, fault }: { readonly clock: Clock; readonly fault: (error: Error) => void },
+): Promise<{ readonly cluster: ClusterConfig; close(): Promise<void> }> {
+  const nats = await openNats({
+    ...{ urls: urls.join(","), cluster: name, clock, fault },
+    ...(credentialsFile !== undefined && { credentials: await readCredentials(credentialsFile) }),
+  });
+  const { registry, board, bus } = nats;
+  const id = newNodeId((bytes) => crypto.getRandomValues(bytes));
+  return {
+    cluster: {
+      ...{ id, name, version: manifest.version, registry, board, bus },
+      ...(advertise !== undefined && { advertise: (port) => advertisedUrl(advertise, port) }),
+    },
+    close: () => nats.close(),
+  };
+}
+
+async function readCredentials(file: string): Promise<string> {
+  try {
+    return await readFile(file, "utf8");
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new UnderpassError("usage", `--cluster-credentials can't be read: ${why}`, { cause });
+  }
+}

@@ -1,0 +1,328 @@
+import { UnderpassError } from "../../shared/errors.ts";
+import { isLater, isSame, restate, withoutPort } from "../cluster/name-entry.ts";
+import type { FoundName, NameEntry, Registry } from "../cluster/registry.ts";
+import type { Known, KnownNames } from "./known-names.ts";
+import { outOfReach, type RegistryAsks } from "./registry-asks.ts";
+
+export const writeLimits = {
+  /** Names that are written at once. */
+  maxUnderWay: 64,
+  /** Of one write, each after another relay was quicker. */
+  maxTries: 8,
+  /** Of one name, while the registry can't be written: then only what came of them is kept. */
+  maxChanges: 32,
+  /** A claim of a port whose name has not got it within that time is worth nothing. */
+  claimHoldsMs: 60_000,
+} as const;
+
+/** What is made of the entry that stands there; done again where another relay was quicker. Throws why it can't be. */
+export type Change = (entry: NameEntry | undefined) => NameEntry | undefined;
+
+interface Step {
+  readonly change: Change;
+  /** Somebody waits for it: it is dropped where it can't be written now. */
+  readonly settle?: (error?: UnderpassError) => void;
+}
+
+/** Of a name that is not as the registry has it. */
+interface Pending {
+  base: FoundName | undefined;
+  steps: Step[];
+  writing: Promise<void> | undefined;
+  /** Why a change could not be done again. */
+  error: UnderpassError | undefined;
+}
+
+export interface StandingChange {
+  readonly before: NameEntry | undefined;
+  readonly after: NameEntry | undefined;
+  /** This relay wrote it. */
+  readonly isOurs: boolean;
+}
+
+export interface NameWritesOptions {
+  readonly registry: Registry;
+  readonly asks: RegistryAsks;
+  readonly known: KnownNames;
+  readonly relay: string;
+  /** A date in ms. */
+  readonly nowAt: () => number;
+  /** What stands in the registry has changed: the entry before and after it, with what was changed here and nobody waits for. */
+  readonly stands: (name: string, change: StandingChange) => void;
+}
+
+/** Changes of names that are known at once, and written behind: by compare-and-swap, again where another relay was quicker. */
+export class NameWrites {
+  readonly #options: NameWritesOptions;
+  readonly #pending = new Map<string, Pending>();
+  readonly #queue = new Map<string, () => void>();
+  #underWay = 0;
+
+  constructor(options: NameWritesOptions) {
+    this.#options = options;
+  }
+
+  has(name: string): boolean {
+    return this.#pending.has(name);
+  }
+
+  /** Somebody waits for a change of this name to be written. */
+  isAwaited(name: string): boolean {
+    return this.#pending.get(name)?.steps.some(({ settle }) => settle !== undefined) === true;
+  }
+
+  /** Throws what the change does, and then nothing has changed. */
+  add(name: string, change: Change): void {
+    this.#add(name, { change });
+  }
+
+  /** The registry has lost the name: `change` makes the entry that others are built on. */
+  addFirst(name: string, change: Change): void {
+    const known = this.#options.known.of(name);
+    known.revision = undefined;
+    const pending = this.#pending.get(name);
+    if (pending === undefined) return this.add(name, change);
+    pending.base = undefined;
+    pending.steps.unshift({ change });
+    this.#fold(name, known, pending);
+    this.#write(name, pending);
+  }
+
+  /** Resolves when the change is written. Rejects with what it throws, at once or when it is done again, or `registry-unreachable`. */
+  put(name: string, change: Change): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const settle = (error?: UnderpassError) => (error === undefined ? resolve() : reject(error));
+    try {
+      this.#add(name, { change, settle });
+    } catch (error) {
+      reject(error);
+    }
+    return promise;
+  }
+
+  /** Resolves when all that was changed of the name is written. Rejects with what a change has thrown, or `registry-unreachable`. */
+  async commit(name: string): Promise<void> {
+    const pending = this.#pending.get(name);
+    if (pending === undefined) return;
+    this.#write(name, pending);
+    await pending.writing;
+  }
+
+  /** Writes what could not be written before; where the registry fails, no more than tells whether it still does. */
+  retry(): void {
+    let tried = 0;
+    for (const [name, pending] of this.#pending) {
+      if (this.#options.asks.isFailing && tried++ >= writeLimits.maxUnderWay) break;
+      this.#write(name, pending);
+    }
+  }
+
+  /** Resolves when all that is being written is over, be it in vain. */
+  async settled(): Promise<void> {
+    await Promise.allSettled([...this.#pending.values()].map(({ writing }) => writing));
+  }
+
+  /** This stands in the registry. What was changed here stays, on top of it. */
+  learn(name: string, found: FoundName | undefined): void {
+    const { known: names, stands } = this.#options;
+    const known = names.of(name);
+    if (found !== undefined && known.revision !== undefined && !isLater(found.revision, known.revision)) return;
+    const pending = this.#pending.get(name);
+    const before = pending === undefined ? known.entry : this.#settledOf(pending);
+    known.revision = found?.revision;
+    if (pending === undefined) names.set(name, known, found?.entry);
+    else {
+      pending.base = found;
+      this.#fold(name, known, pending);
+    }
+    const after = pending === undefined ? found?.entry : this.#settledOf(pending);
+    stands(name, { before, after, isOurs: false });
+    this.#forget(name);
+  }
+
+  #add(name: string, step: Step): void {
+    const { known: names, relay } = this.#options;
+    const { entry, revision } = names.get(name) ?? {};
+    const next = step.change(entry);
+    const pending = this.#pending.get(name);
+    if (pending === undefined && entry === undefined && next === undefined) return step.settle?.();
+    if (pending === undefined && isSame(next, entry) && revision !== undefined) return step.settle?.();
+    const base = entry === undefined || revision === undefined ? undefined : { entry, revision };
+    const kept: Pending = pending ?? { base, steps: [], writing: undefined, error: undefined };
+    kept.steps.push(step);
+    this.#pending.set(name, kept);
+    names.set(name, names.of(name), next);
+    if (kept.steps.length > writeLimits.maxChanges && kept.writing === undefined) {
+      const awaited = kept.steps.filter(({ settle }) => settle !== undefined);
+      const ours = this.#settledOf(kept);
+      const gathered: Step[] = ours === undefined ? [] : [{ change: (found) => restate(ours, found, relay) }];
+      kept.steps = [...gathered, ...awaited];
+    }
+    this.#write(name, kept);
+  }
+
+  /** As it will be with all that nobody waits for. */
+  #settledOf({ base, steps }: Pending): NameEntry | undefined {
+    let entry = base?.entry;
+    for (const { change, settle } of steps) {
+      if (settle !== undefined) continue;
+      try {
+        entry = change(entry);
+      } catch {
+        // `#fold` says so.
+      }
+    }
+    return entry;
+  }
+
+  /** Does the changes again; those that can't be are over. */
+  #fold(name: string, known: Known, pending: Pending): void {
+    let entry = pending.base?.entry;
+    pending.steps = pending.steps.filter(({ change, settle }) => {
+      try {
+        entry = change(entry);
+        return true;
+      } catch (error) {
+        const cause = error instanceof UnderpassError ? error : new UnderpassError("internal-error");
+        if (settle === undefined) pending.error ??= cause;
+        else settle(cause);
+        return false;
+      }
+    });
+    this.#options.known.set(name, known, entry);
+  }
+
+  /** Of a name that is nobody's nothing is kept, where all others are told. */
+  #forget(name: string): void {
+    const { known } = this.#options;
+    if (known.knowsAll && !this.#pending.has(name) && known.get(name)?.entry === undefined) known.forget(name);
+  }
+
+  #write(name: string, pending: Pending): void {
+    if (pending.writing !== undefined) return;
+    const turn = new Promise<void>((go) => {
+      if (this.#underWay < writeLimits.maxUnderWay) {
+        this.#underWay++;
+        go();
+      } else this.#queue.set(name, go);
+    });
+    const writing = turn
+      .then(() => this.#writeAll(name, pending))
+      .finally(() => {
+        pending.writing = undefined;
+        pending.error = undefined;
+        const [next] = this.#queue;
+        if (next === undefined) this.#underWay--;
+        else {
+          this.#queue.delete(next[0]);
+          next[1]();
+        }
+      });
+    // Who waits for it hears of it (`commit`); of what nobody waits for, a sweep tries again.
+    writing.catch(() => {});
+    pending.writing = writing;
+  }
+
+  async #writeAll(name: string, pending: Pending): Promise<void> {
+    try {
+      let tries = 0;
+      while (pending.steps.length > 0) {
+        if (tries++ === writeLimits.maxTries) throw outOfReach();
+        if (await this.#writeOnce(name, pending)) tries = 0;
+      }
+    } catch (error) {
+      const cause = error instanceof UnderpassError ? error : outOfReach();
+      const awaited = pending.steps.filter(({ settle }) => settle !== undefined);
+      pending.steps = pending.steps.filter(({ settle }) => settle === undefined);
+      this.#fold(name, this.#options.known.of(name), pending);
+      for (const { settle } of awaited) settle?.(cause);
+      if (pending.steps.length === 0) this.#pending.delete(name);
+      throw cause;
+    }
+    this.#pending.delete(name);
+    this.#forget(name);
+    if (pending.error !== undefined) throw pending.error;
+  }
+
+  /** false: another relay was quicker, and its entry is what stands now. */
+  async #writeOnce(name: string, pending: Pending): Promise<boolean> {
+    const { registry, asks, known: names, stands } = this.#options;
+    const known = names.of(name);
+    const { base } = pending;
+    const { entry } = known;
+    const sent = new Set(pending.steps);
+    let before = base?.entry;
+    if (!isSame(entry, base?.entry)) {
+      if (entry !== undefined && !(await this.#hasPort(name, entry, base?.entry))) {
+        this.#add(name, { change: (found) => (found?.port === entry.port && found ? withoutPort(found) : found) });
+        return true;
+      }
+      const revision = await asks.ask(() => this.#swap(registry, name, entry, base));
+      if (revision === undefined) {
+        this.#find(name, known, await asks.ask(() => registry.lookUp(name)));
+        return false;
+      }
+      before = this.#settledOf(pending);
+      const isLast = known.revision === undefined || revision === "" || isLater(revision, known.revision);
+      if (isLast) {
+        known.revision = revision || undefined;
+        pending.base = entry && { entry, revision };
+      }
+      this.#freePort(name, base?.entry, entry);
+    }
+    pending.steps = pending.steps.filter((step) => !sent.has(step));
+    this.#fold(name, known, pending);
+    for (const { settle } of sent) settle?.();
+    stands(name, { before, after: this.#settledOf(pending), isOurs: true });
+    return true;
+  }
+
+  /** As `learn`; what was looked up is believed where nothing is found, too. */
+  #find(name: string, known: Known, found: FoundName | undefined): void {
+    if (found === undefined || found.revision === known.revision) known.revision = undefined;
+    this.learn(name, found);
+  }
+
+  /** The revision of what stands then; "" for nothing; undefined: another stands there. */
+  async #swap(
+    registry: Registry,
+    name: string,
+    entry: NameEntry | undefined,
+    base: FoundName | undefined,
+  ): Promise<string | undefined> {
+    if (entry !== undefined)
+      return base === undefined ? registry.claim(name, entry) : registry.renew(name, entry, base.revision);
+    return base === undefined || (await registry.release(name, base.revision)) ? "" : undefined;
+  }
+
+  /** Whether the public port that the entry says is the name's: before it is written it is claimed. */
+  async #hasPort(name: string, entry: NameEntry, before: NameEntry | undefined): Promise<boolean> {
+    const { registry, asks, known, nowAt } = this.#options;
+    const { kind, port } = entry;
+    const { ports } = registry;
+    if (port === undefined || (before?.port === port && before.kind === kind)) return true;
+    if (ports === undefined) return false;
+    const holder = await asks.ask(() => ports.claim(kind, port, name));
+    if (holder.name === name) return true;
+    const other = known.get(holder.name)?.entry;
+    const isTheirs = other?.port === port && other.kind === kind;
+    if (isTheirs || nowAt() - holder.at < writeLimits.claimHoldsMs) return false;
+    await asks.ask(() => ports.release(kind, port, holder));
+    return (await asks.ask(() => ports.claim(kind, port, name))).name === name;
+  }
+
+  #freePort(name: string, before: NameEntry | undefined, after: NameEntry | undefined): void {
+    const { registry, asks } = this.#options;
+    const { kind, port } = before ?? {};
+    const { ports } = registry;
+    if (ports === undefined || kind === undefined || port === undefined) return;
+    if (after?.port === port && after.kind === kind) return;
+    // Whoever wants a port that is still claimed in vain frees it after a while.
+    asks
+      .ask(async () => {
+        const claim = await ports.claim(kind, port, name);
+        if (claim.name === name) await ports.release(kind, port, claim);
+      })
+      .catch(() => {});
+  }
+}
