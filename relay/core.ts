@@ -134,7 +134,7 @@ export class RelayCore<Ports extends OtherPorts> {
       ports.tryAgain?.(name);
     };
     tunnels.onReady = tellWaiting;
-    if (shared !== undefined) shared.onRead = tellWaiting;
+    if (shared !== undefined) shared.watcher = { changed: tellWaiting, fenced() {} };
     const cluster =
       config.cluster &&
       new Cluster(config.cluster, {

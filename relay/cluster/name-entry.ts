@@ -135,8 +135,7 @@ export function rejoin(entry: NameEntry, missing: readonly AgentPlace[], relay: 
 
 /** As `restate`, for a registry that has lost the name: whoever took it since then did so with a lower generation. */
 export function reclaim(ours: NameEntry, found: NameEntry | undefined, relay: string): NameEntry {
-  const isThiefs =
-    found !== undefined && found.owner !== ours.owner && found.generation < ours.generation;
+  const isThiefs = found !== undefined && found.owner !== ours.owner && found.generation < ours.generation;
   return isThiefs ? ours : restate(ours, found, relay);
 }
 
@@ -192,7 +191,11 @@ export function isLater(one: string, other: string): boolean {
 }
 
 /** A public port belongs to a name of its own kind. */
-function whose(entry: NameEntry | undefined, owner: string, kind: Kind): Pick<NameEntry, "owner" | "kind" | "port"> {
+function whose(
+  entry: NameEntry | undefined,
+  owner: string,
+  kind: Kind,
+): Pick<NameEntry, "owner" | "kind" | "port"> {
   const port = entry?.kind === kind ? entry.port : undefined;
   return { owner, kind, ...(port !== undefined && { port }) };
 }

@@ -48,8 +48,7 @@ export class NameRows {
     const { clock, relay } = this.#options;
     const { owner, kind, port, place, bye, leftAtMs, lapsesAtMs } = row;
     const known = before === undefined ? undefined : this.row(before);
-    const same =
-      known?.owner === owner && known.lapsesAtMs > clock.now() ? { known, before } : undefined;
+    const same = known?.owner === owner && known.lapsesAtMs > clock.now() ? { known, before } : undefined;
     const { generation = 0, exclusive = 0, beatAt = 0 } = before ?? {};
     const facts = { owner, kind, ...(port !== undefined && { port }) };
     const agents = same?.before?.agents ?? [];
@@ -57,7 +56,9 @@ export class NameRows {
     if (place === "here") {
       // Who says so without having arrived is an agent of which nothing else is known.
       const own = { instance: relay, generation: generation + 1, relays: [relay] };
-      const numbers = isHere ? { agents, generation } : { agents: [...agents, own], generation: generation + 1 };
+      const numbers = isHere
+        ? { agents, generation }
+        : { agents: [...agents, own], generation: generation + 1 };
       return { ...{ ...facts, ...numbers, exclusive, bye: false }, ...this.beat() };
     }
     if (isHere && before !== undefined) {
@@ -66,7 +67,8 @@ export class NameRows {
       return { ...withoutPort(left), ...facts };
     }
     // While agents are elsewhere nothing lapses, whatever was claimed here.
-    if (same?.known.place === "elsewhere" && before !== undefined) return { ...withoutPort(before), ...facts };
+    if (same?.known.place === "elsewhere" && before !== undefined)
+      return { ...withoutPort(before), ...facts };
     const isAsLong = same?.known.lapsesAtMs === lapsesAtMs && before !== undefined;
     const isAsLeft = same?.known.leftAtMs === leftAtMs && before?.leftAt !== undefined;
     return {

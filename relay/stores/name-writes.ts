@@ -126,7 +126,8 @@ export class NameWrites {
   learn(name: string, found: FoundName | undefined): void {
     const { known: names, stands } = this.#options;
     const known = names.of(name);
-    if (found !== undefined && known.revision !== undefined && !isLater(found.revision, known.revision)) return;
+    if (found !== undefined && known.revision !== undefined && !isLater(found.revision, known.revision))
+      return;
     const pending = this.#pending.get(name);
     const before = pending === undefined ? known.entry : this.#settledOf(pending);
     known.revision = found?.revision;
@@ -195,7 +196,8 @@ export class NameWrites {
   /** Of a name that is nobody's nothing is kept, where all others are told. */
   #forget(name: string): void {
     const { known } = this.#options;
-    if (known.knowsAll && !this.#pending.has(name) && known.get(name)?.entry === undefined) known.forget(name);
+    if (known.knowsAll && !this.#pending.has(name) && known.get(name)?.entry === undefined)
+      known.forget(name);
   }
 
   #write(name: string, pending: Pending): void {
@@ -254,7 +256,9 @@ export class NameWrites {
     let before = base?.entry;
     if (!isSame(entry, base?.entry)) {
       if (entry !== undefined && !(await this.#hasPort(name, entry, base?.entry))) {
-        this.#add(name, { change: (found) => (found?.port === entry.port && found ? withoutPort(found) : found) });
+        this.#add(name, {
+          change: (found) => (found?.port === entry.port && found ? withoutPort(found) : found),
+        });
         return true;
       }
       const revision = await asks.ask(() => this.#swap(registry, name, entry, base));

@@ -153,9 +153,12 @@ export class SharedNames implements NameStore {
           this.#writes.add(name, (found) => (found && this.#rows.hasLapsed(found) ? undefined : found));
         else continue;
         removed++;
-      } else if (this.#known.knowsAll && known.revision === undefined && this.#isTold) this.#claimAgain(name, entry);
+      } else if (this.#known.knowsAll && known.revision === undefined && this.#isTold)
+        this.#claimAgain(name, entry);
       else if (hasRelays(entry.agents) && this.#isLongLost(entry, nowMs) && written++ < sharedLimits.maxSwept)
-        this.#writes.add(name, (found) => (found && this.#isLongLost(found, nowMs) ? this.#buried(found) : found));
+        this.#writes.add(name, (found) =>
+          found && this.#isLongLost(found, nowMs) ? this.#buried(found) : found,
+        );
     }
     this.#rows.forgetUnless((relay) => this.#known.hasAny(relay));
     return removed;
@@ -383,7 +386,8 @@ export class SharedNames implements NameStore {
   /** Where names are looked up, those count that were claimed here. */
   #countIt(name: string): void {
     const known = this.#known.get(name);
-    if (!this.#known.knowsAll && known?.entry !== undefined) this.#known.count(name, known, known.entry.owner);
+    if (!this.#known.knowsAll && known?.entry !== undefined)
+      this.#known.count(name, known, known.entry.owner);
   }
 
   #row(entry: NameEntry | undefined): NameRow | undefined {
