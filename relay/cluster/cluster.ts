@@ -13,6 +13,7 @@ import type { Names } from "../names.ts";
 import type { Reception } from "../reception.ts";
 import type { WayDeps } from "../tunnel-way.ts";
 import type { NodeBoard, NodeFacts } from "./board.ts";
+import { hints } from "./hints.ts";
 import { Hops } from "./hop.ts";
 import { clusterTokens, relayToken } from "./key.ts";
 import { isLinkHead } from "./link-head.ts";
@@ -131,9 +132,7 @@ export class Cluster {
 
   /** For WELCOME: where else the agent may go. */
   get hints(): readonly string[] {
-    return this.nodes
-      .others()
-      .flatMap(({ url, state }) => (url !== undefined && state === "ready" ? [url] : []));
+    return hints(this.nodes.others(), Math.random);
   }
 
   /** The neighbour that has the session; undefined: it is ours, or nobody's any more. */

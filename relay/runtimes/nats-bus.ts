@@ -55,8 +55,8 @@ export class NatsBus implements Bus {
 
   async request(subject: string, message: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
     const bytes = message.slice();
-    const { data } = await this.#way().ask((nats) => nats.request(subject, bytes, { timeout: timeoutMs }));
-    return data;
+    const answer = await this.#way().ask((nats) => nats.request(subject, bytes, { timeout: timeoutMs }));
+    return new HeardMessage(answer).bytes;
   }
 
   flushed(): Promise<void> {
@@ -84,7 +84,9 @@ class HeardMessage implements BusMessage {
     this.#message = message;
   }
   get bytes(): Uint8Array {
-    return this.#message.data;
+    // Node's buffers are none of ours: their `slice` makes no copy.
+    const { buffer, byteOffset, length } = this.#message.data;
+    return new Uint8Array(buffer, byteOffset, length);
   }
   answer(message: Uint8Array): void {
     this.#message.respond(message.slice());

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { openNats } from "../../relay/runtimes/nats.ts";
 import type { Link } from "../../shared/link.ts";
 import { memoryLinks } from "../../shared/links/memory.ts";
 import { WebSocketLink } from "../../shared/links/websocket.ts";
@@ -6,6 +7,9 @@ import * as bunSockets from "../../shared/runtimes/bun-sockets.ts";
 import * as nodeSockets from "../../shared/runtimes/node-sockets.ts";
 import { systemClock as clock } from "../../shared/runtimes/system-clock.ts";
 import type { Socket } from "../../shared/socket.ts";
+import { MemoryNetwork } from "../cluster/memory-bus.ts";
+import { NatsServer, natsServerPath } from "../cluster/nats-server.ts";
+import { busLinks } from "./bus-links.ts";
 import { eventStreamLinks } from "./event-stream-links.ts";
 import { LinkEar } from "./link-ear.ts";
 import { platformLinks } from "./platform-links.ts";
@@ -14,7 +18,7 @@ import { streamLinks } from "./stream-links.ts";
 const mebibyte = 1_048_576;
 
 /** The agent's end and the relay's end of one link. */
-type MakeLinks = () => Promise<{ agent: Link; relay: Link; close(): void }>;
+type MakeLinks = () => Promise<{ agent: Link; relay: Link; close(): void | Promise<void> }>;
 
 function overSockets(sockets: typeof bunSockets | typeof nodeSockets): MakeLinks {
   return async () => {
@@ -37,6 +41,20 @@ function overSockets(sockets: typeof bunSockets | typeof nodeSockets): MakeLinks
   };
 }
 
+/** Two processes' ends of one nats-server. */
+async function overNats(): ReturnType<MakeLinks> {
+  const server = await NatsServer.start();
+  const open = () => openNats({ urls: server.url, cluster: "links", clock, fault() {} });
+  const [one, two] = await Promise.all([open(), open()]);
+  return {
+    ...(await busLinks(one.bus, two.bus, clock)),
+    async close() {
+      await Promise.all([one.close(), two.close()]);
+      await server.close();
+    },
+  };
+}
+
 const kinds: Readonly<Record<string, MakeLinks>> = {
   "memory link": async () => {
     const [agent, relay] = memoryLinks(clock);
@@ -47,6 +65,11 @@ const kinds: Readonly<Record<string, MakeLinks>> = {
   "event stream link over bun-sockets": () => eventStreamLinks(bunSockets),
   "event stream link over node-sockets": () => eventStreamLinks(nodeSockets),
   "link over a stream of a session": () => streamLinks(clock),
+  "bus link over a bus in memory": async () => {
+    const network = new MemoryNetwork(clock);
+    return { ...(await busLinks(network.end(), network.end(), clock)), close() {} };
+  },
+  ...(natsServerPath !== undefined && { "bus link over NATS": overNats }),
   "message socket link over the platform's WebSocket": () => platformLinks(clock),
 };
 
@@ -55,7 +78,7 @@ async function withLinks(make: MakeLinks, run: (agent: Link, relay: Link) => Pro
   try {
     await run(agent, relay);
   } finally {
-    close();
+    await close();
   }
 }
 
