@@ -1,5 +1,5 @@
 import { LimitedBytesTransformStream, toText } from "@std/streams";
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
 import * as v from "valibot";
 import { type Code, codes, UnderpassError } from "../shared/errors.ts";
 import { type Kind, kinds } from "../shared/kind.ts";
@@ -8,6 +8,7 @@ import type { AnswerContext } from "./answer-context.ts";
 import { answer } from "./answers.ts";
 import { allowsKind, type Claims, ownerOf, subjectText } from "./auth/claims.ts";
 import type { Tokens } from "./auth/tokens.ts";
+import type { ClusterFigures } from "./cluster/cluster-figures.ts";
 import { grantName, type NameRegister } from "./grant.ts";
 import type { Metrics } from "./metrics.ts";
 import { landingPage } from "./pages.ts";
@@ -33,6 +34,8 @@ export interface ControlDeps {
   readonly beforeMetrics?: () => void;
   /** What the object of a tunnel tells of itself, as JSON; absent: tunnels have no objects here. */
   readonly objectFigures?: (name: string) => Promise<object>;
+  /** What is known of the cluster that this relay is one of; absent: it is alone. */
+  readonly cluster?: (() => ClusterFigures) | undefined;
 }
 
 /** Who gives public ports away. Both throw, or reject with, the refusal. */
@@ -77,13 +80,24 @@ export function controlPlane(deps: ControlDeps): Hono<ControlEnv> {
   app.get("/healthz", (c) => c.text("ok\n"));
   app.get("/readyz", (c) => c.text(`${deps.state()}\n`, deps.state() === "ready" ? 200 : 503));
 
+  /** Only who is on this machine, or has an admin token. Throws `unauthorized`. */
+  const demandOperator = async (c: Context<ControlEnv>): Promise<void> => {
+    if (!deps.behindProxy && isLocal(c.req.raw.headers, c.env.remote)) return;
+    const claims = await bearer(c.req.header("authorization"), deps);
+    if (claims.admin !== true) throw new UnderpassError("unauthorized", "Figures need an admin token.");
+  };
+
   app.get("/metrics", async (c) => {
-    if (deps.behindProxy || !isLocal(c.req.raw.headers, c.env.remote)) {
-      const claims = await bearer(c.req.header("authorization"), deps);
-      if (claims.admin !== true) throw new UnderpassError("unauthorized", "Metrics need an admin token.");
-    }
+    await demandOperator(c);
     deps.beforeMetrics?.();
-    return c.text(deps.metrics.text(), 200, { "Content-Type": "text/plain; version=0.0.4; charset=utf-8" });
+    const text = deps.metrics.text(deps.cluster?.());
+    return c.text(text, 200, { "Content-Type": "text/plain; version=0.0.4; charset=utf-8" });
+  });
+
+  app.get("/_underpass/api/cluster", async (c) => {
+    if (deps.cluster === undefined) return refuse("not-found", contextOf(c.req.raw));
+    await demandOperator(c);
+    return c.json(deps.cluster(), 200, { "Cache-Control": "no-store" });
   });
 
   app.get("/_underpass/objects/:name", async (c) => {

@@ -1,4 +1,5 @@
 import type { Code } from "../shared/errors.ts";
+import type { ClusterFigures } from "./cluster/cluster-figures.ts";
 
 /** Upper bounds in milliseconds: an answer from memory, a page, a slow page, a long poll. */
 const bucketsMs = [5, 25, 100, 500, 2_500, 10_000, 60_000] as const;
@@ -26,6 +27,15 @@ export class Metrics {
   /** Streams from neighbours, and to them. */
   hopsIn = 0;
   hopsOut = 0;
+  /** Of those streams, without heads. */
+  hopBytesIn = 0;
+  hopBytesOut = 0;
+  /** Agents' links for sessions of other relays. */
+  linksPassed = 0;
+  /** Names that were claimed in a registry. */
+  claims = 0;
+  /** Sessions that were told to go to a relay with fewer. */
+  rebalanced = 0;
   holds = 0;
   holdsExpired = 0;
 
@@ -49,7 +59,8 @@ export class Metrics {
     this.#refusals.set(code, (this.#refusals.get(code) ?? 0) + 1);
   }
 
-  text(): string {
+  /** `cluster`: the one that the relay is one of, if it is. */
+  text(cluster?: ClusterFigures): string {
     const lines: string[] = [];
     const family = (name: string, type: string, help: string) =>
       lines.push(`# HELP underpass_${name} ${help}`, `# TYPE underpass_${name} ${type}`);
@@ -90,6 +101,28 @@ export class Metrics {
     single("sessions", "gauge", "Sessions that are held now.", this.sessions);
     single("tunnels", "gauge", "Tunnels with at least one agent.", this.tunnels);
     single("memory_held_bytes", "gauge", "Bytes in the relay's own buffers.", this.memoryHeldBytes);
+    if (cluster === undefined) return `${lines.join("\n")}\n`;
+    const { nodes, registryReachable, names } = cluster;
+    const both = (name: string, help: string, into: number, out: number) => {
+      family(name, "counter", help);
+      lines.push(`underpass_${name}{direction="in"} ${into}`, `underpass_${name}{direction="out"} ${out}`);
+    };
+    const alive = nodes.filter((node) => node.alive).length;
+    const reached = nodes.filter(({ link }) => link !== "none").length;
+    single("cluster_nodes", "gauge", "Relays of the cluster that are alive, this one too.", alive + 1);
+    single("cluster_neighbours", "gauge", "Other relays to which this one has a link now.", reached);
+    single("cluster_registry_up", "gauge", "1: names can be given away.", registryReachable ? 1 : 0);
+    single("cluster_names", "gauge", "Names that somebody has, in the whole cluster.", names);
+    both("hops_total", "Streams from other relays (in) and to them (out).", this.hopsIn, this.hopsOut);
+    both(
+      "hop_bytes_total",
+      "Bytes of those, from visitors (in) and to them (out).",
+      this.hopBytesIn,
+      this.hopBytesOut,
+    );
+    single("links_passed_total", "counter", "Agents' links for sessions of other relays.", this.linksPassed);
+    single("claims_total", "counter", "Names that were claimed in the registry.", this.claims);
+    single("rebalanced_total", "counter", "Sessions that were told to go elsewhere.", this.rebalanced);
     return `${lines.join("\n")}\n`;
   }
 }

@@ -71,14 +71,13 @@ export interface RebalanceOptions {
   readonly nodes: Pick<Nodes, "others" | "boardReachable">;
   /** Those of agents with tunnels here. */
   readonly sessions: () => Iterable<MovableSession>;
+  readonly metrics: { rebalanced: number };
   /** What is open on a session that goes gets so long. */
   readonly graceMs: number;
 }
 
 /** A relay with far more sessions than the others tells some of their agents, slowly, to go elsewhere. */
 export class Rebalance {
-  /** So many were told to go. */
-  told = 0;
   readonly #options: RebalanceOptions;
   /** When an agent was asked last, the longest ago first. */
   readonly #asked = new Map<string, number>();
@@ -114,7 +113,7 @@ export class Rebalance {
   }
 
   #look(): void {
-    const { clock, nodes, sessions, graceMs } = this.#options;
+    const { clock, nodes, sessions, graceMs, metrics } = this.#options;
     const { settledMs, agentMs, restMs, share, most } = rebalanceLimits;
     const nowMs = clock.now();
     const others = nodes.others();
@@ -137,7 +136,7 @@ export class Rebalance {
     const count = Math.min(this.#left, most, Math.max(1, Math.floor(staying.length * share)));
     for (const session of chosen(staying, count, (agent) => this.#asked.has(agent))) {
       this.#asked.set(agentOf(session), nowMs);
-      this.told++;
+      metrics.rebalanced++;
       this.#left--;
       session.driver.sayGoaway("drain", "going-away", graceMs);
     }

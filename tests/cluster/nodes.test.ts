@@ -1,66 +1,17 @@
 import { describe, expect, test } from "bun:test";
-import fc from "fast-check";
-import { Nodes, nodeLimits } from "../../relay/cluster/nodes.ts";
-import { VirtualClock } from "../agent/virtual-clock.ts";
-import { type BoardWay, factsOf, MemoryBoard } from "./memory-board.ts";
-
-const own = "ownowno1";
-
-/** One relay under test; the others are lines that the test puts up. */
-class Rig {
-  readonly clock = new VirtualClock();
-  readonly board = new MemoryBoard();
-  readonly way: BoardWay = this.board.way();
-  readonly linked = new Set<string>();
-  readonly told: string[] = [];
-  readonly faults: string[] = [];
-  /** Who puts a line up each second. */
-  readonly beating = new Set<string>();
-  readonly nodes: Nodes;
-  #steps = 0;
-  self = factsOf(own);
-
-  constructor(random: () => number = () => 0.5) {
-    this.nodes = new Nodes({
-      ...{ clock: this.clock, board: this.way, random, self: () => this.self },
-      linkUp: (id) => this.linked.has(id),
-      fault: (error) => void this.faults.push(error.message),
-    });
-    this.nodes.onDead = (id) => void this.told.push(`dead ${id}`);
-    this.nodes.onAlive = ({ id }) => void this.told.push(`alive ${id}`);
-  }
-
-  /** Time goes on in steps of 100 ms; what the board answers is taken in. */
-  async pass(ms: number): Promise<void> {
-    for (let passedMs = 0; passedMs < ms; passedMs += 100) {
-      this.clock.advance(100);
-      if (++this.#steps % 10 === 0) for (const id of this.beating) this.board.put(factsOf(id));
-      await this.settle();
-    }
-  }
-
-  /** What the board has answered is taken in. */
-  async settle(): Promise<void> {
-    for (let turn = 0; turn < 8; turn++) await Promise.resolve();
-  }
-
-  get alive(): string {
-    return this.nodes
-      .others()
-      .map(({ id }) => id)
-      .join(" ");
-  }
-}
+import { nodeLimits } from "../../relay/cluster/nodes.ts";
+import { factsOf } from "./memory-board.ts";
+import { NodesRig, own } from "./nodes-rig.ts";
 
 describe("a relay's own line", () => {
   test("is put up at once, each second give or take a tenth, and when it has changed", async () => {
-    const least = new Rig(() => 0);
+    const least = new NodesRig(() => 0);
     least.nodes.begin();
     const atFirst = least.way.puts;
     expect(atFirst).toBeGreaterThan(0);
     await least.pass(9_000);
     expect(least.way.puts - atFirst).toBe(10);
-    const most = new Rig(() => 1);
+    const most = new NodesRig(() => 1);
     most.nodes.begin();
     const before = most.way.puts;
     await most.pass(11_000);
@@ -72,7 +23,7 @@ describe("a relay's own line", () => {
   });
 
   test("that changed while one was under way follows it", async () => {
-    const rig = new Rig();
+    const rig = new NodesRig();
     rig.nodes.begin();
     rig.self = factsOf(own, { state: "draining" });
     rig.nodes.changed();
@@ -81,11 +32,11 @@ describe("a relay's own line", () => {
   });
 
   test("is taken down at the end, for which nobody waits long", async () => {
-    const rig = new Rig();
+    const rig = new NodesRig();
     rig.nodes.begin();
     await rig.nodes.end();
     expect([rig.board.lines.size, rig.clock.timers]).toEqual([0, 0]);
-    const stuck = new Rig();
+    const stuck = new NodesRig();
     stuck.nodes.begin();
     stuck.way.stand();
     const ended = stuck.nodes.end();
@@ -96,7 +47,7 @@ describe("a relay's own line", () => {
   });
 
   test("is tried again where the board is out of reach, which is told once", async () => {
-    const rig = new Rig();
+    const rig = new NodesRig();
     rig.way.break();
     rig.nodes.begin();
     await rig.pass(5_000);
@@ -110,7 +61,7 @@ describe("a relay's own line", () => {
   });
 
   test("is not given to a board that stands still again and again", async () => {
-    const rig = new Rig();
+    const rig = new NodesRig();
     rig.nodes.begin();
     await rig.pass(1_000);
     const { puts } = rig.way;
@@ -122,7 +73,7 @@ describe("a relay's own line", () => {
 
 describe("another relay", () => {
   test("is alive as long as its lines come, and is told with what it says of itself, by id", async () => {
-    const rig = new Rig();
+    const rig = new NodesRig();
     let changes = 0;
     rig.nodes.onChange = () => void changes++;
     rig.board.put(factsOf("bbbbbbbb", { url: "http://b.example" }));
@@ -142,7 +93,7 @@ describe("another relay", () => {
   });
 
   test("is dead when 3.5 s brought no line, and not before", async () => {
-    const rig = new Rig();
+    const rig = new NodesRig();
     rig.nodes.begin();
     rig.board.put(factsOf("aaaaaaaa"));
     rig.beating.add("bbbbbbbb");
@@ -155,7 +106,7 @@ describe("another relay", () => {
   });
 
   test("lives while a link to it is up, and is looked at again each second", async () => {
-    const rig = new Rig();
+    const rig = new NodesRig();
     rig.nodes.begin();
     rig.board.put(factsOf("aaaaaaaa"));
     rig.linked.add("aaaaaaaa");
@@ -167,7 +118,7 @@ describe("another relay", () => {
   });
 
   test("at whose address nobody is is dead as soon as its line is overdue", async () => {
-    const rig = new Rig();
+    const rig = new NodesRig();
     rig.nodes.begin();
     rig.board.put(factsOf("aaaaaaaa", { tunnels: 3 }));
     rig.beating.add("bbbbbbbb");
@@ -193,7 +144,7 @@ describe("another relay", () => {
   });
 
   test("that takes its line down is dead at once, or drains while a link to it is up", async () => {
-    const rig = new Rig();
+    const rig = new NodesRig();
     rig.nodes.begin();
     for (const id of ["aaaaaaaa", "bbbbbbbb"]) rig.board.put(factsOf(id));
     rig.linked.add("bbbbbbbb");
@@ -210,7 +161,7 @@ describe("another relay", () => {
   });
 
   test("is not missed while the board is out of reach, and anew from when it is back", async () => {
-    const rig = new Rig();
+    const rig = new NodesRig();
     rig.nodes.begin();
     rig.board.put(factsOf("aaaaaaaa"));
     await rig.pass(3_000);
@@ -226,7 +177,7 @@ describe("another relay", () => {
   });
 
   test("is not missed while the board stands still without a word", async () => {
-    const rig = new Rig();
+    const rig = new NodesRig();
     rig.nodes.begin();
     rig.board.put(factsOf("aaaaaaaa"));
     await rig.pass(1_000);
@@ -242,7 +193,7 @@ describe("another relay", () => {
   });
 
   test("is not missed because this process stood still", async () => {
-    const rig = new Rig();
+    const rig = new NodesRig();
     rig.nodes.begin();
     rig.beating.add("aaaaaaaa");
     await rig.pass(2_000);
@@ -253,7 +204,7 @@ describe("another relay", () => {
   });
 
   test("that was dead is alive again with its second line: the first may be an old one, told again", async () => {
-    const rig = new Rig();
+    const rig = new NodesRig();
     rig.nodes.begin();
     rig.board.put(factsOf("aaaaaaaa"));
     await rig.pass(5_000);
@@ -266,7 +217,7 @@ describe("another relay", () => {
   });
 
   test("that nobody has heard of is alive until the board was within reach long enough", async () => {
-    const rig = new Rig();
+    const rig = new NodesRig();
     rig.way.break();
     rig.nodes.begin();
     await rig.pass(10_000);
@@ -281,7 +232,7 @@ describe("another relay", () => {
   });
 
   test("of another major version is no neighbour, which is told once", () => {
-    const rig = new Rig();
+    const rig = new NodesRig();
     rig.nodes.begin();
     for (let times = 0; times < 3; times++) rig.board.put(factsOf("aaaaaaaa", { version: "2.0.0" }));
     rig.board.put(factsOf("bbbbbbbb", { version: "1.9.0" }));
@@ -290,7 +241,7 @@ describe("another relay", () => {
   });
 
   test("is one of 256 at most", () => {
-    const rig = new Rig();
+    const rig = new NodesRig();
     rig.nodes.begin();
     const id = (n: number): string => `node${String(n).padStart(4, "0")}`;
     for (let n = 0; n < 300; n++) rig.board.put(factsOf(id(n)));
@@ -299,114 +250,4 @@ describe("another relay", () => {
     rig.board.put(factsOf(id(299)));
     expect(rig.nodes.isAlive(id(299))).toBe(true);
   });
-});
-
-test("whatever happens, nobody dies who was heard or linked, and who is silent does in time", async () => {
-  const ids = ["aaaaaaaa", "bbbbbbbb", "cccccccc"];
-  const step = fc.oneof(
-    {
-      weight: 6,
-      arbitrary: fc.record({ what: fc.constant("pass" as const), ms: fc.integer({ min: 1, max: 60 }) }),
-    },
-    fc.record({
-      what: fc.constantFrom(
-        "beat" as const,
-        "fall" as const,
-        "link" as const,
-        "cut" as const,
-        "remove" as const,
-        "miss" as const,
-      ),
-      id: fc.constantFrom(...ids),
-    }),
-    fc.record({ what: fc.constantFrom("break" as const, "stand" as const, "mend" as const) }),
-    fc.record({ what: fc.constant("stop" as const), ms: fc.integer({ min: 1, max: 9_000 }) }),
-  );
-  await fc.assert(
-    fc.asyncProperty(fc.array(step, { minLength: 20, maxLength: 60, size: "max" }), async (steps) => {
-      const rig = new Rig();
-      const alive = new Set<string>();
-      const removed = new Set<string>();
-      const missed = new Set<string>();
-      const heardMs = new Map<string, number>();
-      let open = true;
-      /** When silence began anew for sure, and when the board began to stand still. */
-      let anewMs = rig.clock.now();
-      let stillMs = Number.POSITIVE_INFINITY;
-      const surelyMissedMs = nodeLimits.signsMs + nodeLimits.beatMs;
-      rig.nodes.onAlive = ({ id }) => {
-        expect(alive.has(id)).toBe(false);
-        alive.add(id);
-        removed.delete(id);
-      };
-      rig.nodes.onDead = (id) => {
-        expect(alive.delete(id)).toBe(true);
-        expect(rig.linked.has(id)).toBe(false);
-        if (removed.has(id)) return;
-        const silentMs = rig.clock.now() - (heardMs.get(id) ?? 0);
-        const leastMs = missed.has(id) ? nodeLimits.overdueMs : nodeLimits.deadMs;
-        expect(silentMs).toBeGreaterThanOrEqual(leastMs);
-        expect(rig.clock.now() - anewMs).toBeGreaterThanOrEqual(leastMs);
-        if (!open) expect(rig.clock.now() - stillMs).toBeLessThanOrEqual(nodeLimits.signsMs);
-      };
-      rig.way.tell = ((tell) => (what: Parameters<BoardWay["tell"]>[0]) => {
-        tell.call(rig.way, (watcher) =>
-          what({
-            ...{ removed: (id) => watcher.removed(id), reachable: (is) => watcher.reachable(is) },
-            put: (facts) => {
-              heardMs.set(facts.id, rig.clock.now());
-              missed.delete(facts.id);
-              watcher.put(facts);
-            },
-          }),
-        );
-      })(rig.way.tell);
-      rig.nodes.begin();
-      for (const one of steps) {
-        if (one.what === "pass") await rig.pass(one.ms * 100);
-        else if (one.what === "beat") rig.beating.add(one.id);
-        else if (one.what === "fall") rig.beating.delete(one.id);
-        else if (one.what === "link") rig.linked.add(one.id);
-        else if (one.what === "cut") rig.linked.delete(one.id);
-        else if (one.what === "miss") {
-          if (alive.has(one.id)) missed.add(one.id);
-          rig.nodes.missed(one.id);
-        } else if (one.what === "remove") {
-          rig.beating.delete(one.id);
-          if (alive.has(one.id) && open) removed.add(one.id);
-          rig.board.remove(one.id);
-        } else if (one.what === "stop") {
-          rig.clock.advance(one.ms);
-          await rig.settle();
-          if (one.ms >= surelyMissedMs) anewMs = rig.clock.now();
-        } else {
-          const wasBroken = open === false && stillMs === Number.POSITIVE_INFINITY;
-          const nowMs = rig.clock.now();
-          open = one.what === "mend";
-          if (wasBroken || nowMs - stillMs >= surelyMissedMs) anewMs = nowMs;
-          if (one.what === "break") {
-            stillMs = Number.POSITIVE_INFINITY;
-            rig.way.break();
-          } else if (one.what === "stand" && !wasBroken) {
-            stillMs = Math.min(stillMs, nowMs);
-            rig.way.stand();
-          } else if (one.what === "mend") {
-            stillMs = Number.POSITIVE_INFINITY;
-            rig.way.mend();
-          }
-        }
-        expect(rig.nodes.others().map(({ id }) => id)).toEqual([...alive].sort());
-        for (const id of ids) if (alive.has(id)) expect(rig.nodes.isAlive(id)).toBe(true);
-      }
-      open = true;
-      rig.way.mend();
-      await rig.pass(3_000 + nodeLimits.putWithinMs);
-      for (const id of rig.beating) expect(alive.has(id)).toBe(true);
-      rig.beating.clear();
-      rig.linked.clear();
-      await rig.pass(nodeLimits.deadMs + nodeLimits.lookAgainMs);
-      expect([rig.alive, alive.size]).toEqual(["", 0]);
-    }),
-    { numRuns: 300 },
-  );
 });

@@ -4,6 +4,7 @@ import { ownerOf } from "../../relay/auth/claims.ts";
 import { Tokens } from "../../relay/auth/tokens.ts";
 import { Metrics } from "../../relay/metrics.ts";
 import { Names } from "../../relay/names.ts";
+import { factsOf } from "../cluster/memory-board.ts";
 
 const dateMs = 1_800_000_000_000;
 const tokens = new Tokens(new TextEncoder().encode("0123456789abcdef0123456789abcdef"));
@@ -115,6 +116,25 @@ describe("the control plane", () => {
     expect((await relay({ behindProxy: true }).ask("/metrics")).status).toBe(401);
     expect((await relay().ask("/metrics", {}, { remote: "127.evil" })).status).toBe(401);
     expect((await relay().ask("/metrics", {}, { remote: "" })).status).toBe(401);
+  });
+
+  test("tells of the cluster, as of metrics, where there is one", async () => {
+    const figures = {
+      ...{ self: factsOf("aaaaaaaa"), nodes: [], registryReachable: true },
+      ...{ names: 3, tunnels: 2, sessions: 4, hops: 5 },
+    };
+    const { ask } = relay({ cluster: () => figures });
+    const path = "/_underpass/api/cluster";
+    const answer = await ask(path);
+    expect([answer.status, answer.headers.get("cache-control")]).toEqual([200, "no-store"]);
+    expect(await answer.json()).toEqual(figures);
+    expect((await ask(path, {}, far)).status).toBe(401);
+    const asked = async (grant: object) =>
+      (await ask(path, { headers: { authorization: await authorization(grant) } }, far)).status;
+    expect([await asked({}), await asked({ admin: true })]).toEqual([401, 200]);
+    expect((await relay().ask(path)).status).toBe(404);
+    expect(await (await ask("/metrics")).text()).toContain("underpass_cluster_names 3\n");
+    expect(await (await relay().ask("/metrics")).text()).not.toContain("cluster");
   });
 
   test("gives a random name, or the one that was asked for, to its token's subject", async () => {

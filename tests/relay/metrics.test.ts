@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { Metrics } from "../../relay/metrics.ts";
+import { factsOf } from "../cluster/memory-board.ts";
 
 describe("metrics", () => {
   test("counts answers by class, and their times in buckets that add up", () => {
@@ -25,7 +26,16 @@ describe("metrics", () => {
     metrics.refused("origin-refused");
     metrics.bytesIn += 10;
     metrics.links = 3;
-    const text = metrics.text();
+    metrics.hopsOut = 7;
+    const one = { ...factsOf("bbbbbbbb"), alive: true, link: "bus" as const, rttMs: 0.5 };
+    const text = metrics.text({
+      ...{ self: factsOf("aaaaaaaa"), registryReachable: false, names: 3, tunnels: 2, sessions: 4, hops: 7 },
+      nodes: [one, { ...one, link: "none" }, { ...one, alive: false, link: "none" }],
+    });
+    expect(text).toContain("underpass_cluster_nodes 3\n");
+    expect(text).toContain("underpass_cluster_neighbours 1\n");
+    expect(text).toContain("underpass_cluster_registry_up 0\n");
+    expect(text).toContain('underpass_hops_total{direction="out"} 7\n');
     expect(text).toContain('underpass_refusals_total{code="origin-refused"} 2\n');
     expect(text).toContain('underpass_bytes_total{direction="in"} 10\n');
     expect(text).toContain("underpass_links 3\n");
