@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { ClusterFigures } from "../../relay/cluster/cluster-figures.ts";
 import { minterOf } from "../blackbox/programs/mint.ts";
 import type { Program } from "../blackbox/programs/program.ts";
 import { relayProgram, type TokenOptions } from "../blackbox/programs/relay.ts";
@@ -15,24 +16,7 @@ import { NatsServer, natsServerPath } from "./nats-server.ts";
 export const clusterTest = test.skipIf(natsServerPath === undefined);
 
 /** What a relay tells of its cluster at `/_underpass/api/cluster`. */
-export interface ClusterStatus {
-  readonly self: string;
-  readonly nodes: readonly {
-    readonly id: string;
-    readonly url?: string;
-    readonly state: "ready" | "draining";
-    readonly alive: boolean;
-    readonly link: "direct" | "bus" | "none";
-    readonly tunnels: number;
-    readonly sessions: number;
-    readonly hopsIn: number;
-    readonly hopsOut: number;
-  }[];
-  readonly names: number;
-  readonly tunnels: number;
-  readonly sessions: number;
-  readonly hops: number;
-}
+export type ClusterStatus = ClusterFigures;
 
 export interface ClusterOptions {
   /** How many relays; default 3. */
@@ -163,11 +147,10 @@ export class Cluster implements AsyncDisposable {
   /** Those that run know each other, and nobody else. */
   async acquainted(): Promise<void> {
     const { running } = this;
+    const others = running.length - 1;
     const alive = ({ nodes }: ClusterStatus): number => nodes.filter((node) => node.alive).length;
     await Promise.all(
-      running.map((relay) =>
-        relay.until(`${running.length} nodes`, (status) => alive(status) === running.length),
-      ),
+      running.map((relay) => relay.until(`${others} others`, (status) => alive(status) === others)),
     );
   }
 
