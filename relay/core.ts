@@ -66,7 +66,8 @@ export interface CoreConfig {
 export interface CoreWays extends PassageDeps {
   readonly memory: Memory;
   readonly names: Names;
-  readonly tunnels: Tunnels;
+  /** What visitors find: this relay's tunnels, or those of all that share their names. */
+  readonly tunnels: WayDeps["tunnels"];
   readonly metrics: Metrics;
   readonly log: RelayLog;
 }
@@ -97,8 +98,6 @@ export class RelayCore<Ports extends OtherPorts> {
   /** Its own address, without a slash at the end; agents that come before it is known get none. */
   url = "";
   readonly ways: CoreWays;
-  /** What visitors find: this relay's tunnels, or those of all that share their names. */
-  readonly found: WayDeps["tunnels"];
   readonly ports: Ports;
   readonly cluster: Cluster | undefined;
   readonly router: Router;
@@ -106,6 +105,8 @@ export class RelayCore<Ports extends OtherPorts> {
   readonly eventLinks: EventLinks;
   readonly app: Hono<ControlEnv>;
   private state: "starting" | "ready" | "draining" = "starting";
+  /** Whose sessions are at this relay. */
+  private readonly here: Tunnels;
   private readonly callers: Callers;
   private readonly shared: SharedNames | undefined;
   private readonly revocations: Revocations;
@@ -123,9 +124,21 @@ export class RelayCore<Ports extends OtherPorts> {
     const options = { ttlMs: config.nameTtlMs, random, maxNames, maxNamesPerOwner };
     const names = new Names(options, shared ?? config.names);
     const suspended = new Suspended(memory);
-    const tunnels = new Tunnels(names, { memory, suspended, resumeWindowMs });
+    const here = new Tunnels(names, { memory, suspended, resumeWindowMs });
     const callers = new Callers(suspended, memory);
     const hold = new Hold({ clock, metrics });
+    const cluster =
+      config.cluster &&
+      new Cluster(config.cluster, {
+        ...{ clock, memory, names, hold, metrics, log, secret: config.secret, dial: config.dial },
+        tunnels: here,
+        draining: () => this.draining,
+        reception: () => this.reception,
+        died: (id) => shared?.nodeDied(id),
+      });
+    const neighbours = cluster?.neighbours;
+    const tunnels =
+      shared === undefined ? here : new FarTunnels({ here, names: shared, neighbours, clock, metrics });
     const ways = { clock, memory, tunnels, names, hold, metrics, log };
     const ports = portsFor(ways);
     const tellWaiting = (name: string) => {
@@ -133,34 +146,21 @@ export class RelayCore<Ports extends OtherPorts> {
       hold.tryAgain(queueOf(name, "egress"));
       ports.tryAgain?.(name);
     };
-    tunnels.onReady = tellWaiting;
+    here.onReady = tellWaiting;
     if (shared !== undefined) shared.watcher = { changed: tellWaiting, fenced() {} };
-    const cluster =
-      config.cluster &&
-      new Cluster(config.cluster, {
-        ...{ ...ways, secret: config.secret, dial: config.dial },
-        draining: () => this.draining,
-        reception: () => this.reception,
-        died: (id) => shared?.nodeDied(id),
-      });
-    const neighbours = cluster?.neighbours;
-    const found =
-      shared === undefined
-        ? tunnels
-        : new FarTunnels({ here: tunnels, names: shared, neighbours, ...{ clock, metrics } });
     const revocations = config.revocations ?? new MemoryRevocations();
     const tokens = new Tokens(config.secret, revocations);
     const publicHost = publicUrl === undefined ? undefined : new URL(publicUrl).hostname;
     const grants = new EgressGrants();
     const door = new EgressDoor(config);
     const calls = new Calls({
-      ...{ ...ways, tunnels: found },
+      ...ways,
       mayReach: (claims, target) => grants.reach(claims, target),
       isHog: (owner) => callers.isHog(owner),
       egress: (stream, head, claims, done) => door.open(stream, head, grants.policyOf(claims), done),
     });
     this.ways = ways;
-    this.found = found;
+    this.here = here;
     this.shared = shared;
     this.ports = ports;
     this.cluster = cluster;
@@ -170,6 +170,7 @@ export class RelayCore<Ports extends OtherPorts> {
     this.eventLinks = new EventLinks({ clock, random, memory });
     this.reception = new Reception({
       ...ways,
+      tunnels: here,
       tokens,
       callers,
       relayTokens: cluster?.tokens,
@@ -259,12 +260,12 @@ export class RelayCore<Ports extends OtherPorts> {
   }
 
   private sweep(): void {
-    const { clock, names, tunnels, log } = this.ways;
+    const { clock, names, log } = this.ways;
     const nowMs = clock.now();
     // A write that failed, or another process that shares the file, must not cost a tunnel that is here its name.
     // While this one drains, its successor has them.
     if (!this.draining)
-      for (const { name, owner } of tunnels.owners()) {
+      for (const { name, owner } of this.here.owners()) {
         if (!names.keep(name, owner)) break;
         // It lapsed while nothing could be written, and somebody else has it since.
         if ((names.lookup(name)?.owner ?? owner) !== owner) this.reception.lost(name, owner);
@@ -290,7 +291,7 @@ export class RelayCore<Ports extends OtherPorts> {
   }
 
   private sessions(): readonly AgentSession[] {
-    return [...this.ways.tunnels.sessions(), ...this.callers.sessions()];
+    return [...this.here.sessions(), ...this.callers.sessions()];
   }
 }
 

@@ -4,7 +4,7 @@ import type { Kind } from "../shared/kind.ts";
 import type { PortKeeper } from "./admission.ts";
 import type { Names } from "./names.ts";
 import type { Random } from "./random-name.ts";
-import type { Tunnels } from "./tunnels.ts";
+import type { WayDeps } from "./tunnel-way.ts";
 
 /** Ports that may be given away, both ends included. */
 export interface PortRange {
@@ -23,7 +23,7 @@ export interface EndpointsDeps {
   readonly clock: Clock;
   readonly random: Random;
   readonly names: Names;
-  readonly tunnels: Tunnels;
+  readonly tunnels: WayDeps["tunnels"];
   /** What the relay was started with; absent: none of that kind. */
   readonly ranges: { readonly tcp?: PortRange | undefined; readonly udp?: PortRange | undefined };
   /** Opens the port for the tunnel's visitors. Rejects with `port-in-use`. */

@@ -33,7 +33,7 @@ export class FetchRelay {
       admitted: () => {},
     });
     this.posts = new FetchPosts(eventLinks, ways.memory, (code) => reception.refused(code));
-    this.ingress = new FetchIngress({ ...ways, tunnels: core.found, router, platform, scheme });
+    this.ingress = new FetchIngress({ ...ways, router, platform, scheme });
   }
 
   /** It is reached at `url`. */

@@ -6,14 +6,12 @@ import type { Names } from "../names.ts";
 import type { RelayConfig } from "../relay.ts";
 import type { Router } from "../router.ts";
 import { TunnelWay } from "../tunnel-way.ts";
-import type { Tunnels } from "../tunnels.ts";
 import { TcpIngress, type TcpIngressDeps } from "./tcp.ts";
 import { TlsIngress } from "./tls.ts";
 import { UdpIngress } from "./udp.ts";
 
 export interface BytesIngressDeps extends TcpIngressDeps {
   readonly names: Names;
-  readonly tunnels: Tunnels;
 }
 
 /** All that visitors of tcp, tls and udp tunnels meet: public ports, and the one port of all tls tunnels. */

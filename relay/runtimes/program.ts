@@ -104,7 +104,7 @@ async function serve(
       });
   if (typeof names === "string") log.note(`${names} They are forgotten when this process ends.`);
   const revocations =
-    typeof names !== "string" ? await (edge?.openRevocations ?? openRevocations)(options) : undefined;
+    typeof names === "object" ? await (edge?.openRevocations ?? openRevocations)(options) : undefined;
   const core: CoreConfig & Omit<RelayOptions, "cluster"> = {
     ...rest,
     ...(typeof names === "object" && { names }),
