@@ -2,7 +2,7 @@ import { UnderpassError } from "../shared/errors.ts";
 import type { Kind, SessionKind } from "../shared/kind.ts";
 import type { Claims } from "./auth/claims.ts";
 import { ownerOf } from "./auth/claims.ts";
-import { relaySubject } from "./cluster/key.ts";
+import { isRelaySubject } from "./cluster/key.ts";
 import { grantName, type NameRegister } from "./grant.ts";
 import type { Names } from "./names.ts";
 import { isCalling } from "./session-home.ts";
@@ -48,7 +48,7 @@ export function checkRight(
 ): void {
   if (!offers(kind)) throw new UnderpassError("kind-unavailable");
   if (kind === "relay") {
-    if (claims.subject !== relaySubject(name)) throw new UnderpassError("unauthorized");
+    if (!isRelaySubject(claims.subject)) throw new UnderpassError("unauthorized");
     return;
   }
   if (kind === "connect") {

@@ -16,6 +16,7 @@ import type { Revocations } from "./auth/revocations.ts";
 import { Tokens } from "./auth/tokens.ts";
 import { Callers } from "./callers.ts";
 import { Cluster, type ClusterConfig } from "./cluster/cluster.ts";
+import { CountedRegistry, type RegistryCounts } from "./cluster/counted-registry.ts";
 import { EgressGrants } from "./egress-grants.ts";
 import { EventLinks } from "./event-links.ts";
 import { FarTunnels } from "./far-tunnels.ts";
@@ -120,11 +121,15 @@ export class RelayCore<Ports extends OtherPorts> {
     const log = config.log ?? { write() {} };
     const metrics = new Metrics();
     const memory = new Memory(config.memoryBytes ?? coreLimits.defaultMemoryBytes);
-    const shared = this.sharedNames(config, log);
+    const shared = this.sharedNames(config, log, metrics);
     const options = { ttlMs: config.nameTtlMs, random, maxNames, maxNamesPerOwner };
     const names = new Names(options, shared ?? config.names);
     const suspended = new Suspended(memory);
-    const here = new Tunnels(names, { memory, suspended, resumeWindowMs });
+    const here = new Tunnels(names, {
+      ...{ memory, suspended, resumeWindowMs },
+      departed: (name, instance, { bye }) =>
+        shared?.depart(name, instance, { bye, keepsPlace: this.draining && !bye }),
+    });
     const callers = new Callers(suspended, memory);
     const hold = new Hold({ clock, metrics });
     const cluster =
@@ -147,7 +152,12 @@ export class RelayCore<Ports extends OtherPorts> {
       ports.tryAgain?.(name);
     };
     here.onReady = tellWaiting;
-    if (shared !== undefined) shared.watcher = { changed: tellWaiting, fenced() {} };
+    if (shared !== undefined)
+      shared.watcher = {
+        changed: tellWaiting,
+        fenced: (name, entry) => this.reception.fenced(name, entry),
+        here: (name) => here.sessionsOf(name).filter(({ leaving }) => !leaving),
+      };
     const revocations = config.revocations ?? new MemoryRevocations();
     const tokens = new Tokens(config.secret, revocations);
     const publicHost = publicUrl === undefined ? undefined : new URL(publicUrl).hostname;
@@ -166,7 +176,8 @@ export class RelayCore<Ports extends OtherPorts> {
     this.cluster = cluster;
     this.callers = callers;
     this.revocations = revocations;
-    this.router = new Router({ domains, routing, publicHost });
+    const ownHost = config.cluster?.advertise && new URL(config.cluster.advertise(0)).hostname;
+    this.router = new Router({ domains, routing, publicHost, ownHost });
     this.eventLinks = new EventLinks({ clock, random, memory });
     this.reception = new Reception({
       ...ways,
@@ -201,6 +212,7 @@ export class RelayCore<Ports extends OtherPorts> {
       names: shared === undefined ? names : sharedRegister(names, shared),
       ports: ports.endpoints,
       metrics,
+      ...(cluster !== undefined && { cluster: () => cluster.figures }),
       revoke: (owner) => this.revoke(owner, clock.date()),
       state: () => this.state,
       now: () => clock.now(),
@@ -281,10 +293,12 @@ export class RelayCore<Ports extends OtherPorts> {
   private sharedNames(
     { cluster, names, clock, nameTtlMs }: CoreConfig,
     log: RelayLog,
+    counts: RegistryCounts,
   ): SharedNames | undefined {
     if (cluster === undefined) return names instanceof SharedNames ? names : undefined;
     return new SharedNames({
-      ...{ registry: cluster.registry, clock, process: cluster.id, ttlMs: nameTtlMs },
+      registry: new CountedRegistry(cluster.registry, counts),
+      ...{ clock, process: cluster.id, ttlMs: nameTtlMs },
       isAlive: (id) => this.cluster?.nodes.isAlive(id) !== false,
       fault: (error) => log.write({ event: "fault", message: `The registry: ${error.message}` }),
     });

@@ -32,8 +32,10 @@ export class Metrics {
   hopBytesOut = 0;
   /** Agents' links for sessions of other relays. */
   linksPassed = 0;
-  /** Names that were claimed in a registry. */
+  /** What was written in a cluster's registry. */
   claims = 0;
+  renewals = 0;
+  releases = 0;
   /** Sessions that were told to go to a relay with fewer. */
   rebalanced = 0;
   holds = 0;
@@ -121,7 +123,9 @@ export class Metrics {
       this.hopBytesOut,
     );
     single("links_passed_total", "counter", "Agents' links for sessions of other relays.", this.linksPassed);
-    single("claims_total", "counter", "Names that were claimed in the registry.", this.claims);
+    family("registry_writes_total", "counter", "What this relay has written in the registry.");
+    for (const verb of ["claims", "renewals", "releases"] as const)
+      lines.push(`underpass_registry_writes_total{verb="${verb}"} ${this[verb]}`);
     single("rebalanced_total", "counter", "Sessions that were told to go elsewhere.", this.rebalanced);
     return `${lines.join("\n")}\n`;
   }

@@ -93,15 +93,14 @@ export class Names {
   keep(name: string, owner: string): boolean {
     const row = this.#store.get(name);
     if (row?.owner === owner && row.place === "here") return true;
+    // It says by itself where agents are, and again what it has lost.
+    if (this.#store.homesBeat === true) return true;
     const kept = this.#store.update(name, (found) =>
-      found !== undefined &&
-      (found.owner !== owner || (found.place === "elsewhere" && this.#store.homesBeat === true))
+      found !== undefined && found.owner !== owner
         ? found
         : { kind: "http", ...found, owner, place: "here", bye: false, lapsesAtMs: Number.POSITIVE_INFINITY },
     );
-    return (
-      kept !== undefined && (kept.owner !== owner || kept.place === "here" || this.#store.homesBeat === true)
-    );
+    return kept !== undefined && (kept.owner !== owner || kept.place === "here");
   }
 
   /**

@@ -1,57 +1,40 @@
-import { base64url } from "../shared/base64url.ts";
 import { type Code, UnderpassError } from "../shared/errors.ts";
-import { type Hello, maxRelays, readHello, type Welcome, writeWelcome } from "../shared/handshake.ts";
-import { egressFeature, type SessionKind } from "../shared/kind.ts";
+import { type Hello, readHello, writeWelcome } from "../shared/handshake.ts";
+import type { SessionKind } from "../shared/kind.ts";
 import type { Link } from "../shared/link.ts";
-import { limits } from "../shared/mux/limits.ts";
 import { isProof } from "../shared/proof.ts";
-import { type Admission, type AdmissionDeps, checkRight } from "./admission.ts";
+import { type Admission, checkRight } from "./admission.ts";
 import type { AgentSession } from "./agent-session.ts";
 import { ownerOf } from "./auth/claims.ts";
 import { maxRevocations, type Revocations } from "./auth/revocations.ts";
 import { isRevoked, type Tokens } from "./auth/tokens.ts";
+import { type Arrival, Beginning, type BeginningDeps, given, relaysOf } from "./beginning.ts";
+import { generationIn } from "./cluster/name-entry.ts";
 import type { PassingAdmission } from "./cluster/passed-links.ts";
+import type { NameEntry } from "./cluster/registry.ts";
 import type { DialPlace } from "./dial.ts";
 import type { NameRegister } from "./grant.ts";
 import { refuseLink } from "./refuse-link.ts";
 import { callingShare, isCalling } from "./session-home.ts";
-import { SessionLife, type SessionLifeDeps } from "./session-life.ts";
+import { SessionLife } from "./session-life.ts";
 import type { SleepingSession } from "./sleep.ts";
-import type { SharedNames } from "./stores/shared-names.ts";
 
-export interface ReceptionDeps extends AdmissionDeps, SessionLifeDeps {
+export interface ReceptionDeps extends BeginningDeps {
   readonly tokens: Tokens;
   /** Of relays that are neighbours; absent: there are none. */
   readonly relayTokens?: Tokens | undefined;
-  readonly random: (bytes: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer>;
-  /** The public addresses of a tunnel. */
-  readonly urlsOf: (name: string, kind: SessionKind) => string[];
-  /** Other relays of the cluster that take agents, the best first; absent, or empty: there are none. */
-  readonly relays?: () => readonly string[];
-  /** No new agents: the relay is stopping. */
-  readonly draining: () => boolean;
   /** Of agents; absent: what a server of one's own can take. */
   readonly maxLinks?: number;
-  /** Of this process, in a cluster: what the ids of its sessions begin with. */
-  readonly process?: string | undefined;
   /** The relay of the cluster that has this session and is alive, by its id. undefined: this one, or none. */
   readonly elsewhere?: (session: string) => string | "unreachable" | undefined;
   /** Passes a link on to it. `gone` is to be called when the link is. */
   readonly passOn?: (link: Link, admission: PassingAdmission, gone: () => void) => void;
-  /** Where other relays give names away too. */
-  readonly shared?: Pick<SharedNames, "load" | "commit"> | undefined;
-}
-
-/** What became of a link that has said HELLO. */
-interface Arrival {
-  /** The link is gone, whoever used it. */
-  readonly gone: () => void;
-  /** What the agent took to answer the 101. */
-  readonly tripMs: number;
 }
 
 const receptionLimits = {
   helloWithinMs: 10_000,
+  /** Where other relays have a say in it; the agent gives up after 10 s. */
+  welcomeWithinMs: 9_000,
   /** Links for which no session exists yet. */
   maxPending: 4_096,
   maxLinks: 60_000,
@@ -61,14 +44,6 @@ const receptionLimits = {
 /** Nothing becomes of the name. */
 const asked: NameRegister<string> = { claim: (name = "") => name };
 
-/** What every WELCOME says alike. */
-const given = {
-  version: 1 as const,
-  features: [] as string[],
-  window: limits.initialWindowBytes,
-  streams: limits.maxStreams,
-};
-
 /** Where agents arrive: the credential, the handshake, and the session that comes of it. */
 export class Reception {
   private pending = 0;
@@ -76,17 +51,13 @@ export class Reception {
   /** Of these: of agents that call. */
   private callingCount = 0;
   private readonly life: SessionLife;
-  /** What becomes of the name that a dial is for, and of one whose agent has said HELLO. */
-  private readonly checked: NameRegister<string>;
-  private readonly taken: NameRegister<string>;
+  private readonly beginning: Beginning;
   /** By owner, what this process knows of: who was let in before it may say HELLO after it. */
   private readonly revokedUntil = new Map<string, number>();
 
   constructor(private readonly deps: ReceptionDeps) {
     this.life = new SessionLife(deps);
-    const { names } = deps;
-    this.checked = { claim: (name = "", ...rest) => names.check(name, ...rest) };
-    this.taken = { claim: (name = "", ...rest) => names.take(name, ...rest) };
+    this.beginning = new Beginning(deps, this.life);
   }
 
   /** A dial was refused. */
@@ -103,6 +74,8 @@ export class Reception {
     const isAway = session !== undefined && held === undefined && !isRelay;
     const elsewhere = isAway ? deps.elsewhere?.(session) : undefined;
     if (isRelay && deps.relayTokens === undefined) throw new UnderpassError("kind-unavailable");
+    // The one that was meant had this address before.
+    if (isRelay && name !== deps.process) throw new UnderpassError("session-elsewhere");
     // Its visitors have come here while the agents are still here.
     if (deps.draining() && held === undefined && !isRelay && elsewhere === undefined)
       throw new UnderpassError("going-away");
@@ -131,17 +104,11 @@ export class Reception {
     // Of a session that is here the name was the agent's when it began: its streams don't hang on the store.
     const goesOn = held?.name === name && held.owner === ownerOf(claims);
     const shared = isCalling(kind) || goesOn ? undefined : deps.shared;
-    // Else it is the HELLO that makes the name the agent's: a write for each tunnel instead of two.
-    const keeps = hasPort || shared !== undefined;
     await shared?.load(name);
-    checkRight(
-      deps,
-      claims,
-      { name, kind },
-      deps.clock.now(),
-      asks ? asked : keeps ? deps.names : this.checked,
-    );
-    await shared?.commit(name);
+    // Else it is the HELLO that makes the name the agent's: a write for each tunnel instead of two.
+    const register = asks ? asked : hasPort ? deps.names : this.beginning.checked;
+    checkRight(deps, claims, { name, kind }, deps.clock.now(), register);
+    if (hasPort) await shared?.commit(name);
     if (hasPort && !asks) await deps.ports?.open(name, ownerOf(claims), kind);
     return { name, kind, claims, session };
   }
@@ -172,18 +139,28 @@ export class Reception {
       this.refused(code);
       refuseLink(link, code, gone);
     };
-    const cancel = clock.at(clock.now() + receptionLimits.helloWithinMs, () => refuse("handshake-timeout"));
+    const { helloWithinMs, welcomeWithinMs } = receptionLimits;
+    let cancel = clock.at(clock.now() + helloWithinMs, () => refuse("handshake-timeout"));
+    let message = (bytes: Uint8Array): void => {
+      const hello = readHello(bytes);
+      if (hello.kind === "goaway") return link.destroy();
+      if (hello.kind === "fault") return refuse(hello.code);
+      const arrival = { gone, tripMs: clock.now() - openedMs, isOver: () => !waiting };
+      const refusal = this.answer(link, admission, hello.value, arrival);
+      if (!(refusal instanceof Promise)) return answered(refusal);
+      cancel();
+      cancel = clock.at(clock.now() + welcomeWithinMs, () => refuse("registry-unreachable"));
+      // Until WELCOME the agent has nothing to say but GOAWAY.
+      message = (next) => (readHello(next).kind === "goaway" ? link.destroy() : refuse("protocol-error"));
+      refusal.then((code) => waiting && answered(code));
+    };
+    const answered = (refusal: Code | undefined): void => {
+      if (refusal !== undefined) refuse(refusal);
+      else settle();
+    };
     link.handler = {
       heard() {},
-      message: (bytes) => {
-        const hello = readHello(bytes);
-        if (hello.kind === "goaway") return link.destroy();
-        if (hello.kind === "fault") return refuse(hello.code);
-        const arrival = { gone, tripMs: clock.now() - openedMs };
-        const refusal = this.answer(link, admission, hello.value, arrival);
-        if (refusal !== undefined) refuse(refusal);
-        else settle();
-      },
+      message: (bytes) => message(bytes),
       text: () => refuse("protocol-error"),
       drained() {},
       closed: () => {
@@ -224,20 +201,25 @@ export class Reception {
 
   /** The name is another owner's now: those of this one leave. */
   lost(name: string, owner: string): void {
-    for (const agent of this.deps.tunnels.sessions())
-      if (agent.name === name && agent.owner === owner && !agent.leaving)
-        this.life.retire(agent, "superseded");
+    for (const agent of this.deps.tunnels.sessionsOf(name))
+      if (agent.owner === owner && !agent.leaving) this.life.retire(agent, "superseded");
+  }
+
+  /** As the relays have agreed, the name is this owner's, and of agents of these generations. */
+  fenced(name: string, entry: Pick<NameEntry, "owner" | "exclusive" | "agents">): void {
+    const { tunnels } = this.deps;
+    tunnels.fence(name, entry.exclusive);
+    for (const session of tunnels.sessionsOf(name)) {
+      if (session.leaving) continue;
+      const generation = session.owner === entry.owner ? generationIn(entry, session) : undefined;
+      if (generation === undefined) this.life.retire(session, "superseded");
+      else session.generation = generation;
+    }
   }
 
   /** After a rest without timers: links that were silent for too long are dropped. */
   wake(): void {
     for (const { driver } of this.sessions()) driver.lookAgain();
-  }
-
-  /** What WELCOME says of other relays. */
-  private relays(): Pick<Welcome, "relays"> {
-    const relays = this.deps.relays?.().slice(0, maxRelays) ?? [];
-    return relays.length === 0 ? {} : { relays };
   }
 
   private sessions(): AgentSession[] {
@@ -269,7 +251,12 @@ export class Reception {
   };
 
   /** Resumes a session, or begins one. Returns why not. */
-  private answer(link: Link, admission: Admission, hello: Hello, arrival: Arrival): Code | undefined {
+  private answer(
+    link: Link,
+    admission: Admission,
+    hello: Hello,
+    arrival: Arrival,
+  ): Code | undefined | Promise<Code | undefined> {
     const { resume } = hello;
     const { claims } = admission;
     if (isRevoked(claims, this.revokedUntil.get(ownerOf(claims)))) return "token-expired";
@@ -278,7 +265,7 @@ export class Reception {
     if (held !== undefined) return this.resume(held, link, admission, hello, arrival);
     // What begins anew had better do so at the relay that was dialled.
     if (resume?.only === true || admission.passedOn === true) return "session-gone";
-    return this.begin(link, admission, hello, arrival);
+    return this.beginning.begin(link, admission, hello, arrival);
   }
 
   /** PROTOCOL.md section 3.1, steps 2 and 3. */
@@ -314,59 +301,12 @@ export class Reception {
         generation: agent.generation,
         urls: urlsOf(name, kind),
         resumeWindowMs,
-        ...this.relays(),
+        ...relaysOf(this.deps),
       }),
     );
     driver.link(link, gone, { peerReceived, told: ledger.received, tripMs });
     this.life.linked(agent, claims);
     log.write({ event: "agent", name, kind, state: "resumed", subject: claims.subject });
-    return undefined;
-  }
-
-  private begin(
-    link: Link,
-    { name, kind, claims }: Admission,
-    hello: Hello,
-    { gone, tripMs }: Arrival,
-  ): Code | undefined {
-    const { deps } = this;
-    const { clock, tunnels, random, resumeWindowMs } = deps;
-    const { instance, slot, attempt, join } = hello;
-    const home = this.life.home(kind);
-    const nowMs = clock.now();
-    // What would have resumed a session of a relay that is leaving must not begin one here.
-    if (deps.draining() && kind !== "relay") return "going-away";
-    if (join === true && !isCalling(kind) && tunnels.hasOtherKind(name, kind)) return "kind-forbidden";
-    const owner = ownerOf(claims);
-    const place = { name, owner, kind, instance, slot };
-    if (home.isSuperseded(name, instance, nowMs) || attempt <= home.lastAttempt(place)) return "superseded";
-    try {
-      // Between the dial and the HELLO the name may have become somebody else's.
-      checkRight(deps, claims, { name, kind }, nowMs, this.taken);
-    } catch (error) {
-      return error instanceof UnderpassError ? error.code : "internal-error";
-    }
-    const id = `${deps.process ?? ""}${base64url(random(new Uint8Array(16)))}`;
-    const secret = base64url(random(new Uint8Array(32)));
-    const offersEgress = hello.features.includes(egressFeature);
-    const facts = { ...place, id, secret, attempt, claims, offersEgress, generation: 0 };
-    const { window: peerWindow, streams: peerStreams } = hello;
-    const agent = this.life.make(facts, { peerWindow, peerStreams, tripMs });
-    const { superseded, replaced } = home.add(agent, { join: join === true, nowMs });
-    const counts = { resumed: false, first: 1, received: 0 };
-    link.send(
-      writeWelcome({
-        ...{ ...counts, ...given, session: id, secret },
-        features: agent.offersEgress ? [egressFeature] : [],
-        ...{ generation: agent.generation, urls: deps.urlsOf(name, kind), resumeWindowMs },
-        ...this.relays(),
-      }),
-    );
-    deps.log.write({ event: "agent", name, kind, state: "here", subject: claims.subject });
-    for (const old of superseded) this.life.retire(old, "superseded");
-    for (const old of replaced) old.driver.session.lost("session-gone");
-    agent.driver.link(link, gone);
-    this.life.begun(agent);
     return undefined;
   }
 }

@@ -29,6 +29,8 @@ export interface RouterOptions {
   readonly routing: Routing;
   /** The host name of --public-url, where that is given. */
   readonly publicHost?: string | undefined;
+  /** Where neighbours reach this very relay. */
+  readonly ownHost?: string | undefined;
 }
 
 /** Few and short: a key may pin the head that it was cut from. */
@@ -82,10 +84,10 @@ export class Router {
 
   private lookAt(bare: string | undefined): Host {
     if (bare === undefined) return nobody;
-    const { domains, publicHost } = this.options;
+    const { domains, publicHost, ownHost } = this.options;
     const isPublic = bare === publicHost;
     return {
-      isOwn: isPublic || domains.includes(bare) || isAddress(bare),
+      isOwn: isPublic || bare === ownHost || domains.includes(bare) || isAddress(bare),
       isPublic,
       name: this.nameIn(bare),
     };

@@ -32,7 +32,7 @@ export interface SessionLifeDeps {
   readonly sleep?: Sleep;
 }
 
-const lifeLimits = {
+export const lifeLimits = {
   /** An agent that said goodbye has its grace, and what the last words take. */
   byeMarginMs: 2_000,
   maxByeGraceMs: 300_000,

@@ -2,7 +2,7 @@ import { UnderpassError } from "../../shared/errors.ts";
 
 /** The cluster that a relay is one of, checked. */
 export interface ClusterOptions {
-  /** Of the bus, `nats://` or `tls://`; they may hold a password or a token. */
+  /** Of the bus, `nats://`, `tls://`, `ws://` or `wss://`; they may hold a password or a token. */
   readonly urls: readonly string[];
   /** A NATS .creds file. */
   readonly credentialsFile?: string;
@@ -12,6 +12,8 @@ export interface ClusterOptions {
   readonly advertise?: string;
 }
 
+/** NATS itself, and NATS by WebSocket. */
+const schemes = ["nats:", "tls:", "ws:", "wss:"];
 export const defaultClusterName = "underpass";
 
 /** Each takes a switch's text, or a variable's, and throws `usage`, without what might be a password. */
@@ -22,8 +24,14 @@ export function checkedBusUrl(text: string, { inArgv }: { readonly inArgv: boole
       "usage",
       "--cluster: everybody on this machine can read a command line. Give the address with its password or token in UNDERPASS_CLUSTER, or without it and a --cluster-credentials FILE.",
     );
-  const isNats = url?.protocol === "nats:" || url?.protocol === "tls:";
-  if (!isNats || url.hostname === "" || !/^\/?$/.test(url.pathname) || url.search !== "" || url.hash !== "") {
+  if (
+    url === undefined ||
+    !schemes.includes(url.protocol) ||
+    url.hostname === "" ||
+    !/^\/?$/.test(url.pathname) ||
+    url.search !== "" ||
+    url.hash !== ""
+  ) {
     const shown = text.includes("@") ? "an address in UNDERPASS_CLUSTER" : `'${text}'`;
     throw new UnderpassError("usage", `--cluster: ${shown} is not like nats://nats.example:4222.`);
   }

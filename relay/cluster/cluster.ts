@@ -11,8 +11,12 @@ import type { RelayLog } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Names } from "../names.ts";
 import type { Reception } from "../reception.ts";
+import { lifeLimits } from "../session-life.ts";
+import { knownLimits } from "../stores/known-names.ts";
 import type { WayDeps } from "../tunnel-way.ts";
+import type { Tunnels } from "../tunnels.ts";
 import type { NodeBoard, NodeFacts } from "./board.ts";
+import { type ClusterFigures, clusterFigures } from "./cluster-figures.ts";
 import { hints } from "./hints.ts";
 import { Hops } from "./hop.ts";
 import { clusterTokens, relayToken } from "./key.ts";
@@ -22,6 +26,7 @@ import { Neighbours } from "./neighbours.ts";
 import { nodeOfSession } from "./node-id.ts";
 import { Nodes } from "./nodes.ts";
 import { PassedLinks, type PassingAdmission, takePassedLink } from "./passed-links.ts";
+import { Rebalance } from "./rebalance.ts";
 import type { Registry } from "./registry.ts";
 
 /** What makes a relay one of several. */
@@ -46,7 +51,7 @@ export interface ClusterDeps {
   readonly memory: Memory;
   readonly hold: Hold;
   /** Of this relay alone. */
-  readonly tunnels: WayDeps["tunnels"] & { readonly size: number };
+  readonly tunnels: WayDeps["tunnels"] & Pick<Tunnels, "size" | "sessions">;
   readonly names: Names;
   readonly metrics: Metrics;
   readonly log: RelayLog;
@@ -65,6 +70,7 @@ export class Cluster {
   readonly #config: ClusterConfig;
   readonly #deps: ClusterDeps;
   readonly #passed: PassedLinks;
+  readonly #rebalance: Rebalance;
   readonly #startedAt: number;
   #url: string | undefined;
   #deafen = () => {};
@@ -84,7 +90,7 @@ export class Cluster {
     });
     this.neighbours = new Neighbours({
       ...{ clock, memory, id: config.id, version: config.version },
-      dial: neighbourDial({ clock, dial: deps.dial, bus: config.bus, cluster: config.name }),
+      dial: neighbourDial({ id: config.id, clock, dial: deps.dial, bus: config.bus, cluster: config.name }),
       random: Math.random,
       token: () => relayToken(this.tokens, config.id, clock.date()),
       facts: (id) => this.nodes.facts(id),
@@ -94,6 +100,10 @@ export class Cluster {
     this.#passed = new PassedLinks({
       ...{ clock, memory },
       open: (...stream) => this.neighbours.open(...stream),
+    });
+    this.#rebalance = new Rebalance({
+      ...{ clock, nodes: this.nodes, metrics: deps.metrics, graceMs: lifeLimits.retireGraceMs },
+      sessions: () => deps.tunnels.sessions(),
     });
     this.nodes.onAlive = (facts) => this.neighbours.meet(facts);
     this.nodes.onDead = (id) => {
@@ -111,15 +121,17 @@ export class Cluster {
       { bus, clock, cluster: name },
       {
         id,
-        admit: ({ from, token, session }) => reception().admit({ name: from, kind: "relay", session }, token),
+        admit: ({ token, session }) => reception().admit({ name: id, kind: "relay", session }, token),
         arrived: (link, admission) => reception().receive(link, admission),
       },
     );
     this.nodes.begin();
+    this.#rebalance.begin();
   }
 
   /** It leaves: agents are not sent here any more. */
   drain(): void {
+    this.#rebalance.end();
     this.nodes.changed();
   }
 
@@ -135,6 +147,14 @@ export class Cluster {
     return hints(this.nodes.others(), Math.random);
   }
 
+  get figures(): ClusterFigures {
+    const { nodes, neighbours } = this;
+    return clusterFigures({
+      ...{ self: this.#self(), nodes, neighbours, registryReachable: nodes.boardReachable },
+      names: Math.min(this.#deps.names.size, knownLimits.maxNames),
+    });
+  }
+
   /** The neighbour that has the session; undefined: it is ours, or nobody's any more. */
   elsewhere(session: string): string | "unreachable" | undefined {
     const node = nodeOfSession(session);
@@ -144,6 +164,7 @@ export class Cluster {
 
   /** A link for a session that a neighbour has. */
   passOn(link: Link, admission: PassingAdmission, gone: () => void): void {
+    this.#deps.metrics.linksPassed++;
     this.#passed.pass(link, admission, gone);
   }
 

@@ -29,11 +29,17 @@ export function readHopHead({ tag, value }: TakenField): HopTarget | undefined {
   return { service, name, waits: waits !== undefined };
 }
 
+export interface HopCounts {
+  hopsIn: number;
+  hopBytesIn: number;
+  hopBytesOut: number;
+}
+
 export interface HopsDeps extends PassageDeps {
   /** Of this relay alone: a stream makes one hop at most. */
   readonly tunnels: WayDeps["tunnels"];
   readonly names: WayDeps["names"];
-  readonly metrics: PassageDeps["metrics"] & { hopsIn: number };
+  readonly metrics: PassageDeps["metrics"] & HopCounts;
 }
 
 /** Visitors' streams that come from neighbours, for agents that are here. */
@@ -113,13 +119,13 @@ class Hop implements StreamHandler {
   readonly #near: Stream;
   readonly #far: Passage;
   readonly #way: Way;
-  readonly #metrics: PassageDeps["metrics"];
+  readonly #metrics: HopsDeps["metrics"];
   readonly #done: () => void;
   #nearEnded = false;
   #farEnded = false;
   #over = false;
 
-  constructor(deps: PassageDeps, near: Stream, way: Way, fields: Uint8Array, done: () => void) {
+  constructor(deps: HopsDeps, near: Stream, way: Way, fields: Uint8Array, done: () => void) {
     this.#near = near;
     this.#way = way;
     this.#metrics = deps.metrics;
@@ -137,6 +143,7 @@ class Hop implements StreamHandler {
     this.#far.sendTrailers(ownBytes(fields));
   }
   data(bytes: Uint8Array): void {
+    this.#metrics.hopBytesIn += bytes.length;
     const more = this.#far.write(lastingBytes(bytes));
     this.#near.held(more ? 0 : this.#far.queued);
   }
@@ -162,6 +169,7 @@ class Hop implements StreamHandler {
     return {
       head: (fields) => this.#near.head(ownBytes(fields)),
       data: (bytes) => {
+        this.#metrics.hopBytesOut += bytes.length;
         const more = this.#near.write(lastingBytes(bytes));
         this.#far.held(more ? 0 : this.#near.queued);
       },

@@ -11,6 +11,10 @@ export function relaySubject(id: string): string {
   return `relay ${id}`;
 }
 
+export function isRelaySubject(subject: string): boolean {
+  return /^relay [a-z0-9]{8}$/.test(subject);
+}
+
 /** Tokens by which relays know each other: of a key that all with the same secret have, and that no agent's token is signed with. */
 export function clusterTokens(secret: Uint8Array): Tokens {
   return new Tokens(hmac(sha256, secret, purpose));

@@ -101,14 +101,11 @@ export function restate(ours: NameEntry, found: NameEntry | undefined, relay: st
   for (const { instance, generation, relays } of ours.agents) {
     if (!relays.includes(relay) || generation < exclusive) continue;
     const there = agents.get(instance);
-    // Of two that were given the same, the one that was written first has it.
-    const isTaken = others.some((other) => other !== there && other.generation === generation);
-    if (isTaken && there === undefined) continue;
-    agents.set(instance, {
-      instance,
-      generation: Math.max(generation, there?.generation ?? 0),
-      relays: [...(there?.relays ?? []), relay],
-    });
+    const agreed = generationIn({ agents: others, exclusive }, { instance, generation });
+    if (agreed === undefined) continue;
+    const at = there?.relays ?? [];
+    const now = at.includes(relay) ? at : [...at, relay];
+    agents.set(instance, { instance, generation: agreed, relays: now });
   }
   const newer = ours.generation >= found.generation ? ours : found;
   const { leftAt, bye, lapsesAt } = (ours.leftAt ?? 0) > (found.leftAt ?? 0) ? ours : found;
@@ -126,17 +123,36 @@ export function restate(ours: NameEntry, found: NameEntry | undefined, relay: st
   };
 }
 
-/** Puts back agents of `relay` that were there and are missing, unless they have lost the name. */
-export function rejoin(entry: NameEntry, missing: readonly AgentPlace[], relay: string): NameEntry {
-  const here = agentsAt(entry, relay);
-  const rest = missing.filter(({ instance }) => !here.some((place) => place.instance === instance));
-  return restate({ ...entry, agents: [...here, ...rest] }, entry, relay);
+/**
+ * What the generation of an agent is that has sessions somewhere, beside what an entry says: the higher of both, but of
+ * two agents that were given the same the one that was written first has it. undefined: it has lost the name.
+ */
+export function generationIn(
+  { agents, exclusive }: Pick<NameEntry, "agents" | "exclusive">,
+  { instance, generation }: Pick<AgentPlace, "instance" | "generation">,
+): number | undefined {
+  const place = agents.find((agent) => agent.instance === instance);
+  const isTaken = agents.some((agent) => agent !== place && agent.generation === generation);
+  const own = isTaken ? place?.generation : Math.max(generation, place?.generation ?? 0);
+  return own !== undefined && own >= exclusive ? own : undefined;
 }
+
+/** Puts back agents of `relay` that are not there, or with a lower generation, unless they have lost the name. */
+export function rejoin(entry: NameEntry, missing: readonly AgentPlace[], relay: string): NameEntry {
+  const here = agentsAt(entry, relay).filter(
+    (place) => !missing.some(({ instance }) => instance === place.instance),
+  );
+  return restate({ ...entry, agents: [...here, ...missing] }, entry, relay);
+}
+
+/** What this relay knew may not be the last that was given before the registry lost it: so many generations are left out. */
+const lostGenerations = 1_000;
 
 /** As `restate`, for a registry that has lost the name: whoever took it since then did so with a lower generation. */
 export function reclaim(ours: NameEntry, found: NameEntry | undefined, relay: string): NameEntry {
   const isThiefs = found !== undefined && found.owner !== ours.owner && found.generation < ours.generation;
-  return isThiefs ? ours : restate(ours, found, relay);
+  if (found !== undefined && !isThiefs) return restate(ours, found, relay);
+  return { ...ours, generation: ours.generation + lostGenerations };
 }
 
 export function withoutPort({ port: _, ...entry }: NameEntry): NameEntry {

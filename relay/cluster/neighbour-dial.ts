@@ -8,6 +8,8 @@ import type { Dial } from "../../shared/socket.ts";
 import type { DialNeighbour } from "./neighbours.ts";
 
 export interface NeighbourDialOptions {
+  /** This process. */
+  readonly id: string;
   readonly clock: Clock;
   readonly dial: Dial;
   readonly bus: Bus;
@@ -19,14 +21,14 @@ export interface NeighbourDialOptions {
 const directMs = 2_000;
 
 /** Dials a neighbour at what it advertises; over the bus where it advertises nothing, or is not found there. */
-export function neighbourDial({ clock, dial, bus, cluster }: NeighbourDialOptions): DialNeighbour {
+export function neighbourDial({ id, clock, dial, bus, cluster }: NeighbourDialOptions): DialNeighbour {
   return (node, place, token, done) => {
-    const { name: from, session } = place;
+    const { session } = place;
     const overBus = (): GiveUp =>
       dialBusLink(
         { bus, clock, cluster },
         node.id,
-        { from, token, ...(session !== undefined && { session }) },
+        { from: id, token, ...(session !== undefined && { session }) },
         done,
       );
     if (node.url === undefined) return overBus();

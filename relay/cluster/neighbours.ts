@@ -2,7 +2,7 @@ import type { Clock } from "../../shared/clock.ts";
 import { Backoff } from "../../shared/dial/backoff.ts";
 import type { GiveUp, LinkPlace } from "../../shared/dial/place.ts";
 import { Slot, type SlotOwner } from "../../shared/dial/slot.ts";
-import { UnderpassError } from "../../shared/errors.ts";
+import { type Code, UnderpassError } from "../../shared/errors.ts";
 import type { Link } from "../../shared/link.ts";
 import type { Memory } from "../../shared/mux/memory.ts";
 import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
@@ -116,7 +116,7 @@ export class Neighbours {
   }
 
   #dial(id: string, session: string | undefined, done: (result: Link | UnderpassError) => void): GiveUp {
-    const { dial, token, facts, missed, id: self } = this.#deps;
+    const { dial, token, facts, missed } = this.#deps;
     let cancelled = false;
     let giveUp: GiveUp = () => {};
     const run = async (): Promise<void> => {
@@ -125,8 +125,8 @@ export class Neighbours {
       const node = facts(id);
       if (node === undefined) done(new UnderpassError("relay-unreachable"));
       else
-        giveUp = dial(node, { name: self, kind: "relay", session }, credential, (result) => {
-          if (result instanceof UnderpassError && result.code === "relay-unreachable") missed(id);
+        giveUp = dial(node, { name: id, kind: "relay", session }, credential, (result) => {
+          if (result instanceof UnderpassError && isMissing.has(result.code)) missed(id);
           done(result);
         });
     };
@@ -139,6 +139,9 @@ export class Neighbours {
     };
   }
 }
+
+/** Nobody is where it was, or somebody else. */
+const isMissing: ReadonlySet<Code> = new Set<Code>(["relay-unreachable", "session-elsewhere"]);
 
 /** HELLO's instance of a relay: 16 characters or more. */
 function instanceOf(id: string): string {

@@ -35,6 +35,8 @@ export class KnownNames {
   readonly #texts = new Map<string, string>();
   readonly #lists = new Map<string, readonly string[]>();
   #counted = 0;
+  /** All names were told so often. */
+  telling = 0;
 
   /** `knowsAll`: the registry tells of all names, so that all of them count. */
   constructor(readonly knowsAll: boolean) {}

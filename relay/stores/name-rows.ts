@@ -6,6 +6,8 @@ import type { NameRow } from "../store.ts";
 /** A relay of which nothing else is known is believed to live so long after its last word. */
 export const aliveMs = 150_000;
 
+const none: readonly string[] = [];
+
 export interface NameRowsOptions {
   readonly clock: Clock;
   readonly relay: string;
@@ -84,14 +86,17 @@ export class NameRows {
     return { beatAt: nowAt, lapsesAt: nowAt + Math.max(this.#options.ttlMs, aliveMs) };
   }
 
-  /** The relays but this one that have agents of the name and live. */
-  relaysOf(entry: NameEntry): string[] {
+  /** The relays but this one that have agents of the name and live. Asked for each visitor. */
+  relaysOf(entry: NameEntry): readonly string[] {
     const { relay } = this.#options;
-    const relays: string[] = [];
+    let relays: string[] | undefined;
     for (const place of entry.agents)
-      for (const other of place.relays)
-        if (other !== relay && !relays.includes(other) && this.isAlive(other, entry)) relays.push(other);
-    return relays;
+      for (const other of place.relays) {
+        if (other === relay || relays?.includes(other) || !this.isAlive(other, entry)) continue;
+        relays ??= [];
+        relays.push(other);
+      }
+    return relays ?? none;
   }
 
   isAlive(relay: string, entry: NameEntry): boolean {
@@ -114,10 +119,9 @@ export class NameRows {
     return lostMs;
   }
 
-  hasLapsed(entry: NameEntry): boolean {
-    // No row for each of all names.
-    if (this.#time(entry.lapsesAt) > this.#options.clock.now()) return false;
-    return this.row(entry).lapsesAtMs <= this.#options.clock.now();
+  hasLapsed(entry: NameEntry, nowMs: number): boolean {
+    // Of most it is not worth a row.
+    return this.#time(entry.lapsesAt) <= nowMs && this.row(entry).lapsesAtMs <= nowMs;
   }
 
   died(relay: string): void {

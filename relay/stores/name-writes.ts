@@ -36,8 +36,6 @@ interface Pending {
 export interface StandingChange {
   readonly before: NameEntry | undefined;
   readonly after: NameEntry | undefined;
-  /** This relay wrote it. */
-  readonly isOurs: boolean;
 }
 
 export interface NameWritesOptions {
@@ -69,6 +67,12 @@ export class NameWrites {
   /** Somebody waits for a change of this name to be written. */
   isAwaited(name: string): boolean {
     return this.#pending.get(name)?.steps.some(({ settle }) => settle !== undefined) === true;
+  }
+
+  /** What is known to stand in the registry, with what was changed here and nobody waits for. */
+  standing(name: string): NameEntry | undefined {
+    const pending = this.#pending.get(name);
+    return pending === undefined ? this.#options.known.get(name)?.entry : this.#settledOf(pending);
   }
 
   /** Throws what the change does, and then nothing has changed. */
@@ -126,8 +130,11 @@ export class NameWrites {
   learn(name: string, found: FoundName | undefined): void {
     const { known: names, stands } = this.#options;
     const known = names.of(name);
-    if (found !== undefined && known.revision !== undefined && !isLater(found.revision, known.revision))
-      return;
+    // What comes late is old. In another telling the registry may be another, too.
+    const isSameTelling = !names.knowsAll || known.told === names.telling;
+    const { revision } = known;
+    if (isSameTelling && found && revision !== undefined && !isLater(found.revision, revision)) return;
+    if (names.knowsAll) known.told = names.telling;
     const pending = this.#pending.get(name);
     const before = pending === undefined ? known.entry : this.#settledOf(pending);
     known.revision = found?.revision;
@@ -137,7 +144,7 @@ export class NameWrites {
       this.#fold(name, known, pending);
     }
     const after = pending === undefined ? found?.entry : this.#settledOf(pending);
-    stands(name, { before, after, isOurs: false });
+    stands(name, { before, after });
     this.#forget(name);
   }
 
@@ -252,6 +259,7 @@ export class NameWrites {
     const known = names.of(name);
     const { base } = pending;
     const { entry } = known;
+    const { telling } = names;
     const sent = new Set(pending.steps);
     let before = base?.entry;
     if (!isSame(entry, base?.entry)) {
@@ -270,6 +278,7 @@ export class NameWrites {
       const isLast = known.revision === undefined || revision === "" || isLater(revision, known.revision);
       if (isLast) {
         known.revision = revision || undefined;
+        if (names.knowsAll) known.told = telling;
         pending.base = entry && { entry, revision };
       }
       this.#freePort(name, base?.entry, entry);
@@ -277,7 +286,7 @@ export class NameWrites {
     pending.steps = pending.steps.filter((step) => !sent.has(step));
     this.#fold(name, known, pending);
     for (const { settle } of sent) settle?.();
-    stands(name, { before, after: this.#settledOf(pending), isOurs: true });
+    stands(name, { before, after: this.#settledOf(pending) });
     return true;
   }
 

@@ -1,6 +1,6 @@
 import type { Clock } from "../../shared/clock.ts";
 import type { Kind } from "../../shared/kind.ts";
-import { agentsAt, arrive, bury, depart, hasRelays, reclaim, rejoin } from "../cluster/name-entry.ts";
+import { agentsAt, arrive, bury, depart, generationIn, reclaim, rejoin } from "../cluster/name-entry.ts";
 import type { AgentPlace, FoundName, NameEntry, Registry } from "../cluster/registry.ts";
 import type { GivenPlace } from "../session-home.ts";
 import type { NameRow, NameStore } from "../store.ts";
@@ -34,6 +34,8 @@ export const sharedLimits = {
   maxAsked: 4_096,
 } as const;
 
+const none: readonly string[] = [];
+
 /** An agent at a relay of the cluster, as HELLO tells of it. */
 export interface ArrivingAgent {
   readonly name: string;
@@ -47,8 +49,16 @@ export interface ArrivingAgent {
 export interface SharedNamesWatcher {
   /** Something is known of the name that was not, or a relay with agents of it has died, or is back. */
   changed(name: string): void;
-  /** Sessions here of another owner, or of a generation below `exclusive`, have lost the name. */
-  fenced(name: string, owner: string, exclusive: number): void;
+  /** Sessions here have lost the name, as they are of another owner, or neither among its agents nor as new as `exclusive`. */
+  fenced(name: string, entry: NameEntry): void;
+  /** The agents that have sessions here that have not lost the name. Absent: nobody can say. */
+  here?(name: string): readonly HereAgent[];
+}
+
+export interface HereAgent {
+  readonly instance: string;
+  readonly owner: string;
+  readonly generation: number;
 }
 
 /**
@@ -57,7 +67,7 @@ export interface SharedNamesWatcher {
  * `commit` after it, and an agent waits for `arrive`; all else is written behind.
  */
 export class SharedNames implements NameStore {
-  watcher: SharedNamesWatcher = { changed() {}, fenced() {} };
+  watcher: SharedNamesWatcher | undefined;
   readonly homesBeat = true;
   readonly #options: SharedNamesOptions;
   readonly #rows: NameRows;
@@ -69,8 +79,10 @@ export class SharedNames implements NameStore {
   readonly #readings = new Map<string, Promise<boolean>>();
   /** Names that visitors asked for before all were told. */
   readonly #asked = new Set<string>();
-  #telling = 0;
   #isTold: boolean;
+  /** Agents that wait for their place, by name and instance. */
+  readonly #arriving = new Map<string, number>();
+  #isLeaving = false;
   readonly #allTold = Promise.withResolvers<void>();
 
   constructor(options: SharedNamesOptions) {
@@ -137,28 +149,26 @@ export class SharedNames implements NameStore {
     this.#writes.retry();
     if (isAlive === undefined)
       for (const name of [...this.#known.at(process)])
-        if (!this.#writes.has(name))
-          this.#writes.add(name, (entry) =>
-            agentsAt(entry, process).length > 0 && entry ? { ...entry, ...this.#rows.beat() } : entry,
-          );
-    let removed = 0;
-    let written = 0;
+        this.#writes.add(name, (entry) =>
+          entry && agentsAt(entry, process).length > 0 ? { ...entry, ...this.#rows.beat() } : entry,
+        );
+    let [removed, written] = [0, 0];
     for (const [name, known] of this.#known.all()) {
       const { entry } = known;
-      if (entry === undefined || this.#writes.has(name)) continue;
-      if (this.#rows.hasLapsed(entry)) {
-        if (!this.#known.knowsAll && known.countedFor === undefined) continue;
-        if (!this.#known.knowsAll) this.#known.forget(name);
-        else if (written++ < sharedLimits.maxSwept)
-          this.#writes.add(name, (found) => (found && this.#rows.hasLapsed(found) ? undefined : found));
-        else continue;
-        removed++;
-      } else if (this.#known.knowsAll && known.revision === undefined && this.#isTold)
-        this.#claimAgain(name, entry);
-      else if (hasRelays(entry.agents) && this.#isLongLost(entry, nowMs) && written++ < sharedLimits.maxSwept)
+      if (entry === undefined || written >= sharedLimits.maxSwept) continue;
+      const isOthers = !this.#known.knowsAll && known.countedFor === undefined;
+      if (!isOthers && this.#rows.hasLapsed(entry, nowMs)) {
+        this.#writes.add(name, (found) => (found && this.#rows.hasLapsed(found, nowMs) ? undefined : found));
+        this.#known.count(name, known, undefined);
+        [removed, written] = [removed + 1, written + 1];
+      } else if (!this.#known.knowsAll || this.#writes.has(name)) continue;
+      else if (known.revision === undefined && this.#isTold) this.#claimAgain(name, entry);
+      else if (this.#isLongLost(entry, nowMs)) {
         this.#writes.add(name, (found) =>
           found && this.#isLongLost(found, nowMs) ? this.#buried(found) : found,
         );
+        written++;
+      }
     }
     this.#rows.forgetUnless((relay) => this.#known.hasAny(relay));
     return removed;
@@ -210,19 +220,19 @@ export class SharedNames implements NameStore {
     return place && entry && { generation: place.generation, exclusive: entry.exclusive };
   }
 
-  /** The last session of this agent here has ended. `bye`: it is not expected back. */
-  depart(name: string, instance: string, { bye }: { readonly bye: boolean }): void {
+  /** The last session of this agent here has ended. `bye`: it is not expected back. `keepsPlace`: this relay ends, not the agent. */
+  depart(name: string, instance: string, how: { readonly bye: boolean; readonly keepsPlace: boolean }): void {
     const { clock, ttlMs, process: relay } = this.#options;
     if (agentsAt(this.#known.get(name)?.entry, relay).length === 0) return;
     const leftAt = this.#rows.dateOf(clock.now());
-    const departure = { relay, instance, bye, keepsPlace: false, leftAt, lapsesAt: leftAt + ttlMs };
+    const departure = { relay, instance, ...how, leftAt, lapsesAt: leftAt + ttlMs };
     this.#writes.add(name, (entry) => entry && depart(entry, departure));
   }
 
   /** The other relays that live and have agents of this name, as far as is known. */
   relaysOf(name: string): readonly string[] {
     const entry = this.#known.get(name)?.entry;
-    return entry === undefined ? [] : this.#rows.relaysOf(entry);
+    return entry === undefined ? none : this.#rows.relaysOf(entry);
   }
 
   isElsewhere(name: string): boolean {
@@ -257,13 +267,14 @@ export class SharedNames implements NameStore {
 
   /** It was believed dead, and lives. */
   nodeChanged(relay: string): void {
-    for (const name of [...this.#known.at(relay)]) this.watcher.changed(name);
+    for (const name of [...this.#known.at(relay)]) this.watcher?.changed(name);
   }
 
   /** This process ends: who has agents here is awaited at the others from now on, wherever they come, as what they were. */
   leave(): void {
     const { clock, ttlMs, process: relay } = this.#options;
     const leftAt = this.#rows.dateOf(clock.now());
+    this.#isLeaving = true;
     const departure = { relay, bye: false, keepsPlace: true, leftAt, lapsesAt: leftAt + ttlMs };
     for (const name of [...this.#known.at(relay)])
       this.#writes.add(name, (entry) => entry && depart(entry, departure));
@@ -281,36 +292,51 @@ export class SharedNames implements NameStore {
   }
 
   async #arrive(agent: ArrivingAgent): Promise<GivenPlace> {
-    const { process: relay } = this.#options;
+    const { clock, process: relay } = this.#options;
     const { name, instance } = agent;
     this.#makeRoom(name);
-    await this.#writes.put(name, (entry) => {
-      const { beatAt: nowAt, lapsesAt } = this.#rows.beat();
-      const held = entry !== undefined && !this.#rows.hasLapsed(entry) ? entry : undefined;
-      return arrive(held, entry, {
-        ...{ ...agent, relay, nowAt, lapsesAt },
-        remembered: this.#departed.generationOf(name, instance),
-        isAlive: (other) => entry !== undefined && this.#rows.isAlive(other, entry),
+    const key = `${name} ${instance}`;
+    this.#arriving.set(key, (this.#arriving.get(key) ?? 0) + 1);
+    try {
+      await this.#writes.put(name, (entry) => {
+        const { beatAt: nowAt, lapsesAt } = this.#rows.beat();
+        const held = entry !== undefined && !this.#rows.hasLapsed(entry, clock.now()) ? entry : undefined;
+        return arrive(held, entry, {
+          ...{ ...agent, relay, nowAt, lapsesAt },
+          remembered: this.#departed.generationOf(name, instance),
+          isAlive: (other) => entry !== undefined && this.#rows.isAlive(other, entry),
+        });
       });
-    });
-    this.#countIt(name);
-    const place = this.placeOf(agent);
-    // It was written, and lost again in the same turn.
-    if (place === undefined) throw outOfReach();
-    return place;
+      this.#countIt(name);
+      const place = this.placeOf(agent);
+      // It was written, and lost again in the same turn.
+      if (place === undefined) throw outOfReach();
+      this.#arrived(key);
+      return place;
+    } catch (error) {
+      this.#arrived(key);
+      // It may have been written all the same.
+      this.#mend(name);
+      throw error;
+    }
+  }
+
+  #arrived(key: string): void {
+    const rest = (this.#arriving.get(key) ?? 1) - 1;
+    if (rest > 0) this.#arriving.set(key, rest);
+    else this.#arriving.delete(key);
   }
 
   // What the registry tells.
 
   #begun(): void {
     this.#asks.isCut = false;
-    this.#telling++;
+    this.#known.telling++;
   }
 
   #told(name: string, found: FoundName | undefined): void {
     if (found !== undefined && this.#known.isFull && this.#known.get(name) === undefined) return;
     if (found === undefined && this.#known.get(name) === undefined) return;
-    if (found !== undefined) this.#known.of(name).told = this.#telling;
     this.#writes.learn(name, found);
   }
 
@@ -318,9 +344,9 @@ export class SharedNames implements NameStore {
     this.#isTold = true;
     this.#allTold.resolve();
     for (const [name, known] of [...this.#known.all()])
-      if (known.told !== this.#telling && known.revision !== undefined) this.#missing(name, known);
+      if (known.told !== this.#known.telling && known.revision !== undefined) this.#missing(name, known);
     this.#writes.retry();
-    for (const name of this.#asked) this.watcher.changed(name);
+    for (const name of this.#asked) this.watcher?.changed(name);
     this.#asked.clear();
   }
 
@@ -328,7 +354,8 @@ export class SharedNames implements NameStore {
   #missing(name: string, known: Known): void {
     const { entry } = known;
     known.revision = undefined;
-    if (entry === undefined || this.#rows.hasLapsed(entry)) return this.#writes.learn(name, undefined);
+    if (entry === undefined || this.#rows.hasLapsed(entry, this.#options.clock.now()))
+      return this.#writes.learn(name, undefined);
     if (this.#row(entry)?.place !== "elsewhere") this.#claimAgain(name, entry);
   }
 
@@ -337,40 +364,50 @@ export class SharedNames implements NameStore {
     this.#writes.addFirst(name, (found) => reclaim(ours, found, process));
   }
 
-  #stands(name: string, { before, after, isOurs }: StandingChange): void {
-    const { process, clock } = this.#options;
+  #stands(name: string, { before, after }: StandingChange): void {
+    const { clock } = this.#options;
     this.#departed.note(name, before, after);
-    const had = agentsAt(before, process);
-    const hasLost = had.some(({ generation }) => generation < (after?.exclusive ?? 0));
-    if (after !== undefined && had.length > 0 && (hasLost || after.owner !== before?.owner))
-      this.watcher.fenced(name, after.owner, after.exclusive);
-    if (!isOurs) this.#mend(name, before, after);
+    this.#mend(name, before);
     if (!this.#known.knowsAll) {
       const known = this.#of(name);
       known.told = clock.now();
       const isOthers = after?.owner !== known.countedFor || this.#row(after)?.place === "elsewhere";
       if (isOthers) this.#known.count(name, known, undefined);
     }
-    this.watcher.changed(name);
+    this.watcher?.changed(name);
   }
 
-  /** Others may have taken this relay for dead, or a write that failed was none: what is here, and what is not, is said again. */
-  #mend(name: string, before: NameEntry | undefined, after: NameEntry | undefined): void {
-    const { process } = this.#options;
-    const [had, has] = [agentsAt(before, process), agentsAt(after, process)];
-    if (after === undefined) {
-      if (before !== undefined && had.length > 0) this.#claimAgain(name, before);
+  /**
+   * Who is here and what stands are made one: who has lost the name is told; who is here and not said to be (others took
+   * this relay for dead), or said to be and not here (a write that failed was none), is said again.
+   */
+  #mend(name: string, before?: NameEntry): void {
+    const { process: relay } = this.#options;
+    const agents = this.watcher?.here?.(name);
+    const entry = this.#writes.standing(name);
+    if (agents === undefined || this.#isLeaving) return;
+    if (entry === undefined) {
+      if (before !== undefined && agents.length > 0) this.#claimAgain(name, before);
       return;
     }
-    const isIn = (places: typeof had, { instance }: AgentPlace) =>
-      places.some((place) => place.instance === instance);
-    const { owner, exclusive } = after;
-    const missing = had.filter((place) => place.generation >= exclusive && !isIn(has, place));
-    if (owner === before?.owner && missing.length > 0)
-      this.#writes.add(name, (entry) => (entry?.owner === owner ? rejoin(entry, missing, process) : entry));
-    // Of one that is just arriving this may be told before it is known that it was written.
-    if (this.#writes.isAwaited(name)) return;
-    for (const place of has) if (!isIn(had, place)) this.depart(name, place.instance, { bye: false });
+    const { owner } = entry;
+    const missing: AgentPlace[] = [];
+    let isFenced = false;
+    for (const agent of agents) {
+      const generation = agent.owner === owner ? generationIn(entry, agent) : undefined;
+      if (generation !== agent.generation) isFenced = true;
+      if (generation === undefined) continue;
+      const { instance } = agent;
+      const place = entry.agents.find((other) => other.instance === instance);
+      const isSaid = place?.generation === generation && place.relays.includes(relay);
+      if (!isSaid) missing.push({ instance, generation, relays: [relay] });
+    }
+    if (isFenced) this.watcher?.fenced(name, entry);
+    if (missing.length > 0)
+      this.#writes.add(name, (found) => (found?.owner === owner ? rejoin(found, missing, relay) : found));
+    for (const { instance } of agentsAt(entry, relay))
+      if (!agents.some((agent) => agent.instance === instance) && !this.#arriving.has(`${name} ${instance}`))
+        this.depart(name, instance, { bye: false, keepsPlace: false });
   }
 
   #of(name: string): Known {
@@ -395,7 +432,6 @@ export class SharedNames implements NameStore {
   }
 
   #isLongLost(entry: NameEntry, nowMs: number): boolean {
-    if (!this.#known.knowsAll) return false;
     const lostMs = this.#rows.lostMs(entry);
     return lostMs !== undefined && nowMs - lostMs >= Departed.rememberedMs;
   }
@@ -419,11 +455,11 @@ export class SharedNames implements NameStore {
       } catch {
         // Told as a fault already.
         known.failed = true;
+        this.watcher?.changed(name);
         return false;
       } finally {
         this.#readings.delete(name);
         known.told = clock.now();
-        this.watcher.changed(name);
       }
     };
     const reading = this.#readings.get(name) ?? look();

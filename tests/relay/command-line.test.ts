@@ -115,6 +115,7 @@ describe("the relay's command line", () => {
 
   test("--cluster may be repeated, and its addresses have commas between them", () => {
     const both = { ...cluster, urls: [bus, "tls://b.example"] };
+    expect(clusterOf(["--cluster", "wss://nats.example:443/"])?.urls).toEqual(["wss://nats.example:443"]);
     expect(clusterOf(["--cluster", bus, "--cluster", "tls://b.example/"])).toEqual(both);
     expect(clusterOf(["--cluster", `${bus},tls://b.example`])).toEqual(both);
     expect(clusterOf([], { UNDERPASS_CLUSTER: `${bus}, tls://b.example` })).toEqual(both);

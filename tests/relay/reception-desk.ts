@@ -7,7 +7,7 @@ import { Reception, type ReceptionDeps } from "../../relay/reception.ts";
 import type { Sleep } from "../../relay/sleep.ts";
 import type { SharedNames } from "../../relay/stores/shared-names.ts";
 import { Suspended } from "../../relay/suspended.ts";
-import { Tunnels } from "../../relay/tunnels.ts";
+import { Tunnels, type TunnelsOptions } from "../../relay/tunnels.ts";
 import { UnderpassError } from "../../shared/errors.ts";
 import { type Hello, readWelcome, type Welcome, writeHello } from "../../shared/handshake.ts";
 import { pingText } from "../../shared/liveness.ts";
@@ -95,6 +95,7 @@ export class Desk {
   /** When the next token that is checked ends, from the date of now. */
   tokenMs = 3_600_000;
   drawn: number;
+  readonly shared: SharedNames | undefined;
 
   constructor({
     clock = new VirtualClock(),
@@ -108,11 +109,14 @@ export class Desk {
     const { metrics } = this;
     this.clock = clock;
     this.drawn = drawn;
+    this.shared = shared;
     const random = (bytes: Uint8Array<ArrayBuffer>) => bytes.fill(++this.drawn);
     this.names = new Names({ ttlMs: 3_600_000, maxNames: 100, random }, shared);
     const resumeWindowMs = 60_000;
     const suspended = new Suspended(memory);
-    this.tunnels = new Tunnels(this.names, { memory, suspended, resumeWindowMs });
+    const departed: TunnelsOptions["departed"] = (name, agent, { bye }) =>
+      shared?.depart(name, agent, { bye, keepsPlace: this.draining && !bye });
+    this.tunnels = new Tunnels(this.names, { memory, suspended, resumeWindowMs, departed });
     this.callers = new Callers(suspended, memory, maxCallers);
     const tokens: Pick<ReceptionDeps["tokens"], "verify"> = {
       verify: async (subject, nowMs) => ({
@@ -136,6 +140,12 @@ export class Desk {
       shared,
       ...cluster,
     });
+    if (shared !== undefined)
+      shared.watcher = {
+        changed() {},
+        fenced: (...name) => this.reception.fenced(...name),
+        here: (name) => this.tunnels.sessionsOf(name).filter(({ leaving }) => !leaving),
+      };
   }
 
   /** What an agent's next link is, at the relay. */
@@ -163,6 +173,8 @@ export class Desk {
     const facts = { ...(name && { name }), ...(token && { token }), ...(kind && { kind }) };
     const [caller] = await this.dial({ path: session, ...facts });
     caller.link.comes(writeHello(helloOf(hello)));
+    // Its place is written first.
+    if (this.shared !== undefined) await turn();
     // An agent's first word on a fresh session, and the relay's answer.
     if (caller.link.ended === undefined && caller.refusal === undefined && !caller.welcome.resumed) {
       caller.link.says(pingText);

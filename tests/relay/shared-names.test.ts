@@ -1,6 +1,10 @@
 import { beforeEach, describe, expect, test } from "bun:test";
 import { FarTunnels } from "../../relay/far-tunnels.ts";
 import { Names } from "../../relay/names.ts";
+import { knownLimits } from "../../relay/stores/known-names.ts";
+import { aliveMs } from "../../relay/stores/name-rows.ts";
+import { writeLimits } from "../../relay/stores/name-writes.ts";
+import { askLimits } from "../../relay/stores/registry-asks.ts";
 import { SharedNames, sharedLimits } from "../../relay/stores/shared-names.ts";
 import { UnderpassError } from "../../shared/errors.ts";
 import { VirtualClock } from "../agent/virtual-clock.ts";
@@ -27,7 +31,7 @@ class Process {
   constructor(process: string) {
     const fault = (error: Error) => void this.faults.push(error.message);
     this.store = new SharedNames({ registry, clock, process, ttlMs, fault });
-    this.store.onRead = (name) => void this.read.push(name);
+    this.store.watcher = { changed: (name) => void this.read.push(name), fenced() {} };
     this.names = new Names({ ttlMs, random, maxNames: 1_000 }, this.store);
   }
 
@@ -44,8 +48,10 @@ class Process {
     }
   }
 
-  async arrive(name: string): Promise<void> {
+  /** What an agent's dial and its HELLO do. */
+  async arrive(name: string, instance = "a"): Promise<void> {
     expect(await this.claim(name)).toBe("granted");
+    await this.store.arrive({ name, owner: "alice", kind: "http", instance, join: false });
     this.names.take(name, "alice", "http", clock.now());
     await this.store.commit(name);
   }
@@ -56,6 +62,12 @@ class Process {
     return this.store.get(name)?.place;
   }
 }
+
+/** An entry with one agent, at one relay. */
+const at = (relay: string, generation: number, instance = "a") => ({
+  agents: [{ instance, generation, relays: [relay] }],
+  generation,
+});
 
 /** Longer than what was read is believed. */
 const later = () => clock.advance(sharedLimits.believedMs);
@@ -79,15 +91,15 @@ describe("names of several relays", () => {
     expect(await one.place("blue")).toBe("here");
     expect(await other.place("blue")).toBe("elsewhere");
     expect(other.names.awaitedSince("blue")).toBeUndefined();
-    await other.arrive("blue");
+    await other.arrive("blue", "b");
     expect(await other.place("blue")).toBe("here");
     later();
     expect(await one.place("blue")).toBe("elsewhere");
-    expect(registry.found.get("blue")?.entry).toMatchObject({ home: "other", generation: 2 });
+    expect(registry.found.get("blue")?.entry).toMatchObject(at("other", 2, "b"));
     // What the one still says of it changes nothing.
     one.names.leave("blue", clock.now(), { bye: true });
     await one.store.commit("blue");
-    expect(registry.found.get("blue")?.entry).toMatchObject({ home: "other", bye: false });
+    expect(registry.found.get("blue")?.entry).toMatchObject({ ...at("other", 2, "b"), bye: false });
   });
 
   test("one that went away is awaited at all of them, unless it said goodbye", async () => {
@@ -123,7 +135,7 @@ describe("names of several relays", () => {
     one.names.leave("blue", clock.now(), { bye: false });
     one.store.sweep(clock.now());
     await one.store.close();
-    expect(registry.found.get("blue")?.entry).toMatchObject({ home: "other", generation: 2 });
+    expect(registry.found.get("blue")?.entry).toMatchObject(at("other", 1));
   });
 
   test("a relay is believed as long as it says each minute that it is there", async () => {
@@ -136,7 +148,7 @@ describe("names of several relays", () => {
     }
     expect(await other.place("blue")).toBe("elsewhere");
     const lastMs = clock.now();
-    clock.advance(sharedLimits.aliveMs);
+    clock.advance(aliveMs);
     expect(await other.place("blue")).toBe("away");
     expect(other.names.awaitedSince("blue")).toBe(lastMs);
     expect(await other.claim("blue", "bob")).toBe("name-taken");
@@ -154,7 +166,7 @@ describe("names of several relays", () => {
     one.names.take("blue", "alice", "http", clock.now());
     await one.store.commit("blue");
     expect(registry.writes).toBeLessThanOrEqual(writes + 2);
-    expect(registry.found.get("blue")?.entry.home).toBe("one");
+    expect(registry.found.get("blue")?.entry).toMatchObject({ agents: [{ relays: ["one"] }], generation: 2 });
   });
 
   test("a visitor's look is one read for all who come meanwhile, and is believed for a while", async () => {
@@ -171,11 +183,11 @@ describe("names of several relays", () => {
     const one = new Process("one");
     await one.arrive("blue");
     registry.isBroken = true;
-    expect(await one.claim("red")).toBe("internal-error");
+    expect(await one.claim("red")).toBe("registry-unreachable");
     expect(await one.claim("blue")).toBe("granted");
     one.store.sweep(clock.now());
     expect(await one.place("green")).toBeUndefined();
-    for (let i = 0; i < 2 * sharedLimits.maxChanges; i++) {
+    for (let i = 0; i < 2 * writeLimits.maxChanges; i++) {
       one.names.leave("blue", clock.now());
       one.names.take("blue", "alice", "http", clock.now());
     }
@@ -185,23 +197,26 @@ describe("names of several relays", () => {
     clock.advance(60_000);
     one.store.sweep(clock.now());
     await one.store.commit("blue");
-    expect(registry.found.get("blue")?.entry).toMatchObject({ home: "one", beatAt: clock.date() });
+    expect(registry.found.get("blue")?.entry).toMatchObject({
+      agents: [{ relays: ["one"] }],
+      beatAt: clock.date(),
+    });
   });
 
   test("a registry that says nothing has failed after a while, and what it is asked meanwhile is bounded", async () => {
     const one = new Process("one");
     registry.isSilent = true;
-    const { maxUnderWay, maxWaiting, answersWithinMs } = sharedLimits;
+    const { maxUnderWay, maxWaiting, answersWithinMs } = askLimits;
     const names = Array.from({ length: maxUnderWay + maxWaiting + 1 }, (_, i) => `name-${i}`);
     let over = 0;
     const claims = names.map((name) => one.claim(name).finally(() => over++));
-    expect(await claims.at(-1)).toBe("internal-error");
+    expect(await claims.at(-1)).toBe("registry-unreachable");
     expect([over, registry.reads]).toEqual([1, maxUnderWay]);
     while (over < claims.length) {
       clock.advance(answersWithinMs);
       await turn();
     }
-    expect(new Set(await Promise.all(claims))).toEqual(new Set(["internal-error"]));
+    expect(new Set(await Promise.all(claims))).toEqual(new Set(["registry-unreachable"]));
     expect([one.faults.length, clock.timers]).toEqual([1, 0]);
   });
 
@@ -214,16 +229,19 @@ describe("names of several relays", () => {
     await other.store.commit("blue");
     one.names.take("blue", "alice", "http", clock.now());
     expect(await one.store.commit("blue").catch(({ code }) => code)).toBe("name-taken");
-    expect(registry.found.get("blue")?.entry).toMatchObject({ owner: "bob", home: "other" });
+    expect(registry.found.get("blue")?.entry).toMatchObject({
+      owner: "bob",
+      agents: [{ relays: ["other"] }],
+    });
   });
 
   test("names that strangers ask for take a bounded place, and none from those that are here", async () => {
     const one = new Process("one");
     await one.arrive("blue");
-    const last = sharedLimits.maxOthers;
+    const last = knownLimits.maxOthers;
     for (let i = 0; i <= last; i++) {
       expect(one.store.looksUp(`name-${i}`)).toBe(true);
-      if (i % sharedLimits.maxUnderWay === 0) await turn();
+      if (i % askLimits.maxUnderWay === 0) await turn();
     }
     await turn();
     expect(await one.place("blue")).toBe("here");
@@ -231,12 +249,11 @@ describe("names of several relays", () => {
   });
 });
 
-test("a pool with agents at two processes leaves the name's home where it is", async () => {
+test("a pool with agents at two processes is at both of them, with one generation", async () => {
   const [one, other] = [new Process("one"), new Process("other")];
   await one.arrive("blue");
   await other.arrive("blue");
   await one.store.load("blue");
-  const { generation } = registry.found.get("blue")?.entry ?? {};
   for (let minute = 0; minute < 5; minute++) {
     for (const process of [one, other]) {
       expect(process.names.keep("blue", "alice")).toBe(true);
@@ -245,7 +262,8 @@ test("a pool with agents at two processes leaves the name's home where it is", a
     }
     clock.advance(60_000);
   }
-  expect(registry.found.get("blue")?.entry).toMatchObject({ home: "other", generation });
+  const agents = [{ instance: "a", generation: 1, relays: ["one", "other"] }];
+  expect(registry.found.get("blue")?.entry).toMatchObject({ agents, generation: 1 });
 });
 
 test("of a name that can't be read and is not known it is in doubt whether it is anybody's", async () => {
@@ -254,7 +272,10 @@ test("of a name that can't be read and is not known it is in doubt whether it is
   expect(one.store.looksUp("blue")).toBe(true);
   await turn();
   expect(one.store.isInDoubt("blue")).toBe(true);
-  const far = new FarTunnels({ find: () => undefined, expects: () => false }, one.store);
+  const far = new FarTunnels({
+    ...{ clock, names: one.store, metrics: { hopsOut: 0 } },
+    here: { find: () => undefined, expects: () => false },
+  });
   expect(far.find("blue")?.refusal).toBe("agent-offline");
   registry.isBroken = false;
   clock.advance(sharedLimits.believedMs);

@@ -1,6 +1,6 @@
 import { copyFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { makeCertificate } from "../../blackbox/origins/tls.ts";
 import { freePort } from "../../blackbox/programs/free-port.ts";
 import { installed } from "../../blackbox/programs/installed.ts";
@@ -36,7 +36,7 @@ export interface Place {
   readonly binary: string;
   /** With `chain.pem` and `key.pem`, and room for what it writes. */
   readonly folder: string;
-  /** `HOST:PORT` */
+  /** `HOST:PORT`; of several, with spaces between. */
   readonly relay: string;
   readonly http: number;
   readonly https: number;
@@ -74,7 +74,7 @@ export class FrontProxy {
       if (!example.includes(from)) throw new Error(`deploy/${proxy.file} has no ${from}`);
       example = example.replaceAll(from, to);
     }
-    const deploy = join(folder, `deploy-${proxy.file}`);
+    const deploy = join(folder, `deploy-${basename(proxy.file)}`);
     await writeFile(deploy, example);
     for (const [name, text] of Object.entries(proxy.settings(place, deploy)))
       await writeFile(join(folder, name), text);
@@ -171,5 +171,15 @@ export const caddy: ProxyProgram = {
   tellsToReload: ({ binary, folder }) => [
     ...[binary, "reload", "--force", "--address", `unix/${folder}/admin`],
     ...["--config", join(folder, "Caddyfile"), "--adapter", "caddyfile"],
+  ],
+};
+
+/** Before the relays of deploy/cluster/compose.yaml: `relay` is their addresses, with spaces between. */
+export const clusterCaddy: ProxyProgram = {
+  ...caddy,
+  file: "cluster/Caddyfile",
+  changes: (place) => [
+    ["relay-1:8787 relay-2:8787 relay-3:8787", place.relay],
+    ...caddy.changes(place).filter(([from]) => from !== "127.0.0.1:8787"),
   ],
 };
