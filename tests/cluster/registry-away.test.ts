@@ -88,7 +88,7 @@ for (const how of ["stopped", "silent"] as const)
       if (how === "stopped") await nats.stop();
       else nats.pause();
       const untilMs = performance.now() + outageMs;
-      expect(await rig.claim("new", 0)).toEqual([503, "registry-unreachable"]);
+      expect(await rig.claim("late", 0)).toEqual([503, "registry-unreachable"]);
       const late = await rig.agent("late", 1);
       expect(await late.event("error")).toMatchObject({ code: "registry-unreachable", fatal: false });
       while (performance.now() < untilMs) {
