@@ -23,8 +23,10 @@ import { watchSleep } from "../shared/sleep.ts";
 import type { Caller } from "./caller.ts";
 import type { MoveLinks } from "./dial/transport.ts";
 import { Outgoing } from "./outgoing.ts";
+import { type Place, Places } from "./places.ts";
 import { renewWorst } from "./renewal.ts";
-import type { AgentEvent } from "./screen/events.ts";
+import type { AgentEvent, LinkEvent } from "./screen/events.ts";
+import { SlotRoute } from "./slot-route.ts";
 
 /** Whoever serves the streams: an origin on the network, or a function in this process. */
 export interface Origin {
@@ -54,7 +56,12 @@ export interface RelayDoor {
 }
 
 export interface AgentSettings {
-  readonly door: RelayDoor;
+  /** The relays that the user named, at least one, the preferred first. */
+  readonly relays: readonly URL[];
+  /** A way to each, and to those that relays name. */
+  readonly door: (relay: URL) => RelayDoor;
+  /** The token may go over plain http to other machines. */
+  readonly insecure: boolean;
   /** What its sessions are for. */
   readonly kind: SessionKind;
   /** Serves the streams that the relay opens; absent for an agent that only calls. */
@@ -86,6 +93,9 @@ export interface AgentSettings {
 /** What all sessions together may hold; half of it is first windows: 8,192 streams. */
 export const agentMemoryBytes = 2 ** 30;
 
+/** So long the first slot is waited for, whose WELCOME says where the others had better go. */
+const aloneMs = 1_000;
+
 /** What streams that are open get when the agent is refused or replaced. */
 const fatalGraceMs = 30_000;
 
@@ -100,7 +110,12 @@ export class Agent implements SlotOwner {
   /** For asking for a name. */
   readonly #credential: Credential;
   readonly #backoff: SlotOptions["backoff"];
+  readonly #places: Places;
+  /** Of each slot, where it dials. */
+  readonly #routes: SlotRoute[] = [];
   #slots: Slot[] = [];
+  /** Slots that dial, or have a session. */
+  #started = 0;
   #cancel: () => void = () => {};
   #name: string | undefined;
   #ready = false;
@@ -112,6 +127,13 @@ export class Agent implements SlotOwner {
     this.#memory = settings.memory ?? new Memory(agentMemoryBytes);
     this.#credential = new Credential(settings.token);
     this.#backoff = settings.backoff();
+    const { relays, insecure, door, clock, links } = settings;
+    this.#places = new Places({
+      ...{ relays, insecure, door },
+      move: (place, how) => this.#moveLinks(place, how),
+    });
+    for (let slot = 0; slot < links; slot++)
+      this.#routes.push(new SlotRoute(this.#places, clock, this.#routes));
     this.#outgoing = new Outgoing({
       clock: settings.clock,
       sessions: () => this.#sessions(),
@@ -140,10 +162,11 @@ export class Agent implements SlotOwner {
   /** Begins. Call once. */
   start(): void {
     const { kind } = this.#settings;
+    const [route] = this.#routes;
     // The relay gives public ports away with the name.
     const asks = isKind(kind) && (this.#name === undefined || kind === "tcp" || kind === "udp");
-    if (this.#name !== undefined && !asks) this.#startSlots(this.#name);
-    else if (isKind(kind)) this.#askName(kind, 1);
+    if (this.#name !== undefined && !asks) this.#makeSlots(this.#name);
+    else if (isKind(kind) && route !== undefined) this.#askName(kind, route, 1);
     else this.#fail(new UnderpassError("usage", "It takes a name to call."));
   }
 
@@ -170,9 +193,11 @@ export class Agent implements SlotOwner {
   up(slot: Slot, welcome: Welcome, { resumed }: { readonly resumed: boolean }): void {
     const { onEvent, kind, onReady } = this.#settings;
     this.#outgoing.tryAgain();
+    this.#routes[slot.index]?.settled();
+    this.#startSlots();
     const transport = slot.session?.transport;
     onEvent({
-      ...{ event: "link", link: slot.index, state: "up", attempt: 0, delayMs: 0 },
+      ...this.#linkEvent(slot.index, "up"),
       ...(transport !== undefined && { transport }),
     });
     if (this.#ready) return;
@@ -186,15 +211,18 @@ export class Agent implements SlotOwner {
   suspect(slot: Slot): void {
     const { onEvent } = this.#settings;
     if (this.#finished) return;
-    onEvent({ event: "link", link: slot.index, state: "suspect", attempt: 0, delayMs: 0 });
+    onEvent(this.#linkEvent(slot.index, "suspect"));
     this.#doubtOthers(slot);
   }
 
   down(slot: Slot, error: UnderpassError, attempt: number, delayMs: number | undefined): void {
     if (this.#finished) return;
     this.#doubtOthers(slot);
+    if (error.code === "going-away") this.#routes[slot.index]?.left();
     const { onEvent } = this.#settings;
-    onEvent({ event: "link", link: slot.index, state: "lost", attempt, delayMs: Math.ceil(delayMs ?? 0) });
+    onEvent({ ...this.#linkEvent(slot.index, "lost"), attempt, delayMs: Math.ceil(delayMs ?? 0) });
+    // Where it goes on dialling, the others may do better.
+    if (delayMs !== undefined) this.#startSlots();
     if (this.#slots.some((other) => other.isUp)) {
       // Under --no-reconnect the agent lives as long as one of its links.
       if (delayMs === undefined && error.fatal) this.#fail(error);
@@ -210,33 +238,44 @@ export class Agent implements SlotOwner {
     for (const other of this.#slots) if (other !== slot) other.session?.doubt();
   }
 
-  #askName(kind: Kind, attempt: number): void {
-    const { door, clock, onEvent, remotePort } = this.#settings;
+  #linkEvent(link: number, state: LinkEvent["state"]): LinkEvent {
+    const at = this.#routes[link]?.at;
+    const isOneOfSeveral = at !== undefined && this.#places.all.length > 1;
+    return {
+      ...{ event: "link", link, state, attempt: 0, delayMs: 0 },
+      ...(isOneOfSeveral && { relay: at.relay.origin }),
+    };
+  }
+
+  #askName(kind: Kind, route: SlotRoute, attempt: number): void {
+    const { clock, onEvent, remotePort } = this.#settings;
     const wish = { kind, name: this.#name, port: remotePort };
+    const { door } = route.next(undefined);
     this.#cancel = this.#credential.dial<GivenName>(
       (token, done) => door.requestName(token, wish, done),
-      (result) => {
-        if (!(result instanceof UnderpassError)) {
-          this.#name = result.name;
-          this.#startSlots(result.name);
+      (told) => {
+        if (!(told instanceof UnderpassError)) {
+          this.#name = told.name;
+          this.#makeSlots(told.name);
           return;
         }
+        const result = route.refused(told, undefined, { spare: false });
         if (this.#isFinal(result, this.#credential)) {
           this.#fail(result);
           return;
         }
         const delayMs = this.#backoff.next(result instanceof RelayRefusal ? result.retryAfterMs : 0);
-        this.#cancel = clock.at(clock.now() + delayMs, () => this.#askName(kind, attempt + 1));
-        onEvent({ event: "link", link: 0, state: "lost", attempt, delayMs: Math.ceil(delayMs) });
+        this.#cancel = clock.at(clock.now() + delayMs, () => this.#askName(kind, route, attempt + 1));
+        onEvent({ ...this.#linkEvent(0, "lost"), attempt, delayMs: Math.ceil(delayMs) });
         if (attempt === 1) this.#tell(result, false);
       },
     );
   }
 
-  #startSlots(name: string): void {
-    const { door, clock, links, backoff, instance, version, join, kind, offersEgress } = this.#settings;
+  #makeSlots(name: string): void {
+    const { clock, backoff, instance, version, join, kind, offersEgress } = this.#settings;
     const features = offersEgress === true ? [egressFeature] : [];
-    this.#slots = Array.from({ length: links }, (_, index) => {
+    this.#slots = this.#routes.map((route, index) => {
       const credential = new Credential(this.#settings.token);
       const options: SlotOptions = {
         ...{ index, kind, features },
@@ -246,33 +285,49 @@ export class Agent implements SlotOwner {
         clock,
         memory: this.#memory,
         backoff: backoff(),
-        openLink: (session, done) =>
-          credential.dial<Link>((token, inner) => door.openLink({ name, kind, session }, token, inner), done),
-        linkLost: (link, how) => door.linkLost?.(link, how),
+        route,
+        openLink: (session, done) => {
+          const { door } = route.next(session);
+          return credential.dial<Link>(
+            (token, inner) => door.openLink({ name, kind, session }, token, inner),
+            done,
+          );
+        },
+        // The door that opened it knows it.
+        linkLost: (link, how) => {
+          for (const { door } of this.#places.all) door.linkLost?.(link, how);
+        },
         doubted: (doubted) => this.#slots[doubted]?.session?.doubt(),
         isFinal: (error) => this.#isFinal(error, credential),
       };
       return new Slot(options, this);
     });
-    for (const slot of this.#slots) slot.start();
+    this.#startSlots(1);
     const cancelSleep = watchSleep(clock, () => {
       for (const slot of this.#slots) slot.session?.driver.slept();
     });
     const cancelRenewal = renewWorst(this.#slots, clock, Math.random);
-    const unfollow = door.follow?.((how) => this.#moveLinks(how));
+    const cancelWait = clock.at(clock.now() + aloneMs, () => this.#startSlots());
     this.#cancel = () => {
       cancelSleep();
       cancelRenewal();
-      unfollow?.();
+      cancelWait();
     };
   }
 
-  /** To a WebSocket, make-before-break. */
-  #moveLinks(how: "one" | "all"): { begun: number; left: number } {
+  /** The first begins alone: its WELCOME says where the others had better go. */
+  #startSlots(upTo: number = this.#slots.length): void {
+    const waiting = this.#slots.slice(this.#started, upTo);
+    this.#started += waiting.length;
+    for (const slot of waiting) slot.start();
+  }
+
+  /** Those at `place`, to a WebSocket, make-before-break. */
+  #moveLinks(place: Place, how: "one" | "all"): { begun: number; left: number } {
     let begun = 0;
     let left = 0;
-    for (const session of this.#sessions()) {
-      if (session.transport !== "sse") continue;
+    for (const { session, index } of this.#slots) {
+      if (session?.transport !== "sse" || this.#routes[index]?.at !== place) continue;
       left++;
       if ((how === "all" || begun === 0) && session.renew()) begun++;
     }
@@ -312,6 +367,7 @@ export class Agent implements SlotOwner {
     }
     this.#finished = true;
     this.#cancel();
+    this.#places.close();
     this.#outgoing.tryAgain();
     await Promise.all(this.#slots.map((slot) => slot.stop(graceMs)));
     this.#end(reason);

@@ -36,8 +36,8 @@ export interface ExposeOptions {
   readonly allowEgress?: readonly string[];
   /** Over what it dials: `auto` (default), `ws` or `sse`. */
   readonly transport?: "auto" | "ws" | "sse";
-  /** Absent: a relay is embedded, for this machine. */
-  readonly relay?: string | URL;
+  /** One, or several of one cluster, the preferred first. Absent: a relay is embedded, for this machine. */
+  readonly relay?: string | URL | readonly (string | URL)[];
   readonly token?: string;
   /** Absent: a random one. */
   readonly name?: string;
@@ -123,7 +123,7 @@ function check(given: ExposeOptions): ExposeCommand {
     tunnel: fetch === undefined ? tunnel : { ...tunnel, origin: { tls: false, url: "a fetch function" } },
     link: checkRelayLink(
       {
-        relay: relay === undefined ? undefined : String(relay),
+        relays: relay === undefined ? undefined : [relay].flat().map(String),
         token: token === undefined ? undefined : { value: token },
         insecure,
         links,

@@ -51,7 +51,10 @@ const welcomeSchema = v.pipe(
     // They reach a terminal and programs that read lines.
     urls: v.pipe(v.array(v.pipe(v.string(), v.regex(/^[!-~]{1,300}$/))), v.maxLength(16)),
     relays: v.exactOptional(
-      v.pipe(v.array(v.pipe(v.string(), v.regex(/^(?=.{8,300}$)https?:\/\/[!-~]+$/))), v.maxLength(maxRelays)),
+      v.pipe(
+        v.array(v.pipe(v.string(), v.regex(/^(?=.{8,300}$)https?:\/\/[!-~]+$/))),
+        v.maxLength(maxRelays),
+      ),
     ),
   }),
   // A session that begins needs something to resume it with.

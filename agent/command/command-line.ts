@@ -77,10 +77,10 @@ export class CommandLine {
   }
 
   /**
-   * All patterns (`HOST:PORTS`) of a switch that may be repeated. In its variable they have commas between them; those
-   * between two ports don't divide: `*.example:80,443,10.0.0.0/8:22` is two.
+   * All values of a switch that may be repeated: patterns (`HOST:PORTS`) or URLs. In its variable they have commas between
+   * them; those between two ports don't divide: `*.example:80,443,10.0.0.0/8:22` is two.
    */
-  patterns(name: string): readonly string[] | undefined {
+  list(name: string): readonly string[] | undefined {
     const given = this.#given.get(name);
     if (typeof given === "object") return given;
     return this.environment(name)

@@ -75,7 +75,7 @@ export type AgentCommand =
   | ConfigCheckCommand;
 
 /** No relay can be embedded where somebody else's tunnel is to be reached. */
-export type DialledLink = RelayLink & { readonly relay: URL };
+export type DialledLink = RelayLink & { readonly relays: readonly URL[] };
 
 /** What a person or a program gets to see. */
 export interface FaceOptions {
@@ -117,7 +117,9 @@ export function warningsOf(command: AgentCommand): readonly string[] {
   if (command.command === "proxy" && command.authFile === undefined && !isLoopback(command.listen.host))
     return ["Whoever can reach this proxy may use it. Rather listen on 127.0.0.1, or give --auth-file."];
   const offersNobody =
-    command.command === "expose" && command.link.relay === undefined && command.tunnel.allowEgress.length > 0;
+    command.command === "expose" &&
+    command.link.relays === undefined &&
+    command.tunnel.allowEgress.length > 0;
   return offersNobody ? ["Without --relay nobody can use what --allow-egress offers."] : [];
 }
 
@@ -175,7 +177,7 @@ function exposeCommand(line: CommandLine, kind: Kind): ExposeCommand {
       originDialTimeoutMs: duration(line, "origin-dial-timeout"),
       originHeadTimeoutMs: duration(line, "origin-head-timeout"),
       join: line.flag("join"),
-      allowEgress: line.patterns("allow-egress"),
+      allowEgress: line.list("allow-egress"),
     },
     "--",
   );
@@ -212,27 +214,27 @@ function localAddress(line: CommandLine): ListenAddress | undefined {
 /** `--listen` of a relay in this process. */
 function embeddedListen(line: CommandLine): { readonly listen?: ListenAddress } {
   const text = line.text("listen");
-  const relay = line.text("relay");
-  if (relay !== undefined && line.argument("listen") !== undefined) {
+  const relays = line.list("relay");
+  if (relays !== undefined && line.argument("listen") !== undefined) {
     fail("--listen is for the relay inside this process: give it without --relay.");
   }
-  if (relay !== undefined || text === undefined) return {};
+  if (relays !== undefined || text === undefined) return {};
   return { listen: within("--listen", () => parseListenAddress(text)) };
 }
 
 function dialledLink(line: CommandLine): DialledLink {
   const link = checkRelayLink(linkWish(line), "--");
-  const { relay } = link;
-  if (relay === undefined) {
+  const { relays } = link;
+  if (relays === undefined) {
     fail(`\`${line.command}\` needs the relay that it goes through: --relay https://relay.example`);
   }
-  return { ...link, relay };
+  return { ...link, relays };
 }
 
 function linkWish(line: CommandLine): RelayLinkWish {
   const noReconnect = line.flag("no-reconnect");
   return {
-    relay: line.text("relay"),
+    relays: line.list("relay"),
     token: chooseToken(line),
     insecure: line.flag("insecure"),
     links: whole(line, "links"),

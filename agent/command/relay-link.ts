@@ -8,10 +8,10 @@ export const transportChoices = ["auto", "ws", "sse"] as const;
 /** Where the token comes from; a file is read anew before each dial. */
 export type TokenSource = { readonly value: string } | { readonly file: string };
 
-/** How an agent reaches its relay and holds on, checked: the same for all tunnels of one agent, and for connect and proxy. */
+/** How an agent reaches its relay, or several of one cluster, and holds on, checked: the same for all tunnels of one agent, and for connect and proxy. */
 export interface RelayLink {
-  /** Absent: a relay is embedded. */
-  readonly relay?: URL;
+  /** At least one, the preferred first. Absent: a relay is embedded. */
+  readonly relays?: readonly URL[];
   /** Absent where none was given: the relay then says what it wants. */
   readonly token?: TokenSource;
   /** Send the token over plain http to other machines too. */
@@ -27,7 +27,7 @@ export interface RelayLink {
 
 /** The same as asked for by the command line, the environment or underpass.yaml. What is absent has its default. */
 export interface RelayLinkWish {
-  readonly relay?: string | undefined;
+  readonly relays?: readonly string[] | undefined;
   readonly token?: TokenSource | undefined;
   readonly insecure?: boolean | undefined;
   readonly links?: number | undefined;
@@ -47,20 +47,25 @@ export const relayLinkDefaults = {
 /** Links of one agent: more bring nothing, and cost the relay a session each. */
 export const maxLinks = 8;
 
+/** Relays to begin with: they name the others of their cluster. */
+export const maxRelays = 8;
+
 /**
  * Checks what was asked for. `mark` stands before the names of switches in complaints: `--` on the command line.
  * Throws UnderpassError `usage`, or `insecure-relay` where a token would travel readable.
  */
 export function checkRelayLink(wish: RelayLinkWish, mark: string): RelayLink {
-  const { relay, token, insecure = false, links = relayLinkDefaults.links } = wish;
+  const { relays, token, insecure = false, links = relayLinkDefaults.links } = wish;
   const { transport = relayLinkDefaults.transport } = wish;
   if (!(Number.isInteger(links) && links >= 1 && links <= maxLinks))
     fail(`${mark}links ${links}: give a whole number from 1 to ${maxLinks}.`);
+  if (relays !== undefined && (relays.length === 0 || relays.length > maxRelays))
+    fail(`${mark}relay: give 1 to ${maxRelays} of them.`);
   const chosen = transportChoices.find((choice) => choice === transport);
   if (chosen === undefined)
     fail(`${mark}transport ${JSON.stringify(transport)}: give ${transportChoices.join(", ")}.`);
   return {
-    ...(relay !== undefined && { relay: checkRelay(relay, { insecure, mark }) }),
+    ...(relays !== undefined && { relays: relays.map((relay) => checkRelay(relay, { insecure, mark })) }),
     ...(token !== undefined && { token }),
     insecure,
     links,

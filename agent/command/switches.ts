@@ -150,13 +150,14 @@ export const switchGroups: readonly (readonly [heading: string, switches: readon
       {
         name: "relay",
         value: "url",
-        text: "the relay to dial; none: one runs in this process, for this machine",
+        text: "the relay to dial, or several of one cluster, the preferred first; none: one runs in this process, for this machine",
         example: "--relay https://relay.example",
         commands: dialling,
+        list: true,
         variants: [
           {
             commands: ["connect", "proxy"],
-            text: "the relay to dial; needed",
+            text: "the relay to dial, or several of one cluster, the preferred first; needed",
             example: "--relay https://relay.example",
           },
         ],

@@ -34,17 +34,20 @@ export function makeAgent(
 ): Agent {
   const { platform, version, link, place } = given;
   const { clock, random, environment } = platform;
-  const relay = place.url;
+  const { relays } = place;
+  const { insecure } = link;
   // A variable that names no proxy is told now, rather than at each dial.
-  chooseProxy(proxiedTarget(relay), environment);
+  for (const relay of relays) chooseProxy(proxiedTarget(relay), environment);
   const dial = dialThroughProxy(platform, environment);
   return new Agent({
     ...purpose,
     ...(platform.memory && { memory: platform.memory }),
-    door: new Transport({
-      ...{ choice: link.transport, websocketRetryMs: link.websocketRetryMs, clock, random: Math.random },
-      dialer: new RelayDialer({ relay, dial, clock, insecure: link.insecure }),
-    }),
+    ...{ relays, insecure },
+    door: (relay) =>
+      new Transport({
+        ...{ choice: link.transport, websocketRetryMs: link.websocketRetryMs, clock, random: Math.random },
+        dialer: new RelayDialer({ relay, dial, clock, insecure }),
+      }),
     clock,
     token: place.token,
     links: link.links,

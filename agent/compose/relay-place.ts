@@ -7,9 +7,10 @@ import type { Platform } from "../platform.ts";
 import type { AgentEvent } from "../screen/events.ts";
 import { type EmbeddedRelay, embedRelay } from "./embedded.ts";
 
-/** The relay that the agents of this process dial. */
+/** The relay that the agents of this process dial, or several of a cluster. */
 export interface RelayPlace {
-  readonly url: URL;
+  /** At least one, the preferred first. */
+  readonly relays: readonly URL[];
   /** Read before each dial. Rejects with UnderpassError `usage` where the file can't be read. */
   readonly token: () => Promise<string | undefined>;
   /** Present: it runs in this process. */
@@ -26,19 +27,19 @@ export interface PlaceOptions {
   readonly onEvent: (event: AgentEvent) => void;
 }
 
-/** The relay that `link` names; where it names none, one is started in this process. Rejects with `port-in-use`. */
+/** The relays that `link` names; where it names none, one is started in this process. Rejects with `port-in-use`. */
 export async function openRelayPlace(given: PlaceOptions): Promise<RelayPlace> {
   const { link, listen, platform } = given;
-  if (link.relay !== undefined) return dialledPlace({ ...link, relay: link.relay }, platform);
+  if (link.relays !== undefined) return dialledPlace({ ...link, relays: link.relays }, platform);
   const embedded = await embedRelay(platform, { listen, kinds: given.kinds ?? kinds });
   const { url, lan } = embedded;
   given.onEvent({ event: "listening", url: url.origin, embedded: true, ...(lan && { lan }) });
-  return { url, token: async () => embedded.token, embedded };
+  return { relays: [url], token: async () => embedded.token, embedded };
 }
 
-/** The relay that `link` names. */
+/** The relays that `link` names. */
 export function dialledPlace(link: DialledLink, { readText }: Platform): RelayPlace {
-  return { url: link.relay, token: () => readToken(link.token, readText) };
+  return { relays: link.relays, token: () => readToken(link.token, readText) };
 }
 
 async function readToken(

@@ -9,7 +9,7 @@ interface Description {
   readonly name?: string;
   /** The origin, or where something listens on this machine. */
   readonly at: string;
-  /** Absent: it goes over none. `embedded`: it runs in the same process. */
+  /** With commas between several. Absent: it goes over none. `embedded`: it runs in the same process. */
   readonly relay?: string;
 }
 
@@ -29,22 +29,26 @@ function describe(entry: string, command: EntryCommand): Description {
   switch (command.command) {
     case "expose": {
       const { kind, name, origin } = command.tunnel;
-      const relay = command.link.relay?.origin ?? "embedded";
+      const relay = command.link.relays === undefined ? "embedded" : originsOf(command.link.relays);
       return { entry, kind, ...(name !== undefined && { name }), at: origin.url, relay };
     }
     case "connect": {
       const { name, from, link } = command;
       const at = from === "stdio" ? from : addressText(from);
-      return { entry, kind: "connect", name, at, relay: link.relay.origin };
+      return { entry, kind: "connect", name, at, relay: originsOf(link.relays) };
     }
     case "proxy": {
       const { via, listen, link } = command;
       const name = via !== undefined && { name: via };
-      return { entry, kind: "proxy", ...name, at: addressText(listen), relay: link.relay.origin };
+      return { entry, kind: "proxy", ...name, at: addressText(listen), relay: originsOf(link.relays) };
     }
     case "forward":
       return { entry, kind: "forward", at: `${addressText(command.listen)} to ${command.to.url}` };
   }
+}
+
+function originsOf(relays: readonly URL[]): string {
+  return relays.map(({ origin }) => origin).join(", ");
 }
 
 function addressText({ host, port }: ListenAddress): string {

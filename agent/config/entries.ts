@@ -42,7 +42,7 @@ export class ConfigEntries {
   constructor(file: ConfigFile, options: EntriesOptions) {
     this.#options = options;
     this.#link = this.#chooseLink(file);
-    this.listen = this.#link.relay === undefined ? (options.listen ?? file.listen) : undefined;
+    this.listen = this.#link.relays === undefined ? (options.listen ?? file.listen) : undefined;
     for (const [key, entry] of Object.entries(file.tunnels ?? {}))
       this.#add("tunnels", key, {
         command: "expose",
@@ -69,7 +69,7 @@ export class ConfigEntries {
     const { link, path, complain } = this.#options;
     const tokenFile = file["token-file"];
     const wish: RelayLinkWish = {
-      relay: link.relay ?? (this.#options.listen === undefined ? file.relay : undefined),
+      relays: link.relays ?? (this.#options.listen === undefined ? file.relay : undefined),
       token: link.token ?? (tokenFile === undefined ? undefined : { file: besides(path, tokenFile) }),
       insecure: link.insecure ?? file.insecure,
       links: link.links ?? file.links,
@@ -78,8 +78,8 @@ export class ConfigEntries {
       reconnect: link.reconnect ?? !file["no-reconnect"],
       maxReconnectDelayMs: link.maxReconnectDelayMs ?? file["max-reconnect-delay"],
     };
-    checkRelayLink({ ...link, relay: undefined }, "--");
-    if (link.relay !== undefined) return checkRelayLink(wish, "--");
+    checkRelayLink({ ...link, relays: undefined }, "--");
+    if (link.relays !== undefined) return checkRelayLink(wish, "--");
     try {
       return checkRelayLink(wish, "");
     } catch (error) {
@@ -90,10 +90,10 @@ export class ConfigEntries {
   }
 
   #dialled(group: string): DialledLink {
-    const { relay } = this.#link;
-    if (relay === undefined)
+    const { relays } = this.#link;
+    if (relays === undefined)
       throw this.#options.complain([group], "needs the relay that it goes through: give relay.");
-    return { ...this.#link, relay };
+    return { ...this.#link, relays };
   }
 
   #add(group: string, key: string, command: EntryCommand): void {

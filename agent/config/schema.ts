@@ -5,7 +5,7 @@ import { type Kind, kinds } from "../../shared/kind.ts";
 import { parseListenAddress } from "../../shared/listen-address.ts";
 import { parseDuration } from "../../shared/units.ts";
 import { parseTarget } from "../command/origin-address.ts";
-import { maxLinks, transportChoices } from "../command/relay-link.ts";
+import { maxLinks, maxRelays, transportChoices } from "../command/relay-link.ts";
 import { checkName, tunnelDefaults, wishKinds } from "../command/tunnel-spec.ts";
 import { closed, flag, type Given, maxTextChars, named, parsable, text, whole } from "./keys.ts";
 
@@ -75,6 +75,8 @@ const file = (description: string) =>
     v.maxLength(maxTextChars, "is too long."),
     v.description(`${description}; a relative path is one from this file's folder`),
   );
+
+const relay = text("give a URL such as https://relay.example.", "^[Hh][Tt][Tt][Pp][Ss]?://[^/?#@\\s]+/?$");
 
 const described = <S extends v.GenericSchema>(schema: S, description: string) =>
   v.pipe(schema, v.description(description));
@@ -177,8 +179,14 @@ export const configSchema = v.pipe(
     {
       relay: v.exactOptional(
         v.pipe(
-          text("give a URL such as https://relay.example.", "^[Hh][Tt][Tt][Pp][Ss]?://[^/?#@\\s]+/?$"),
-          v.description("The relay to dial; none: one runs in this process, for this machine"),
+          v.union(
+            [relay, v.pipe(v.array(relay), v.minLength(1), v.maxLength(maxRelays))],
+            `give a URL such as https://relay.example, or a list of 1 to ${maxRelays}.`,
+          ),
+          v.transform((value) => [value].flat()),
+          v.description(
+            "The relay to dial, or several of one cluster, the preferred first; none: one runs in this process, for this machine",
+          ),
         ),
       ),
       listen: v.exactOptional(

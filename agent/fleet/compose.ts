@@ -34,7 +34,7 @@ export class FleetCompose {
     const onBlockedHost = (): void => this.#given.onBlockedHost(tunnelName(command));
     const surroundings = { platform, version, onEvent, onBlockedHost };
     if (command.command !== "expose") return await compose({ ...surroundings, command });
-    if (command.link.relay === undefined) return await this.#composeShared(command, surroundings);
+    if (command.link.relays === undefined) return await this.#composeShared(command, surroundings);
     const { tunnel, link } = command;
     const place = await openRelayPlace({ link, platform, onEvent });
     return composeTunnel({ ...surroundings, tunnel, link, place });

@@ -119,8 +119,10 @@ function takesStdout(command: AgentCommand): boolean {
 
 /** For people. */
 function relayOf(command: AgentCommand): string | undefined {
-  if (!("link" in command) || command.link.relay === undefined) return undefined;
-  const relay = new URL(command.link.relay);
+  if (!("link" in command)) return undefined;
+  const [text] = command.link.relays ?? [];
+  if (text === undefined) return undefined;
+  const relay = new URL(text);
   const proxy = chooseProxy(proxiedTarget(relay), process.env);
   return proxy === undefined ? relay.origin : `${relay.origin}, by way of the proxy in ${proxy.variable}`;
 }

@@ -44,6 +44,8 @@ export interface LinkEvent {
   readonly delayMs: number;
   /** Over what it goes, where it is up. */
   readonly transport?: TransportName;
+  /** Where it goes, or was to go, where the agent knows several relays: scheme, host and port. */
+  readonly relay?: string;
 }
 
 /** An HTTP exchange ended. */

@@ -24,6 +24,8 @@ export interface HeldSessionOwner {
   lost(session: HeldSession, error: UnderpassError, delayMs: number): void;
   /** The relay knows the session no more and has begun another on this link. */
   fresh(session: HeldSession, greeted: Greeted): void;
+  /** Its relay can't be reached, neither from here nor by others: it goes on trying for what is open. */
+  stranded(session: HeldSession, error: UnderpassError): void;
   /** The relay wants no more streams of this session. */
   goaway(session: HeldSession, kind: GoawayKind, code: Code, graceMs: number): void;
   /** It has ended. Exactly once. */
@@ -249,6 +251,10 @@ export class HeldSession {
       this.driver.session.lost("link-lost");
       return;
     }
+    if (error.code === "session-elsewhere" && !this.driver.hasLink && !this.#leaving) {
+      this.#owner.stranded(this, error);
+      if (this.driver.session.over) return;
+    }
     if (this.#waits || this.#greeting !== undefined) {
       this.#tellLost(error, 0);
       return;
@@ -267,7 +273,7 @@ export class HeldSession {
   }
 
   #dial(): void {
-    const { clock, openLink, linkLost } = this.#options;
+    const { clock, openLink, linkLost, route } = this.#options;
     const session = this.#id;
     const basicMs = Math.max(limits.firstDialMs, limits.dialTrips * this.driver.session.tripMs);
     const limitMs = Math.min(limits.maxDialMs, basicMs * 2 ** this.#failures);
@@ -275,7 +281,8 @@ export class HeldSession {
     this.#greeting = new Greeting({ clock, openLink, linkLost, session, limitMs, hello }, (result) => {
       this.#greeting = undefined;
       this.#failures = result instanceof UnderpassError ? this.#failures + 1 : 0;
-      if (result instanceof UnderpassError) this.#failed(result);
+      if (result instanceof UnderpassError)
+        this.#failed(route?.refused(result, session, { spare: this.driver.isUp }) ?? result);
       else this.#greeted(result);
     });
   }
@@ -310,6 +317,7 @@ export class HeldSession {
       this.#failed(new UnderpassError("protocol-error"));
       return;
     }
+    this.#options.route?.greeted(greeted);
     // A link that was suspect to the end is a lost one.
     if (this.driver.hasLink && !this.driver.isUp) this.#tellLinkLost();
     const { transport } = this;

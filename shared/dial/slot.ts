@@ -10,6 +10,7 @@ import type { Backoff } from "./backoff.ts";
 import { type Greeted, Greeting, type LinkLost, type OpenLink } from "./greeting.ts";
 import { HeldSession, type HeldSessionOwner } from "./held-session.ts";
 import { RelayRefusal } from "./relay-refusal.ts";
+import type { Route } from "./route.ts";
 
 export interface SlotOptions {
   /** From 0. */
@@ -25,6 +26,8 @@ export interface SlotOptions {
   readonly backoff: Pick<Backoff, "next" | "succeeded">;
   readonly openLink: OpenLink;
   readonly linkLost?: LinkLost;
+  /** Absent: all links lead to the same place. */
+  readonly route?: Route | undefined;
   /** Whether there is no use in another dial. */
   readonly isFinal: (error: UnderpassError) => boolean;
   /** The relay suspects the link of this slot of the same agent. */
@@ -86,10 +89,11 @@ export class Slot implements HeldSessionOwner {
   /** Dials now, for a fresh session. */
   start(): void {
     if (this.#stopped) return;
-    const { clock, openLink, linkLost } = this.#options;
+    const { clock, openLink, linkLost, route } = this.#options;
     const hello = () => this.hello({ received: 0 }, this.nextAttempt());
     const greeting = new Greeting({ clock, openLink, linkLost, hello }, (result) => {
-      if (result instanceof UnderpassError) this.#failed(result);
+      if (result instanceof UnderpassError)
+        this.#failed(route?.refused(result, undefined, { spare: false }) ?? result);
       else this.#begin(result);
     });
     this.#cancel = (how) => greeting.cancel(how);
@@ -169,6 +173,13 @@ export class Slot implements HeldSessionOwner {
     this.#begin(greeted);
   }
 
+  stranded(session: HeldSession, error: UnderpassError): void {
+    if (session !== this.#current) return;
+    this.#current = undefined;
+    this.#leave(session, Number.POSITIVE_INFINITY, { peerEnds: false });
+    this.#failed(error);
+  }
+
   goaway(session: HeldSession, kind: GoawayKind, code: Code, graceMs: number): void {
     if (session !== this.#current) return;
     this.#current = undefined;
@@ -195,6 +206,7 @@ export class Slot implements HeldSessionOwner {
       this.#failed(new UnderpassError("protocol-error"));
       return;
     }
+    this.#options.route?.greeted(greeted);
     this.#failures = 0;
     this.#welcome = greeted.welcome;
     this.#current = new HeldSession(this.#options, greeted, this);

@@ -33,14 +33,20 @@ export interface Dialled {
 export class FakeRelay implements RelayDoor {
   readonly refuse: Code[] = [];
   readonly names: string[] = ["blue"];
+  /** What its WELCOMEs name. */
+  relays: string[] = [];
+  /** Nobody is there. */
+  isDown = false;
   dials = 0;
   readonly #clock: Clock;
   readonly #dialled: Dialled[] = [];
   readonly #waiting: ((dialled: Dialled) => void)[] = [];
-  readonly #sessions = new Map<string, Driver>();
+  readonly #sessions: Map<string, Driver>;
 
-  constructor(clock: Clock) {
+  /** `sessions`: of all relays of its cluster, to which it passes links on. */
+  constructor(clock: Clock, sessions = new Map<string, Driver>()) {
     this.#clock = clock;
+    this.#sessions = sessions;
   }
 
   openLink(
@@ -49,7 +55,7 @@ export class FakeRelay implements RelayDoor {
     done: (result: Link | UnderpassError) => void,
   ): () => void {
     this.dials++;
-    const code = this.refuse.shift();
+    const code = this.isDown ? "relay-unreachable" : this.refuse.shift();
     this.#clock.soon(() => {
       if (code !== undefined) {
         done(new UnderpassError(code));
@@ -86,7 +92,7 @@ export class FakeRelay implements RelayDoor {
     _wish: NameWish,
     done: (result: GivenName | UnderpassError) => void,
   ): () => void {
-    const code = this.refuse.shift();
+    const code = this.isDown ? "relay-unreachable" : this.refuse.shift();
     this.#clock.soon(() =>
       done(code === undefined ? { name: this.names.shift() ?? "none" } : new UnderpassError(code)),
     );
@@ -117,6 +123,7 @@ export class FakeRelay implements RelayDoor {
       writeWelcome({
         ...{ version: 1, features: [], session: id, resumed: true, first: peerReceived + 1, received },
         ...{ window: 131_072, streams: 16, generation: 1, resumeWindowMs: 60_000, urls: [] },
+        ...(this.relays.length > 0 && { relays: this.relays }),
       }),
     );
     driver.link(link, () => {}, { peerReceived, told: received, tripMs: 0 });
@@ -139,6 +146,7 @@ export class FakeRelay implements RelayDoor {
         generation: 1,
         resumeWindowMs: 60_000,
         urls: [`http://${name}.localhost`],
+        ...(this.relays.length > 0 && { relays: this.relays }),
       }),
     );
     const session = new Session(
@@ -194,7 +202,9 @@ export function setUp(more: Partial<AgentSettings> = {}): Bench {
   let look = (): void => {};
   const agent = new Agent({
     kind: "http",
-    door: relay,
+    relays: [new URL("http://relay.localhost")],
+    insecure: false,
+    door: () => relay,
     clock,
     origin: {
       open(stream) {

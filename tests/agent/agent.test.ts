@@ -144,11 +144,13 @@ test("an expired token is read again; the agent ends only when it is still the s
 
 test("two links are two sessions in two slots; ready is said once, and again only after both were lost", async () => {
   const { relay, clock, event, events } = setUp({ name: "blue", links: 2 });
-  const dialled = [await relay.next(), await relay.next()];
-  expect(dialled.map(({ hello }) => hello.slot)).toEqual([0, 1]);
-  for (const each of dialled) each.welcome();
+  const one = await relay.next();
+  one.welcome();
+  const two = await relay.next();
+  two.welcome();
+  expect([one.hello.slot, two.hello.slot]).toEqual([0, 1]);
   await event({ event: "link", link: 1, state: "up" });
-  dialled[0]?.link.destroy();
+  one.link.destroy();
   await event({ event: "link", link: 0, state: "lost" });
   clock.advance(delayMs);
   const again = await relay.next();
@@ -156,7 +158,7 @@ test("two links are two sessions in two slots; ready is said once, and again onl
   await event({ event: "link", link: 0, state: "up" });
   const readies = (): number => events.filter(({ event: kind }) => kind === "ready").length;
   expect(readies()).toBe(1);
-  dialled[1]?.link.destroy();
+  two.link.destroy();
   again.link.destroy();
   await event({ event: "link", link: 1, state: "lost" });
   await event({ event: "link", link: 0, state: "lost" });
@@ -168,8 +170,9 @@ test("two links are two sessions in two slots; ready is said once, and again onl
 
 test("a link that is lost and resumed is told, with streams that notice nothing; the other link's loss is no news", async () => {
   const { relay, clock, event, events, streams } = setUp({ name: "blue", links: 2 });
-  const [one, two] = [await relay.next(), await relay.next()];
+  const one = await relay.next();
   const driver = one.welcome();
+  const two = await relay.next();
   two.welcome();
   await event({ event: "link", link: 1, state: "up" });
   driver.session.open(1, encodeHead({ http: encodeLatin1("GET / HTTP/1.1\r\nHost: h\r\n") }), silent);
@@ -197,8 +200,9 @@ test("a link that is lost and resumed is told, with streams that notice nothing;
 
 test("a suspect link is told, and a doubt of the relay's has the link in that slot asked", async () => {
   const { relay, clock, event } = setUp({ name: "blue", links: 2 });
-  const [one, two] = [await relay.next(), await relay.next()];
+  const one = await relay.next();
   const driver = one.welcome();
+  const two = await relay.next();
   two.welcome();
   await event({ event: "link", link: 1, state: "up" });
   await passes(clock, 500);

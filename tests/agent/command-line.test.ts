@@ -38,7 +38,13 @@ const everySwitch: readonly [
   ["via", "box", `proxy --listen 1 ${relayed}`, (...given) => as("proxy", ...given).via, "box"],
   ["auth-file", "f", `proxy --listen 1 ${relayed}`, (...given) => as("proxy", ...given).authFile, "f"],
   ["to", "h:1", "forward --listen 1", (...given) => as("forward", ...given).to.host, "h"],
-  ["relay", "https://r.example", "http 80", (...given) => exposed(...given).link.relay?.host, "r.example"],
+  [
+    "relay",
+    "https://r.example",
+    "http 80",
+    (...given) => exposed(...given).link.relays?.[0]?.host,
+    "r.example",
+  ],
   [
     "listen",
     "127.0.0.1:0",

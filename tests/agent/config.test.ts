@@ -103,10 +103,10 @@ forward:
 
   test("gives way to the command line", () => {
     const text = "relay: https://one.example\ntoken-file: t\nlinks: 2\ntunnels: {web: {http: 1}}";
-    const link = { relay: "https://two.example", links: 4, token: { value: "secret" } };
+    const link = { relays: ["https://two.example"], links: 4, token: { value: "secret" } };
     const entry = read(text, { link }).get("web");
     expect(entry).toMatchObject({ link: { links: 4, token: { value: "secret" } } });
-    expect(entry?.command === "expose" && entry.link.relay?.href).toBe("https://two.example/");
+    expect(entry?.command === "expose" && entry.link.relays?.map(String)).toEqual(["https://two.example/"]);
     const listen = { host: "127.0.0.1", port: 0 };
     expect(read(text, { listen }).get("web")).toMatchObject({ listen });
   });
@@ -307,7 +307,7 @@ links: "2"
     expect(refusal(`relay: https://r.example\n${web}`, { link: { links: 99 } })).toStartWith(
       "usage: --links 99",
     );
-    expect(refusal(web, { link: { relay: "http://r.example" } })).toContain("--insecure");
+    expect(refusal(web, { link: { relays: ["http://r.example"] } })).toContain("--insecure");
   });
 
   test("is one line for whoever has room for one only", () => {

@@ -99,7 +99,7 @@ describe("what is exposed", () => {
 describe("where to", () => {
   test("a token over plain http goes to this machine only, unless told otherwise", () => {
     for (const relay of ["http://localhost:1", "http://127.0.0.1", "http://[::1]:1", "https://r.example"]) {
-      expect(exposed(`--port 1 --relay ${relay}`).link.relay?.href).toBe(new URL(relay).href);
+      expect(exposed(`--port 1 --relay ${relay}`).link.relays?.[0]?.href).toBe(new URL(relay).href);
     }
     expect(refusal("--port 1 --relay http://r.example").code).toBe("insecure-relay");
     expect(refusal("--port 1 --relay http://127.0.0.1.evil.example").code).toBe("insecure-relay");

@@ -216,7 +216,7 @@ test("an agent tells over what its link goes, and moves to a WebSocket without l
       requestName: (...asked) => relay.requestName(...asked),
     },
   });
-  const { event, events, agent } = setUp({ door: transport, clock });
+  const { event, events, agent } = setUp({ door: () => transport, clock });
   const first = await relay.next();
   const driver = first.welcome();
   expect(await event({ event: "link" })).toMatchObject({ state: "up", transport: "sse" });

@@ -175,7 +175,10 @@ function check(name: string, relays: readonly Relay[], store: MemoryRegistry): v
 
 test("relays that were cut off, late or wrong about each other end with one owner and one generation for each agent", async () => {
   const only = process.env["SEED"];
-  const seeds = only === undefined ? Array.from({ length: Number(process.env["SEEDS"] ?? 150) }, (_, i) => i + 1) : [Number(only)];
+  const seeds =
+    only === undefined
+      ? Array.from({ length: Number(process.env["SEEDS"] ?? 150) }, (_, i) => i + 1)
+      : [Number(only)];
   for (const seed of seeds)
     try {
       await run(seed);

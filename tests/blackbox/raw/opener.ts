@@ -18,8 +18,8 @@ export class Opener {
     token: string,
     { via }: { readonly via?: string } = {},
   ): Promise<Opener> {
-    const link = checkRelayLink({ relay: relay.url, links: 1 }, "--");
-    const place = { url: new URL(relay.url), token: async () => token };
+    const link = checkRelayLink({ relays: [relay.url], links: 1 }, "--");
+    const place = { relays: [new URL(relay.url)], token: async () => token };
     const ready = Promise.withResolvers<void>();
     const agent = makeAgent(
       { platform: bunPlatform, version: "test", link, place },
