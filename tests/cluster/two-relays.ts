@@ -3,15 +3,20 @@ import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { ClusterFigures } from "../../relay/cluster/cluster-figures.ts";
 import { switchValue } from "../blackbox/programs/deno-permissions.ts";
 import { freePort } from "../blackbox/programs/free-port.ts";
 import { minterOf } from "../blackbox/programs/mint.ts";
 import { listeningRelay, type Relay, type RelayOptions, relayProgram } from "../blackbox/programs/relay.ts";
+import { within } from "../blackbox/programs/within.ts";
 import { NatsServer } from "./nats-server.ts";
 
 /** Where agents go, and where visitors go: the same ports on two addresses, so that either may name what is public. */
 const agentsHost = "127.0.0.2";
 const visitorsHost = "127.0.0.1";
+
+const waitLimitMs = 20_000;
+const lookEveryMs = 10;
 
 /** One for all the clusters of this process, which have names of their own. It ends with the process. */
 let nats: Promise<NatsServer> | undefined;
@@ -46,13 +51,28 @@ export async function startTwoRelays(options: RelayOptions): Promise<Relay> {
     await Promise.all([agents[how](), visitors[how]()]);
     if (options.data === undefined) await rm(data, { recursive: true, force: true });
   };
+  await Promise.all([agents, visitors].map(({ url }) => acquainted(url)));
   return {
-    ...visitors,
-    ...{ url: agents.url, data },
+    // Who logs agents; what its visitors are told is the other's.
+    ...agents,
+    ...{ port: visitors.port, data },
     token: minterOf(await readFile(secretFile, "utf8")),
     stop: () => end("stop"),
     kill: () => end("kill"),
   };
+}
+
+/** There is a link to the other. */
+async function acquainted(url: string): Promise<void> {
+  const look = async (): Promise<void> => {
+    for (;;) {
+      const answer = await fetch(`${url}/_underpass/api/cluster`);
+      const { nodes } = (await answer.json()) as ClusterFigures;
+      if (nodes.some(({ link }) => link === "bus")) return;
+      await Bun.sleep(lookEveryMs);
+    }
+  };
+  await within(look(), waitLimitMs, () => `the other relay of ${url}`);
 }
 
 /** Folders that are told apart by case alone are two. */
