@@ -127,6 +127,7 @@ export class RelayCore<Ports extends OtherPorts> {
     const suspended = new Suspended(memory);
     const here = new Tunnels(names, {
       ...{ memory, suspended, resumeWindowMs },
+      isArriving: (name) => shared?.isArriving(name) === true,
       departed: (name, instance, { bye }) =>
         shared?.depart(name, instance, { bye, keepsPlace: this.draining && !bye }),
     });
@@ -143,7 +144,12 @@ export class RelayCore<Ports extends OtherPorts> {
       });
     const neighbours = cluster?.neighbours;
     const tunnels =
-      shared === undefined ? here : new FarTunnels({ here, names: shared, neighbours, clock, metrics });
+      shared === undefined
+        ? here
+        : new FarTunnels({
+            ...{ here, names: shared, neighbours, clock, metrics },
+            isLeaving: (relay) => cluster?.nodes.facts(relay)?.state === "draining",
+          });
     const ways = { clock, memory, tunnels, names, hold, metrics, log };
     const ports = portsFor(ways);
     const tellWaiting = (name: string) => {
@@ -257,7 +263,11 @@ export class RelayCore<Ports extends OtherPorts> {
     // Neighbours may have visitors for agents that are still here.
     for (const { driver, kind } of this.sessions())
       if (kind !== "relay") driver.sayGoaway("drain", "going-away", graceMs);
-    await Promise.all([visitors(), this.cluster?.hops.drain(graceMs)]);
+    const { clock } = this.ways;
+    const untilMs = clock.now() + graceMs;
+    await visitors();
+    // Those of neighbours go on coming meanwhile. Whoever comes from here on is told, and asks elsewhere.
+    await this.cluster?.hops.drain(untilMs - clock.now());
     this.cancelSweep();
     this.cancelSleep();
     for (const { driver } of this.sessions()) driver.close("going-away");

@@ -13,6 +13,8 @@ export interface FarTunnelsDeps {
   readonly names: Pick<SharedNames, "relaysOf" | "isInDoubt" | "looksUp" | "get">;
   /** Absent: relays have no way to each other. */
   readonly neighbours?: Pick<Neighbours, "open" | "isUp"> | undefined;
+  /** That relay is stopping: whoever has a session elsewhere, too, is better reached there. Absent: none is. */
+  readonly isLeaving?: (relay: string) => boolean;
   readonly metrics: { hopsOut: number };
 }
 
@@ -76,14 +78,16 @@ export class FarTunnels {
     return undefined;
   }
 
-  /** Those that can be asked now, each of them first in its turn. */
+  /** Those that can be asked now, each of them first in its turn; those that leave come last. */
   others(name: string, relays: readonly string[]): string[] {
-    const { neighbours, clock } = this.deps;
+    const { neighbours, clock, isLeaving } = this.deps;
     const nowMs = clock.now();
     const first = relays.length > 1 ? this.#turn++ % relays.length : 0;
-    return [...relays.slice(first), ...relays.slice(0, first)].filter(
+    const up = [...relays.slice(first), ...relays.slice(0, first)].filter(
       (relay) => neighbours?.isUp(relay) === true && (this.#avoided.get(`${relay} ${name}`) ?? 0) <= nowMs,
     );
+    if (up.length < 2 || isLeaving === undefined) return up;
+    return up.toSorted((one, other) => Number(isLeaving(one)) - Number(isLeaving(other)));
   }
 
   /** Until the first word, which is all that a neighbour may say itself. */

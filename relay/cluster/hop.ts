@@ -79,15 +79,17 @@ export class Hops {
 
   /** Resolves when none is open, or with `graceMs`. */
   async drain(graceMs: number): Promise<void> {
-    if (this.#open === 0) return;
     const { clock } = this.#deps;
-    await new Promise<void>((resolve) => {
-      const cancel = clock.at(clock.now() + graceMs, resolve);
-      this.#emptied = () => {
-        cancel();
-        resolve();
-      };
-    });
+    const untilMs = clock.now() + graceMs;
+    // One that came with the end of the last in one message is open by now.
+    while (this.#open > 0 && clock.now() < untilMs)
+      await new Promise<void>((resolve) => {
+        const cancel = clock.at(untilMs, resolve);
+        this.#emptied = () => {
+          cancel();
+          resolve();
+        };
+      });
   }
 }
 
