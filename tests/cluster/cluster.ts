@@ -56,7 +56,10 @@ export class ClusterRelay {
   }
 
   async status(): Promise<ClusterStatus> {
-    const answer = await fetch(`${this.url}/_underpass/api/cluster`);
+    const answer = await fetch(`${this.url}/_underpass/api/cluster`, {
+      // A socket that is kept would be one that a relay waits for when it ends.
+      headers: { connection: "close" },
+    });
     if (answer.status !== 200) throw new Error(`${answer.status}: ${await answer.text()}`);
     return (await answer.json()) as ClusterStatus;
   }
