@@ -12,7 +12,8 @@ const maxTrails = 5;
 
 /** The dials for one session, or for fresh ones, since the last that brought a link. */
 class Trail {
-  readonly tried = new Set<Place>();
+  /** In the order of the latest failure of each. */
+  readonly failed = new Set<Place>();
   /** Where a relay asked to be left alone, until when. */
   readonly shutMs = new Map<Place, number>();
   /** Of the latest dial. */
@@ -21,8 +22,13 @@ class Trail {
   /** `home`: where the session's last link went; of fresh sessions none. */
   constructor(public home?: Place) {}
 
+  hasFailed(place: Place): void {
+    this.failed.delete(place);
+    this.failed.add(place);
+  }
+
   clear(): void {
-    this.tried.clear();
+    this.failed.clear();
     this.shutMs.clear();
   }
 }
@@ -57,11 +63,13 @@ export class SlotRoute implements Route {
   next(session: string | undefined): Place {
     const trail = this.#trailOf(session);
     const nowMs = this.#clock.now();
+    const failed = [...trail.failed];
     const [first, ...others] = this.#known(trail).map((place, index) => ({
       place,
       rank: [
         Number((trail.shutMs.get(place) ?? 0) > nowMs),
-        Number(trail.tried.has(place)),
+        // Those that have not failed first (-1), then the one that did so the longest ago.
+        failed.indexOf(place),
         Number(session !== undefined && place !== trail.home),
         this.#routes.filter((route) => route !== this && route.#at === place).length,
         Number(place !== this.#at),
@@ -73,8 +81,6 @@ export class SlotRoute implements Route {
       (best, other) => (comesBefore(other.rank, best.rank) ? other : best),
       first,
     );
-    // All have had their turn.
-    if (trail.tried.has(place)) trail.tried.clear();
     trail.dialled = place;
     if (session === undefined) this.#at = place;
     return place;
@@ -92,7 +98,10 @@ export class SlotRoute implements Route {
       this.#newest = welcome.session;
       this.#keep(welcome.session, new Trail(dialled));
     }
-    if (welcome.session === this.#newest) this.#at = dialled;
+    if (welcome.session === this.#newest) {
+      this.#at = dialled;
+      this.#fresh.clear();
+    }
     this.#places.named(welcome.relays ?? [], dialled, new Set(this.#routes.map(({ at }) => at)));
   }
 
@@ -105,7 +114,9 @@ export class SlotRoute implements Route {
     const { dialled } = trail;
     // A link that is good is not given up for another place.
     if (spare || dialled === undefined) return error;
-    trail.tried.add(dialled);
+    trail.hasFailed(dialled);
+    // A relay that only can't reach another is good enough for a fresh session.
+    if (session === this.#newest && error.code !== "session-elsewhere") this.#fresh.hasFailed(dialled);
     const isForgiven = error.fatal && !dialled.isGiven && !ofAgent.has(error.code);
     if (isForgiven) this.#places.drop(dialled);
     const askedMs = error instanceof RelayRefusal ? error.retryAfterMs : 0;
@@ -122,11 +133,12 @@ export class SlotRoute implements Route {
 
   /** The relay that the slot is at wants it to go: another has its turn first. */
   left(): void {
-    if (this.#at !== undefined) this.#fresh.tried.add(this.#at);
+    if (this.#at !== undefined) this.#fresh.hasFailed(this.#at);
   }
 
   /** The link is good: what failed before it says nothing of the next loss. */
   settled(): void {
+    this.#fresh.clear();
     if (this.#newest !== undefined) this.#sessions.get(this.#newest)?.clear();
   }
 

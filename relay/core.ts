@@ -127,7 +127,6 @@ export class RelayCore<Ports extends OtherPorts> {
     const suspended = new Suspended(memory);
     const here = new Tunnels(names, {
       ...{ memory, suspended, resumeWindowMs },
-      isArriving: (name) => shared?.isArriving(name) === true,
       departed: (name, instance, { bye }) =>
         shared?.depart(name, instance, { bye, keepsPlace: this.draining && !bye }),
     });
@@ -148,7 +147,7 @@ export class RelayCore<Ports extends OtherPorts> {
         ? here
         : new FarTunnels({
             ...{ here, names: shared, neighbours, clock, metrics },
-            isLeaving: (relay) => cluster?.nodes.facts(relay)?.state === "draining",
+            isDraining: (relay) => cluster?.nodes.facts(relay)?.state === "draining",
           });
     const ways = { clock, memory, tunnels, names, hold, metrics, log };
     const ports = portsFor(ways);
@@ -164,7 +163,8 @@ export class RelayCore<Ports extends OtherPorts> {
         fenced: (name, entry) => this.reception.fenced(name, entry),
         here: (name) => here.sessionsOf(name).filter(({ leaving }) => !leaving),
       };
-    const revocations = config.revocations ?? new MemoryRevocations();
+    const revocations: Revocations = config.revocations ?? new MemoryRevocations();
+    revocations.watch?.((owner, untilMs) => this.reception.revoked(owner, untilMs));
     const tokens = new Tokens(config.secret, revocations);
     const publicHost = publicUrl === undefined ? undefined : new URL(publicUrl).hostname;
     const grants = new EgressGrants();
@@ -265,9 +265,12 @@ export class RelayCore<Ports extends OtherPorts> {
       if (kind !== "relay") driver.sayGoaway("drain", "going-away", graceMs);
     const { clock } = this.ways;
     const untilMs = clock.now() + graceMs;
-    await visitors();
-    // Those of neighbours go on coming meanwhile. Whoever comes from here on is told, and asks elsewhere.
-    await this.cluster?.hops.drain(untilMs - clock.now());
+    await Promise.all([visitors(), this.cluster?.hops.drain(graceMs)]);
+    // From now on they send nobody, and what is on its way here goes elsewhere.
+    const leftMs = Math.max(0, untilMs - clock.now());
+    for (const { driver, kind } of this.sessions())
+      if (kind === "relay") driver.sayGoaway("drain", "going-away", leftMs);
+    await this.cluster?.hops.drain(leftMs);
     this.cancelSweep();
     this.cancelSleep();
     for (const { driver } of this.sessions()) driver.close("going-away");

@@ -13,8 +13,8 @@ export interface FarTunnelsDeps {
   readonly names: Pick<SharedNames, "relaysOf" | "isInDoubt" | "looksUp" | "get">;
   /** Absent: relays have no way to each other. */
   readonly neighbours?: Pick<Neighbours, "open" | "isUp"> | undefined;
-  /** That relay is stopping: whoever has a session elsewhere, too, is better reached there. Absent: none is. */
-  readonly isLeaving?: (relay: string) => boolean;
+  /** The neighbour has said that it drains: only who has no other choice is sent there. */
+  readonly isDraining?: ((relay: string) => boolean) | undefined;
   readonly metrics: { hopsOut: number };
 }
 
@@ -46,7 +46,10 @@ export class FarTunnels {
     if (names.looksUp(name)) return true;
     // Where there is no way, who has come to another relay does not come back here.
     if (names.relaysOf(name).length > 0 && neighbours === undefined) return false;
-    return here.expects(name, service, nowMs) || this.serves(name, service);
+    // One whose place here is written already, and who has not read WELCOME yet.
+    const row = names.get(name);
+    const isArriving = row?.place === "here" && (row.kind === service || service === "egress");
+    return isArriving || here.expects(name, service, nowMs) || this.serves(name, service);
   }
 
   /** At a neighbour; what is a way out is known to the neighbour alone. */
@@ -78,16 +81,16 @@ export class FarTunnels {
     return undefined;
   }
 
-  /** Those that can be asked now, each of them first in its turn; those that leave come last. */
+  /** Those that can be asked now, each of them first in its turn. */
   others(name: string, relays: readonly string[]): string[] {
-    const { neighbours, clock, isLeaving } = this.deps;
+    const { neighbours, clock, isDraining } = this.deps;
     const nowMs = clock.now();
     const first = relays.length > 1 ? this.#turn++ % relays.length : 0;
-    const up = [...relays.slice(first), ...relays.slice(0, first)].filter(
+    const found = [...relays.slice(first), ...relays.slice(0, first)].filter(
       (relay) => neighbours?.isUp(relay) === true && (this.#avoided.get(`${relay} ${name}`) ?? 0) <= nowMs,
     );
-    if (up.length < 2 || isLeaving === undefined) return up;
-    return up.toSorted((one, other) => Number(isLeaving(one)) - Number(isLeaving(other)));
+    const staying = found.filter((relay) => isDraining?.(relay) !== true);
+    return staying.length > 0 ? staying : found;
   }
 
   /** Until the first word, which is all that a neighbour may say itself. */

@@ -7,6 +7,8 @@ export interface Revocations {
   revokedUntil(owner: string): number | undefined | Promise<number | undefined>;
   /** Throws, or rejects with, `too-many-requests` or `internal-error` where it can't be kept. */
   revoke(owner: string, untilMs: number): void | Promise<void>;
+  /** Told of those that others revoke, at once. Absent: they have to be looked for. */
+  watch?(watcher: (owner: string, untilMs: number) => void): void;
 }
 
 /** An operator revokes by hand: more than this is a mistake, or an attack with his token. */

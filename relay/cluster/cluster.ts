@@ -186,7 +186,8 @@ export class Cluster {
       version: this.#config.version,
       startedAt: this.#startedAt,
       tunnels: tunnels.size,
-      sessions: metrics.sessions,
+      // Each neighbour has one here, and is no agent.
+      sessions: Math.max(0, metrics.sessions - this.nodes.others().length),
       hopsIn: metrics.hopsIn,
       hopsOut: metrics.hopsOut,
     };

@@ -79,17 +79,15 @@ export class Hops {
 
   /** Resolves when none is open, or with `graceMs`. */
   async drain(graceMs: number): Promise<void> {
+    if (this.#open === 0) return;
     const { clock } = this.#deps;
-    const untilMs = clock.now() + graceMs;
-    // One that came with the end of the last in one message is open by now.
-    while (this.#open > 0 && clock.now() < untilMs)
-      await new Promise<void>((resolve) => {
-        const cancel = clock.at(untilMs, resolve);
-        this.#emptied = () => {
-          cancel();
-          resolve();
-        };
-      });
+    await new Promise<void>((resolve) => {
+      const cancel = clock.at(clock.now() + graceMs, resolve);
+      this.#emptied = () => {
+        cancel();
+        resolve();
+      };
+    });
   }
 }
 

@@ -73,6 +73,7 @@ export class Nodes {
   #others: readonly NodeFacts[] | undefined;
   /** The board has said that it is out of reach. */
   #isLost = false;
+  #ownId: string | undefined;
   /** The last sign of the board, and since when such signs came without a gap. */
   #signMs = Number.NEGATIVE_INFINITY;
   #signsSinceMs = 0;
@@ -108,10 +109,10 @@ export class Nodes {
     this.#state = "ended";
     this.#cancelBeat();
     this.#cancelLook();
-    const { board, clock, self } = this.#options;
+    const { board, clock } = this.#options;
     const late = Promise.withResolvers<void>();
     const cancel = clock.at(clock.now() + nodeLimits.endWithinMs, late.resolve);
-    await Promise.race([board.remove(self().id).catch(() => {}), late.promise]);
+    await Promise.race([board.remove(this.#own).catch(() => {}), late.promise]);
     cancel();
   }
 
@@ -130,8 +131,7 @@ export class Nodes {
 
   /** What a relay that is alive tells of itself. */
   facts(id: string): NodeFacts | undefined {
-    const self = this.#options.self();
-    return id === self.id ? self : this.#known.get(id)?.facts;
+    return id === this.#own ? this.#options.self() : this.#known.get(id)?.facts;
   }
 
   /**
@@ -139,7 +139,7 @@ export class Nodes {
    * the board has not been within reach for long enough.
    */
   isAlive(id: string): boolean {
-    if (this.#known.has(id) || id === this.#options.self().id) return true;
+    if (this.#known.has(id) || id === this.#own) return true;
     if (this.#dead.has(id)) return false;
     const nowMs = this.#options.clock.now();
     return !this.#silenceCounts(nowMs) || nowMs - this.#signsSinceMs < nodeLimits.deadMs;
@@ -162,6 +162,12 @@ export class Nodes {
   /** What others tell of themselves comes here. */
   get boardReachable(): boolean {
     return this.#silenceCounts(this.#options.clock.now());
+  }
+
+  /** Asked for each session of a relay: all that this one tells of itself takes some counting. */
+  get #own(): string {
+    this.#ownId ??= this.#options.self().id;
+    return this.#ownId;
   }
 
   // What this relay puts up
@@ -233,9 +239,8 @@ export class Nodes {
     if (this.#state === "ended") return;
     this.#sign();
     const { id } = facts;
-    const { clock, self } = this.#options;
-    const nowMs = clock.now();
-    if (id === self().id || this.#isForeign(facts)) return;
+    const nowMs = this.#options.clock.now();
+    if (id === this.#own || this.#isForeign(facts)) return;
     const known = this.#known.get(id);
     // A line that was overtaken by its removal.
     if (known?.removed === true) return;

@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import manifest from "../../package.json" with { type: "json" };
 import type { Clock } from "../../shared/clock.ts";
 import { UnderpassError } from "../../shared/errors.ts";
+import type { Revocations } from "../auth/revocations.ts";
 import type { ClusterConfig } from "../cluster/cluster.ts";
 import { advertisedUrl, type ClusterOptions } from "../cluster/cluster-options.ts";
 import { newNodeId } from "../cluster/node-id.ts";
@@ -11,18 +12,23 @@ import { openNats } from "./nats.ts";
 export async function joinCluster(
   { urls, credentialsFile, name, advertise }: ClusterOptions,
   { clock, fault }: { readonly clock: Clock; readonly fault: (error: Error) => void },
-): Promise<{ readonly cluster: ClusterConfig; close(): Promise<void> }> {
+): Promise<{
+  readonly cluster: ClusterConfig;
+  readonly revocations: Revocations;
+  close(): Promise<void>;
+}> {
   const nats = await openNats({
     ...{ urls: urls.join(","), cluster: name, clock, fault },
     ...(credentialsFile !== undefined && { credentials: await readCredentials(credentialsFile) }),
   });
-  const { registry, board, bus } = nats;
+  const { registry, board, bus, revocations } = nats;
   const id = newNodeId((bytes) => crypto.getRandomValues(bytes));
   return {
     cluster: {
       ...{ id, name, version: manifest.version, registry, board, bus },
       ...(advertise !== undefined && { advertise: (port) => advertisedUrl(advertise, port) }),
     },
+    revocations,
     close: () => nats.close(),
   };
 }

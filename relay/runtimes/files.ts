@@ -63,11 +63,10 @@ export async function openNames(
   }
 }
 
-/** The revocations that are kept in the data folder, beside names where those are no cluster's. Throws `data-unwritable`. */
+/** The revocations that are kept in the data folder, where names are kept too. Throws `data-unwritable`. */
 export async function openRevocations({ data }: SecretSource): Promise<SqliteRevocations> {
   const path = join(resolve(data), revocationsName);
   try {
-    await makeDataFolder(data);
     await makeDatabase(path);
     return new SqliteRevocations(path);
   } catch (cause) {

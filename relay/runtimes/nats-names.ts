@@ -47,14 +47,8 @@ export class NatsNames implements Registry {
   readonly #watches = new Set<BucketWatch>();
   #nats: NatsConnection | undefined;
   #bucket: Bucket | undefined;
-  /** Markers of names that are free, oldest first. */
-  #markers: {
-    readonly name: string;
-    readonly revision: number;
-    readonly age: string;
-    readonly dueMs: number;
-  }[] = [];
-  #cancelSweep: () => void = () => {};
+  /** What cancels the sweeping of markers. */
+  readonly #markers = new Set<() => void>();
 
   constructor({ way, bucket, clock }: { way(): NatsWay; readonly bucket: string; readonly clock: Clock }) {
     this.#way = way;
@@ -76,8 +70,7 @@ export class NatsNames implements Registry {
     if (this.#bucket === undefined) return;
     this.#nats = undefined;
     this.#bucket = undefined;
-    for (const watch of this.#watches) watch.close();
-    this.#watches.clear();
+    this.#stop();
     for (const watcher of this.#watchers) watcher.lost();
   }
 
@@ -122,9 +115,15 @@ export class NatsNames implements Registry {
   }
 
   close(): void {
-    this.#cancelSweep();
     this.#way().close();
+    this.#stop();
+  }
+
+  #stop(): void {
     for (const watch of this.#watches) watch.close();
+    this.#watches.clear();
+    for (const cancel of this.#markers) cancel();
+    this.#markers.clear();
   }
 
   #begin(nats: NatsConnection, bucket: Bucket, watcher: RegistryWatcher): void {
@@ -143,7 +142,7 @@ export class NatsNames implements Registry {
           },
           removed: (name, revision) => {
             watcher.changed(name, undefined);
-            this.#sweepLater(name, revision, bucket.age);
+            this.#sweepLater(bucket, name, revision);
           },
         },
       }),
@@ -172,26 +171,15 @@ export class NatsNames implements Registry {
     });
   }
 
-  #sweepLater(name: string, revision: number, age: string): void {
-    const dueMs = this.#clock.now() + markerMs;
-    this.#markers.push({ name, revision, age, dueMs });
-    if (this.#markers.length === 1) this.#cancelSweep = this.#clock.at(dueMs, () => this.#sweep());
-  }
-
-  /** All relays do: who comes second finds nothing. A later claim of the name is not touched. */
-  #sweep(): void {
-    const nowMs = this.#clock.now();
-    const bucket = this.#bucket;
-    const due = this.#markers.filter(({ dueMs }) => dueMs <= nowMs);
-    this.#markers = this.#markers.slice(due.length);
-    for (const { name, revision, age } of due) {
-      if (bucket?.age !== age) continue;
+  /** Takes a marker away later, with what came before it: a claim that comes after it stays. All relays do so. */
+  #sweepLater({ streams, stream }: Bucket, name: string, revision: number): void {
+    const cancel = this.#clock.at(this.#clock.now() + markerMs, () => {
+      this.#markers.delete(cancel);
       const filter = `$KV.${this.#bucketName}.${name}`;
       // What fails is told again when the names are told anew.
-      bucket.streams.streams.purge(bucket.stream, { filter, seq: revision + 1 }).catch(() => {});
-    }
-    const [next] = this.#markers;
-    if (next !== undefined) this.#cancelSweep = this.#clock.at(next.dueMs, () => this.#sweep());
+      streams.streams.purge(stream, { filter, seq: revision + 1 }).catch(() => {});
+    });
+    this.#markers.add(cancel);
   }
 }
 

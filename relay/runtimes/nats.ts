@@ -1,12 +1,14 @@
 import type { Bus } from "../../shared/bus.ts";
 import type { Clock } from "../../shared/clock.ts";
 import { UnderpassError } from "../../shared/errors.ts";
+import type { Revocations } from "../auth/revocations.ts";
 import type { NodeBoard } from "../cluster/board.ts";
 import type { Registry } from "../cluster/registry.ts";
 import { NatsBoard } from "./nats-board.ts";
 import { checkPayload, NatsBus } from "./nats-bus.ts";
 import { NatsNames } from "./nats-names.ts";
 import { readNatsPlaces } from "./nats-place.ts";
+import { NatsRevocations } from "./nats-revocations.ts";
 import { NatsWay, natsLimits } from "./nats-way.ts";
 
 export interface NatsOptions {
@@ -25,6 +27,7 @@ export interface Nats {
   readonly registry: Registry;
   readonly board: NodeBoard;
   readonly bus: Bus;
+  readonly revocations: Revocations;
   close(): Promise<void>;
 }
 
@@ -52,15 +55,19 @@ export async function openNats({ urls, credentials, cluster, clock, fault }: Nat
   let isStarted = false;
   const registry = new NatsNames({ way: () => registryWay, bucket: `underpass_${cluster}_names`, clock });
   const board = new NatsBoard({ way: () => registryWay, bucket: `underpass_${cluster}_nodes`, clock });
+  const revocations = new NatsRevocations({
+    ...{ way: () => registryWay, bucket: `underpass_${cluster}_revocations`, clock },
+  });
   const bus = new NatsBus({ way: () => busWay });
   const registryWay = new NatsWay({
     ...options("registry"),
     async opened(nats) {
-      await Promise.all([registry.opened(nats), board.opened(nats)]);
+      await Promise.all([registry.opened(nats), board.opened(nats), revocations.opened(nats)]);
     },
     lost() {
       registry.lost();
       board.lost();
+      revocations.lost();
     },
   });
   const busWay = new NatsWay({
@@ -74,6 +81,7 @@ export async function openNats({ urls, credentials, cluster, clock, fault }: Nat
   const close = async (): Promise<void> => {
     registry.close();
     board.close();
+    revocations.close();
     busWay.close();
   };
   const late = Promise.withResolvers<void>();
@@ -89,5 +97,5 @@ export async function openNats({ urls, credentials, cluster, clock, fault }: Nat
     cancel();
   }
   isStarted = true;
-  return { registry, board, bus, close };
+  return { registry, board, bus, revocations, close };
 }

@@ -103,8 +103,9 @@ async function serve(
         fault: fault("The store of names"),
       });
   if (typeof names === "string") log.note(`${names} They are forgotten when this process ends.`);
-  const revocations =
+  const kept =
     typeof names === "object" ? await (edge?.openRevocations ?? openRevocations)(options) : undefined;
+  const revocations = joined?.revocations ?? kept;
   const core: CoreConfig & Omit<RelayOptions, "cluster"> = {
     ...rest,
     ...(typeof names === "object" && { names }),
@@ -124,7 +125,7 @@ async function serve(
   } finally {
     if (typeof names === "object") await names.close();
     await joined?.close();
-    revocations?.close();
+    kept?.close();
     log.flush();
     // Sockets that are still in a handshake are not waited for; where none is left, this is not either.
     setTimeout(() => process.exit(), lastWordsMs).unref();

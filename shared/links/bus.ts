@@ -89,6 +89,7 @@ export class BusLink implements Link {
     // The other end is told as well as can be: by TCP it would be, too.
     if (this.#state === "open") this.#publishClose(1006, "");
     this.#state = "closing";
+    this.#stopHearing();
     this.#clock.soon(() => this.#finish(1006, ""));
   }
 

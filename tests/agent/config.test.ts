@@ -111,6 +111,18 @@ forward:
     expect(read(text, { listen }).get("web")).toMatchObject({ listen });
   });
 
+  test("may name several relays", () => {
+    const web = "tunnels: {web: {http: 1}}";
+    const relaysOf = (relay: string) => {
+      const entry = read(`relay: ${relay}\n${web}`, {}).get("web");
+      return entry?.command === "expose" && entry.link.relays?.map(({ host }) => host);
+    };
+    expect(relaysOf("https://a.example")).toEqual(["a.example"]);
+    expect(relaysOf("[https://a.example, https://b.example]")).toEqual(["a.example", "b.example"]);
+    for (const wrong of ["[]", "1", "[1]", `[${"https://a.example, ".repeat(9)}]`])
+      expect(refusal(`relay: ${wrong}\n${web}`, {})).toContain("underpass.yaml:1: relay");
+  });
+
   test("starts only the entries that are named, and says which there are", () => {
     const text = "tunnels: {web: {http: 1}, api: {http: 2}, db: {tcp: 3}}";
     expect([...read(text, { names: ["db", "web"] }).keys()]).toEqual(["web", "db"]);

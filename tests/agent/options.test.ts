@@ -106,6 +106,21 @@ describe("where to", () => {
     expect(exposed("--port 1 --relay http://r.example --insecure").link.insecure).toBe(true);
   });
 
+  test("several relays are places to begin with, in their order", () => {
+    const hosts = (words: string, env = {}) => exposed(words, env).link.relays?.map(({ host }) => host);
+    expect(hosts("--port 1 --relay https://a.example --relay https://b.example:1")).toEqual([
+      "a.example",
+      "b.example:1",
+    ]);
+    const env = { UNDERPASS_RELAY: "https://a.example, https://b.example:1" };
+    expect(hosts("--port 1", env)).toEqual(["a.example", "b.example:1"]);
+    expect(hosts("--port 1 --relay https://c.example", env)).toEqual(["c.example"]);
+    expect(refusal("--port 1 --relay https://a.example --relay http://b.example").code).toBe(
+      "insecure-relay",
+    );
+    expect(refusal(`--port 1 ${"--relay https://a.example ".repeat(9)}`).message).toContain("1 to 8");
+  });
+
   test.each(["r.example", "ws://r", "https://r/x", "https://u:p@r"])("--relay %s is refused", (relay) => {
     expect(refusal(`--port 1 --relay ${relay}`).code).toBe("usage");
     expect(refusal(`connect a --stdio --relay ${relay}`).code).toBe("usage");

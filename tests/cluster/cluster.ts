@@ -139,12 +139,13 @@ export class Cluster implements AsyncDisposable {
     await running.kill();
   }
 
-  /** SIGTERM; resolves with the exit code. */
-  async stop(index: number): Promise<number> {
+  /** SIGTERM; resolves when it has ended, and fails unless it did so in order. */
+  async stop(index: number): Promise<void> {
     const relay = this.relay(index);
     const { running } = relay;
     relay.program = undefined;
-    return running.stop();
+    const code = await running.stop();
+    if (code !== 0) throw new Error(`exit ${code}: ${running.describe()}`);
   }
 
   /** Those that run know each other, and nobody else. */

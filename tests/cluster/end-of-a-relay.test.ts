@@ -68,7 +68,7 @@ clusterTest(
     withLoad(async ({ cluster, load }) => {
       for (const index of cluster.relays.keys()) {
         await load.leave(index);
-        expect(await cluster.stop(index)).toBe(0);
+        await cluster.stop(index);
         await load.reached(load.requests + 500);
         await cluster.begin(index);
         await cluster.acquainted();

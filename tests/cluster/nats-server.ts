@@ -60,15 +60,14 @@ export class NatsServer {
       }
       throw new Error("The folder is not watched any more.");
     })();
-    const child = spawn(natsServerPath, ["-c", configuration, "--ports_file_dir", ports], {
-      stdio: ["ignore", "ignore", "pipe"],
-    });
+    // A test run that is ended at once leaves nothing behind: the kernel ends its servers.
+    const command = ["--pdeathsig", "KILL", natsServerPath, "-c", configuration, "--ports_file_dir", ports];
+    const child = spawn("setpriv", command, { stdio: ["ignore", "ignore", "pipe"] });
     this.#process = child;
     let log = "";
     child.stderr?.on("data", (bytes) => {
       log += bytes;
     });
-    process.once("exit", this.#kill);
     const failed = once(child, "exit").then(() => {
       throw new Error(`nats-server ended: ${log.slice(-2_000)}`);
     });
@@ -91,7 +90,6 @@ export class NatsServer {
   } = {}): Promise<void> {
     const child = this.#process;
     this.#process = undefined;
-    process.off("exit", this.#kill);
     if (child !== undefined && child.exitCode === null && child.signalCode === null) {
       const exited = once(child, "exit");
       this.#signal(child, signal);
@@ -120,8 +118,6 @@ export class NatsServer {
   #signal({ pid }: ChildProcess, signal: NodeJS.Signals): void {
     if (pid !== undefined) process.kill(pid, signal);
   }
-
-  readonly #kill = (): void => void this.#process?.kill("SIGKILL");
 }
 
 /** What the server has written of its ports, once it is whole. */

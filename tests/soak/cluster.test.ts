@@ -70,7 +70,7 @@ clusterTest(
       for (const index of cluster.relays.keys()) {
         await load.reached((requests * (index + 1)) / 4);
         await load.leave(index);
-        expect(await cluster.stop(index)).toBe(0);
+        await cluster.stop(index);
         await begin(rig, index);
       }
       await load.reached(requests);
