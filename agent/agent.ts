@@ -238,6 +238,16 @@ export class Agent implements SlotOwner {
     for (const other of this.#slots) if (other !== slot) other.session?.doubt();
   }
 
+  /** Links to the same relay go the same road. */
+  #roadRate(link: number): number {
+    const relay = this.#routes[link]?.at?.relay;
+    let best = 0;
+    for (const { index, session } of this.#slots)
+      if (this.#routes[index]?.at?.relay === relay)
+        best = Math.max(best, session?.driver.session.ledger.flight.bestRate ?? 0);
+    return best;
+  }
+
   #linkEvent(link: number, state: LinkEvent["state"]): LinkEvent {
     const at = this.#routes[link]?.at;
     const isOneOfSeveral = at !== undefined && this.#places.all.length > 1;
@@ -298,6 +308,8 @@ export class Agent implements SlotOwner {
           for (const { door } of this.#places.all) door.linkLost?.(link, how);
         },
         doubted: (doubted) => this.#slots[doubted]?.session?.doubt(),
+        roadRate: () => this.#roadRate(index),
+        slowed: (slow) => void this.#slots[slow]?.session?.renew(),
         isFinal: (error) => this.#isFinal(error, credential),
       };
       return new Slot(options, this);

@@ -136,7 +136,7 @@ export class RelayCore<Ports extends OtherPorts> {
       config.cluster &&
       new Cluster(config.cluster, {
         ...{ clock, memory, names, hold, metrics, log, secret: config.secret, dial: config.dial },
-        tunnels: here,
+        ...{ tunnels: here, callers },
         draining: () => this.draining,
         reception: () => this.reception,
         died: (id) => shared?.nodeDied(id),
@@ -164,7 +164,6 @@ export class RelayCore<Ports extends OtherPorts> {
         here: (name) => here.sessionsOf(name).filter(({ leaving }) => !leaving),
       };
     const revocations: Revocations = config.revocations ?? new MemoryRevocations();
-    revocations.watch?.((owner, untilMs) => this.reception.revoked(owner, untilMs));
     const tokens = new Tokens(config.secret, revocations);
     const publicHost = publicUrl === undefined ? undefined : new URL(publicUrl).hostname;
     const grants = new EgressGrants();
@@ -182,6 +181,7 @@ export class RelayCore<Ports extends OtherPorts> {
     this.cluster = cluster;
     this.callers = callers;
     this.revocations = revocations;
+    revocations.watch?.(({ owner, untilMs }) => this.reception.revoked(owner, untilMs));
     const ownHost = config.cluster?.advertise && new URL(config.cluster.advertise(0)).hostname;
     this.router = new Router({ domains, routing, publicHost, ownHost });
     this.eventLinks = new EventLinks({ clock, random, memory });
@@ -193,6 +193,7 @@ export class RelayCore<Ports extends OtherPorts> {
       relayTokens: cluster?.tokens,
       ...(cluster !== undefined && {
         process: config.cluster?.id,
+        takesNeighbours: () => !cluster.isClosed,
         relays: () => cluster.hints,
         elsewhere: (session: string) => cluster.elsewhere(session),
         passOn: (...passed: Parameters<Cluster["passOn"]>) => cluster.passOn(...passed),
@@ -260,17 +261,10 @@ export class RelayCore<Ports extends OtherPorts> {
     this.cluster?.drain();
     // Where visitors have no way from relay to relay, others are to await the agents from now on.
     if (this.cluster === undefined) this.shared?.leave();
-    // Neighbours may have visitors for agents that are still here.
     for (const { driver, kind } of this.sessions())
       if (kind !== "relay") driver.sayGoaway("drain", "going-away", graceMs);
-    const { clock } = this.ways;
-    const untilMs = clock.now() + graceMs;
-    await Promise.all([visitors(), this.cluster?.hops.drain(graceMs)]);
-    // From now on they send nobody, and what is on its way here goes elsewhere.
-    const leftMs = Math.max(0, untilMs - clock.now());
-    for (const { driver, kind } of this.sessions())
-      if (kind === "relay") driver.sayGoaway("drain", "going-away", leftMs);
-    await this.cluster?.hops.drain(leftMs);
+    const untilMs = this.ways.clock.now() + graceMs;
+    await Promise.all([visitors(), this.cluster?.letMove(untilMs, () => this.unmoved())]);
     this.cancelSweep();
     this.cancelSleep();
     for (const { driver } of this.sessions()) driver.close("going-away");
@@ -301,6 +295,12 @@ export class RelayCore<Ports extends OtherPorts> {
       .lookForRevoked(this.revocations)
       .catch((error) => log.write({ event: "fault", message: `Revocations: ${error}` }));
     this.cancelSweep = clock.at(clock.now() + coreLimits.sweepMs, () => this.sweep());
+  }
+
+  /** A tunnel that neighbours' visitors reach by this relay alone. */
+  private unmoved(): string | undefined {
+    for (const { name } of this.here.owners()) if (this.shared?.isElsewhere(name) === false) return name;
+    return undefined;
   }
 
   private sharedNames(

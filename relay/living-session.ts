@@ -14,6 +14,7 @@ export interface SessionWatcher {
   /** It says that it will not come back, and ends within the grace. */
   saidBye(agent: AgentSession, graceMs: number): void;
   linkState(agent: AgentSession, state: "up" | "suspect" | "lost"): void;
+  linkSlow(agent: AgentSession): void;
   /** Something came on its link. */
   progress(agent: AgentSession): void;
   /** Absent where no platform puts the relay to sleep. */
@@ -82,6 +83,10 @@ export class LivingSession implements AgentSession, DriverHandler {
 
   linkState(state: "up" | "suspect" | "lost"): void {
     this.watcher.linkState(this, state);
+  }
+
+  linkSlow(): void {
+    this.watcher.linkSlow(this);
   }
 
   doubted(): void {}

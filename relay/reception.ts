@@ -23,6 +23,8 @@ export interface ReceptionDeps extends BeginningDeps {
   readonly tokens: Tokens;
   /** Of relays that are neighbours; absent: there are none. */
   readonly relayTokens?: Tokens | undefined;
+  /** Longer than agents, as visitors of theirs may be there. */
+  readonly takesNeighbours?: () => boolean;
   /** Of agents; absent: what a server of one's own can take. */
   readonly maxLinks?: number;
   /** The relay of the cluster that has this session and is alive, by its id. undefined: this one, or none. */
@@ -76,6 +78,7 @@ export class Reception {
     if (isRelay && deps.relayTokens === undefined) throw new UnderpassError("kind-unavailable");
     // The one that was meant had this address before.
     if (isRelay && name !== deps.process) throw new UnderpassError("session-elsewhere");
+    if (isRelay && deps.takesNeighbours?.() === false) throw new UnderpassError("going-away");
     // Its visitors have come here while the agents are still here.
     if (deps.draining() && held === undefined && !isRelay && elsewhere === undefined)
       throw new UnderpassError("going-away");

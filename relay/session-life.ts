@@ -2,6 +2,7 @@ import type { Clock } from "../shared/clock.ts";
 import type { DriverOptions } from "../shared/driver-handler.ts";
 import type { Code } from "../shared/errors.ts";
 import type { Link } from "../shared/link.ts";
+import { slowDoubt } from "../shared/mux/frame.ts";
 import { limits } from "../shared/mux/limits.ts";
 import type { Memory } from "../shared/mux/memory.ts";
 import { Session } from "../shared/mux/session.ts";
@@ -135,8 +136,13 @@ export class SessionLife implements SessionWatcher {
     // Nobody comes back for a session that has said goodbye and is at rest.
     if (state === "lost" && agent.saidBye && session.resting) session.lost("goodbye");
     this.home(agent.kind).changed(agent);
-    if (state === "suspect") this.tellDoubt(agent);
+    if (state === "suspect") this.tellDoubt(agent, agent.slot);
     this.noteRest(agent);
+  }
+
+  /** It is told over its own link, too: there may be no other. */
+  linkSlow(agent: AgentSession): void {
+    this.tellDoubt(agent, agent.slot + slowDoubt);
   }
 
   progress(agent: AgentSession): void {
@@ -182,9 +188,9 @@ export class SessionLife implements SessionWatcher {
   // Doubts
 
   /** Only the agent can dial: it is told over another of its sessions. */
-  private tellDoubt(agent: AgentSession): void {
+  private tellDoubt(agent: AgentSession, slot: number): void {
     for (const { driver } of this.home(agent.kind).siblings(agent))
-      if (driver.isUp) driver.session.doubt(agent.slot);
+      if (driver.isUp) driver.session.doubt(slot);
   }
 
   /** A session has a link: its siblings may have lost theirs without the agent's knowing. */

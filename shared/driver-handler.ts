@@ -11,6 +11,8 @@ export interface DriverHandler {
    * another until its resume window has passed. Not told of a link that `link` or `unlink` replaces.
    */
   linkState(state: "up" | "suspect" | "lost"): void;
+  /** The link carries far less than it should, and another might do better. */
+  linkSlow?(): void;
   /** The peer suspects the link in this slot of ours. */
   doubted(slot: number): void;
   /** The first message or text came on a link: it is good for something. */
@@ -31,4 +33,6 @@ export interface DriverOptions {
   readonly pingsWhenIdle: boolean;
   /** How long the session waits for another link, from the last byte that came. */
   readonly resumeWindowMs: number;
+  /** Bytes a millisecond that links of the same road have carried at most of late. */
+  readonly roadRate?: (() => number) | undefined;
 }

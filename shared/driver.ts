@@ -350,13 +350,13 @@ export class Driver implements LinkHandler, SessionHandler, RestOwner {
     const { linked, liveness } = this;
     if (linked === undefined || this.gone) return;
     const before = liveness.state;
-    const { ping, nextMs } = liveness.look(factsOf(this.session), nowMs);
+    const { ping, nextMs, slow } = liveness.look(factsOf(this.session, this.options.roadRate?.()), nowMs);
     if (liveness.state === "dead") {
       this.unlink();
-      this.handler.linkState("lost");
-      return;
+      return this.handler.linkState("lost");
     }
     if (ping) linked.link.sendText(pingText);
+    if (slow === true) this.handler.linkSlow?.();
     if (this.rest?.value !== true && (this.lookMs > nextMs || this.lookMs <= nowMs)) {
       this.cancelLook?.();
       this.lookMs = nextMs;
@@ -372,10 +372,9 @@ export class Driver implements LinkHandler, SessionHandler, RestOwner {
 
   private lookDue(): void {
     const nowMs = this.clock.now();
-    const lateMs = nowMs - this.lookMs;
-    this.lookMs = Number.POSITIVE_INFINITY;
     // What came meanwhile has not been read yet.
-    if (lateMs > driverLimits.lateMs) this.liveness.ask(nowMs);
+    if (nowMs - this.lookMs > driverLimits.lateMs) this.liveness.ask(nowMs);
+    this.lookMs = Number.POSITIVE_INFINITY;
     this.look(nowMs);
   }
 

@@ -1,3 +1,4 @@
+import type { Crowd } from "./mux/flight.ts";
 import type { Session } from "./mux/session.ts";
 
 /** The liveness texts of PROTOCOL.md section 2: exact, so that an edge platform answers without waking. */
@@ -26,6 +27,17 @@ const limits = {
   silenceMs: 45_000,
   /** Messages newly received or acknowledged after which a suspicion is forgotten. */
   trustAfterMessages: 64,
+  /** Slow: so little in so many round trips. TCP needs eight or nine to fill a long road. */
+  slowTrips: 12,
+  minSlowMs: 1_000,
+  /** Bytes a millisecond: less is little on any road. It is what TCP sends in a first round trip (RFC 6928) of 150 ms. */
+  leastRate: 100,
+  /** So long a new link is not judged. */
+  slowPauseMs: 10_000,
+  /** So much less than what its road carries is little; a link that begins carries more in the same time. */
+  lagsBy: 32,
+  /** A link that is so much quicker than the slow one before it shows that the road is not to blame. */
+  quickerBy: 4,
 } as const;
 
 /** What is known of the session when the link is looked at. Times as in `Clock.now()`. */
@@ -34,11 +46,16 @@ export interface LinkFacts {
   readonly oldest: { readonly sentMs: number; readonly bytes: Uint8Array } | undefined;
   readonly unacknowledgedBytes: number;
   readonly tripMs: number;
+  readonly smallestTripMs: number;
   readonly worstTripMs: number;
   /** Bytes a millisecond, of late; 0: not known. */
   readonly rate: number;
   /** The same of this link alone. */
   readonly linkRate: number;
+  /** The most that was measured of late, on this link or others of the same road. */
+  readonly roadRate: number;
+  /** undefined: what is in flight does not wait. */
+  readonly crowd: Crowd | undefined;
   readonly openStreams: number;
   /** How many counted messages were acknowledged so far. */
   readonly acknowledged: number;
@@ -46,14 +63,24 @@ export interface LinkFacts {
   readonly received: number;
 }
 
-/** What a session knows of the link that it has. */
-export function factsOf({ ledger, unacknowledgedBytes, openStreams }: Session): LinkFacts {
+/** What a session knows of the link that it has. `roadRate`: what others know. */
+export function factsOf({ ledger, unacknowledgedBytes, openStreams }: Session, roadRate = 0): LinkFacts {
   const { oldest, acknowledgedCount: acknowledged, received, flight } = ledger;
-  const { worstTripMs, rate, linkRate, roadMs: tripMs } = flight;
+  const { smallestTripMs, worstTripMs, rate, linkRate, bestRate, crowd, roadMs: tripMs } = flight;
   return {
-    ...{ oldest, unacknowledgedBytes, tripMs, openStreams },
-    ...{ acknowledged, received, worstTripMs, rate, linkRate },
+    ...{ oldest, unacknowledgedBytes, openStreams, acknowledged, received },
+    ...{ tripMs, smallestTripMs, worstTripMs, rate, linkRate, crowd },
+    roadRate: Math.max(roadRate, bestRate),
   };
+}
+
+export interface Finding {
+  /** A ping is due now. */
+  readonly ping: boolean;
+  /** When to look again at the latest. */
+  readonly nextMs: number;
+  /** The link has become slow: another may carry more. */
+  readonly slow?: true;
 }
 
 export type LinkState = "up" | "suspect" | "dead";
@@ -76,6 +103,10 @@ export class Liveness {
   private progressAtDeath = -1;
   /** The other side is to be asked now, whatever the time. */
   private asks = false;
+  /** Before this nothing is owed that would make the link slow. */
+  private patientUntilMs: number;
+  /** Bytes a millisecond, at most, that the last slow link carried. */
+  private slowRate = 0;
 
   /** `pingsWhenIdle`: the agent. Otherwise the relay, which gives up what is silent for long. */
   constructor(
@@ -84,6 +115,7 @@ export class Liveness {
   ) {
     this.heardMs = nowMs;
     this.listensMs = nowMs;
+    this.patientUntilMs = nowMs + limits.slowPauseMs;
   }
 
   /** When the last byte came. */
@@ -98,6 +130,7 @@ export class Liveness {
     this.listensMs = nowMs;
     this.pingedMs = undefined;
     this.asks = false;
+    this.patientUntilMs = nowMs + limits.slowPauseMs;
   }
 
   /** Bytes came. Returns whether that ends a suspicion. */
@@ -108,6 +141,7 @@ export class Liveness {
     this.pingedMs = undefined;
     if (this.state !== "suspect") return false;
     this.state = "up";
+    this.patientUntilMs = Math.max(this.patientUntilMs, nowMs);
     if (!this.counted) this.suspicions++;
     return true;
   }
@@ -115,6 +149,7 @@ export class Liveness {
   /** This side did not run for a while, or doubts the link for other reasons: what it did not hear says nothing. */
   ask(nowMs: number): void {
     this.listensMs = nowMs;
+    this.patientUntilMs = Math.max(this.patientUntilMs, nowMs);
     this.pingedMs = undefined;
     this.asks = true;
   }
@@ -134,8 +169,8 @@ export class Liveness {
     if (this.state === "up") this.state = "suspect";
   }
 
-  /** Looks at the link: whether a ping is due now, and when to look again at the latest. `state` may change. */
-  look(facts: LinkFacts, nowMs: number): { readonly ping: boolean; readonly nextMs: number } {
+  /** Looks at the link. `state` may change. */
+  look(facts: LinkFacts, nowMs: number): Finding {
     if (this.state === "dead") return { ping: false, nextMs: Number.POSITIVE_INFINITY };
     const progress = facts.acknowledged + facts.received;
     if (progress >= this.trustFrom + limits.trustAfterMessages) this.suspicions = 0;
@@ -149,7 +184,12 @@ export class Liveness {
       this.progressAtDeath = facts.acknowledged + facts.received;
       return { ping: false, nextMs: Number.POSITIVE_INFINITY };
     }
-    if (nowMs < suspectMs) return { ping: false, nextMs: Math.min(suspectMs, deadMs) };
+    if (nowMs < suspectMs) {
+      const slow = nowMs >= this.slowAtMs(facts);
+      if (slow) this.foundSlow(facts, nowMs);
+      const nextMs = Math.min(suspectMs, deadMs, this.slowAtMs(facts));
+      return { ping: false, nextMs, ...(slow && { slow }) };
+    }
     if (this.state === "up") {
       this.state = "suspect";
       this.counted = progress === this.trustFrom;
@@ -159,7 +199,7 @@ export class Liveness {
     return { ping: false, nextMs: deadMs };
   }
 
-  private lookIdle(facts: LinkFacts, nowMs: number): { readonly ping: boolean; readonly nextMs: number } {
+  private lookIdle(facts: LinkFacts, nowMs: number): Finding {
     const { pingsWhenIdle } = this.options;
     const busy = facts.openStreams > 0;
     const afterMs = busy ? limits.busyPingMs : pingsWhenIdle ? limits.idlePingMs : limits.silenceMs;
@@ -172,6 +212,28 @@ export class Liveness {
     this.asks = false;
     this.pingedMs = nowMs;
     return { ping: true, nextMs: nowMs + this.suspectAfterMs(facts) };
+  }
+
+  /**
+   * From when on the link is slow: what is sent waits, and far less arrives than the road carries, so that another link may
+   * do better. TCP under BBR may take the one packet that it lost while little was sent for all that the road carries, and
+   * needs a minute to find more (measured at 150 ms and 1 % loss: 0.4 instead of 9 MiB/s). A link whose predecessor was slow
+   * is left alone where it is no quicker: then it is the road. One in doubt is, too: another is dialled anyway.
+   */
+  private slowAtMs({ oldest, crowd, linkRate, roadRate, smallestTripMs }: LinkFacts): number {
+    const never = Number.POSITIVE_INFINITY;
+    if (this.state !== "up" || linkRate < limits.quickerBy * this.slowRate) return never;
+    if (oldest === undefined || crowd === undefined || oldest.sentMs > crowd.untilMs + smallestTripMs)
+      return never;
+    const patienceMs = Math.max(limits.minSlowMs, limits.slowTrips * smallestTripMs);
+    const dueMs = Math.max(crowd.sinceMs, this.patientUntilMs) + patienceMs;
+    const expected = Math.max(limits.leastRate, roadRate / limits.lagsBy) * (dueMs - crowd.sinceMs);
+    return crowd.bytes < expected ? dueMs : never;
+  }
+
+  private foundSlow({ crowd }: LinkFacts, nowMs: number): void {
+    this.slowRate = crowd === undefined ? 0 : crowd.bytes / (nowMs - crowd.sinceMs);
+    this.patientUntilMs = nowMs + limits.slowPauseMs;
   }
 
   /** Since when an answer has been owed without a byte coming; undefined: none is owed. */

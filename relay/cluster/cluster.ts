@@ -7,6 +7,7 @@ import type { Memory } from "../../shared/mux/memory.ts";
 import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
 import type { Dial } from "../../shared/socket.ts";
 import type { Tokens } from "../auth/tokens.ts";
+import type { Callers } from "../callers.ts";
 import type { RelayLog } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Names } from "../names.ts";
@@ -52,6 +53,7 @@ export interface ClusterDeps {
   readonly hold: Hold;
   /** Of this relay alone. */
   readonly tunnels: WayDeps["tunnels"] & Pick<Tunnels, "size" | "sessions">;
+  readonly callers: Callers;
   readonly names: Names;
   readonly metrics: Metrics;
   readonly log: RelayLog;
@@ -61,12 +63,20 @@ export interface ClusterDeps {
   readonly died: (id: string) => void;
 }
 
+const clusterLimits = {
+  /** Agents that were told to go are elsewhere within it, or their visitors wait. */
+  moveWithinMs: 5_000,
+  movedLookMs: 50,
+} as const;
+
 /** A relay among others: who they are, the ways to them, and what comes from them. */
 export class Cluster {
   readonly tokens: Tokens;
   readonly nodes: Nodes;
   readonly neighbours: Neighbours;
   readonly hops: Hops;
+  /** It takes nothing more from neighbours. */
+  isClosed = false;
   readonly #config: ClusterConfig;
   readonly #deps: ClusterDeps;
   readonly #passed: PassedLinks;
@@ -133,6 +143,26 @@ export class Cluster {
   drain(): void {
     this.#rebalance.end();
     this.nodes.changed();
+  }
+
+  /**
+   * Agents were told to go: their visitors at neighbours go on to come here until each is elsewhere too, and `unmoved`
+   * finds none any more. Then neighbours open no more streams; resolves when those that are open have ended, or at `untilMs`.
+   */
+  async letMove(untilMs: number, unmoved: () => string | undefined): Promise<void> {
+    const { clock, callers } = this.#deps;
+    const movedMs = Math.min(untilMs, clock.now() + clusterLimits.moveWithinMs);
+    while (clock.now() < movedMs && this.#hasReady && unmoved() !== undefined)
+      await new Promise<void>((go) => void clock.at(clock.now() + clusterLimits.movedLookMs, go));
+    this.isClosed = true;
+    const leftMs = Math.max(0, untilMs - clock.now());
+    for (const { driver, kind } of callers.sessions())
+      if (kind === "relay") driver.sayGoaway("drain", "going-away", leftMs);
+    await this.hops.drain(leftMs);
+  }
+
+  get #hasReady(): boolean {
+    return this.nodes.others().some(({ state }) => state === "ready");
   }
 
   async end(): Promise<void> {

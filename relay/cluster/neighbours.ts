@@ -34,6 +34,8 @@ export interface NeighboursDeps {
   readonly ready: () => void;
 }
 
+/** What is open at a relay that has taken its leave gets so long. */
+const leaveMs = 30_000;
 /** A neighbour that is away is tried so often at least: visitors may wait for it. */
 const maxRedialMs = 2_000;
 
@@ -54,16 +56,21 @@ export class Neighbours {
     slot.start();
   }
 
-  /** It is dead, or this relay ends: what is open there ends now. */
+  /** It is gone: what is open there ends, unless it has taken its leave and there is a link to finish on. */
   leave(id: string): void {
     const slot = this.#slots.get(id);
     this.#slots.delete(id);
-    slot?.abandon();
-    void slot?.stop(0);
+    if (slot?.isUp === false) slot.abandon();
+    void slot?.stop(leaveMs);
   }
 
+  /** This relay ends: what is open ends now. */
   close(): void {
-    for (const id of [...this.#slots.keys()]) this.leave(id);
+    for (const slot of this.#slots.values()) {
+      slot.abandon();
+      void slot.stop(0);
+    }
+    this.#slots.clear();
   }
 
   /** There is a link, and nothing is wrong with it. */

@@ -2,33 +2,39 @@ import { readFile } from "node:fs/promises";
 import manifest from "../../package.json" with { type: "json" };
 import type { Clock } from "../../shared/clock.ts";
 import { UnderpassError } from "../../shared/errors.ts";
-import type { Revocations } from "../auth/revocations.ts";
+import type { OwnRevocations, Revocations } from "../auth/revocations.ts";
 import type { ClusterConfig } from "../cluster/cluster.ts";
 import { advertisedUrl, type ClusterOptions } from "../cluster/cluster-options.ts";
 import { newNodeId } from "../cluster/node-id.ts";
+import { SharedRevocations } from "../stores/shared-revocations.ts";
 import { openNats } from "./nats.ts";
 
 /** A relay's place among others, over NATS. Rejects with `registry-unreachable`, or `usage` for a file that can't be read. */
 export async function joinCluster(
   { urls, credentialsFile, name, advertise }: ClusterOptions,
-  { clock, fault }: { readonly clock: Clock; readonly fault: (error: Error) => void },
-): Promise<{
-  readonly cluster: ClusterConfig;
-  readonly revocations: Revocations;
-  close(): Promise<void>;
-}> {
+  {
+    clock,
+    own,
+    fault,
+  }: {
+    readonly clock: Clock;
+    /** What this relay knows of revocations. */
+    readonly own: OwnRevocations;
+    readonly fault: (error: Error) => void;
+  },
+): Promise<{ readonly cluster: ClusterConfig; readonly revocations: Revocations; close(): Promise<void> }> {
   const nats = await openNats({
     ...{ urls: urls.join(","), cluster: name, clock, fault },
     ...(credentialsFile !== undefined && { credentials: await readCredentials(credentialsFile) }),
   });
-  const { registry, board, bus, revocations } = nats;
+  const { registry, board, bus, revoked } = nats;
   const id = newNodeId((bytes) => crypto.getRandomValues(bytes));
   return {
     cluster: {
       ...{ id, name, version: manifest.version, registry, board, bus },
       ...(advertise !== undefined && { advertise: (port) => advertisedUrl(advertise, port) }),
     },
-    revocations,
+    revocations: new SharedRevocations({ registry: revoked, own, fault }),
     close: () => nats.close(),
   };
 }

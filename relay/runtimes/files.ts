@@ -57,8 +57,7 @@ export async function openNames(
   } catch (cause) {
     const detail = cause instanceof Error ? cause.message : String(cause);
     const message = `Names can't be kept in ${path}: ${detail}.`.replace(/\.\.$/, ".");
-    const needed = from.dataAsked || (from.secretText === undefined && from.secretFile === undefined);
-    if (!needed) return message;
+    if (!isNeeded(from)) return message;
     throw new UnderpassError("data-unwritable", `${message} Choose another --data.`, { cause });
   }
 }
@@ -67,12 +66,37 @@ export async function openNames(
 export async function openRevocations({ data }: SecretSource): Promise<SqliteRevocations> {
   const path = join(resolve(data), revocationsName);
   try {
+    await makeDataFolder(data);
     await makeDatabase(path);
     return new SqliteRevocations(path);
   } catch (cause) {
     const detail = cause instanceof Error ? cause.message : String(cause);
     throw new UnderpassError("data-unwritable", `Revocations can't be kept in ${path}: ${detail}`, { cause });
   }
+}
+
+/**
+ * Those of a relay whose cluster has them too: kept here, they outlive a registry that is lost. undefined: nothing can
+ * be written to a folder that nobody has asked for. Rejects with `data-unwritable` otherwise.
+ */
+export async function openOwnRevocations(
+  from: SecretSource & { readonly dataAsked: boolean },
+): Promise<SqliteRevocations | undefined> {
+  try {
+    return await openRevocations(from);
+  } catch (error) {
+    if (isNeeded(from)) throw error;
+    return undefined;
+  }
+}
+
+/** Where the key comes from elsewhere, a relay needs no folder. */
+function isNeeded({
+  dataAsked,
+  secretText,
+  secretFile,
+}: SecretSource & { readonly dataAsked: boolean }): boolean {
+  return dataAsked || (secretText === undefined && secretFile === undefined);
 }
 
 /** Only this user may look into it, and git does not. A folder that was there is left as it is. */

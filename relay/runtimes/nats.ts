@@ -1,9 +1,9 @@
 import type { Bus } from "../../shared/bus.ts";
 import type { Clock } from "../../shared/clock.ts";
 import { UnderpassError } from "../../shared/errors.ts";
-import type { Revocations } from "../auth/revocations.ts";
 import type { NodeBoard } from "../cluster/board.ts";
 import type { Registry } from "../cluster/registry.ts";
+import type { RevokedRegistry } from "../cluster/revoked.ts";
 import { NatsBoard } from "./nats-board.ts";
 import { checkPayload, NatsBus } from "./nats-bus.ts";
 import { NatsNames } from "./nats-names.ts";
@@ -27,7 +27,7 @@ export interface Nats {
   readonly registry: Registry;
   readonly board: NodeBoard;
   readonly bus: Bus;
-  readonly revocations: Revocations;
+  readonly revoked: RevokedRegistry;
   close(): Promise<void>;
 }
 
@@ -55,19 +55,19 @@ export async function openNats({ urls, credentials, cluster, clock, fault }: Nat
   let isStarted = false;
   const registry = new NatsNames({ way: () => registryWay, bucket: `underpass_${cluster}_names`, clock });
   const board = new NatsBoard({ way: () => registryWay, bucket: `underpass_${cluster}_nodes`, clock });
-  const revocations = new NatsRevocations({
-    ...{ way: () => registryWay, bucket: `underpass_${cluster}_revocations`, clock },
+  const revoked = new NatsRevocations({
+    ...{ way: () => registryWay, bucket: `underpass_${cluster}_revoked`, clock },
   });
   const bus = new NatsBus({ way: () => busWay });
   const registryWay = new NatsWay({
     ...options("registry"),
     async opened(nats) {
-      await Promise.all([registry.opened(nats), board.opened(nats), revocations.opened(nats)]);
+      await Promise.all([registry.opened(nats), board.opened(nats), revoked.opened(nats)]);
     },
     lost() {
       registry.lost();
       board.lost();
-      revocations.lost();
+      revoked.lost();
     },
   });
   const busWay = new NatsWay({
@@ -81,7 +81,7 @@ export async function openNats({ urls, credentials, cluster, clock, fault }: Nat
   const close = async (): Promise<void> => {
     registry.close();
     board.close();
-    revocations.close();
+    revoked.close();
     busWay.close();
   };
   const late = Promise.withResolvers<void>();
@@ -97,5 +97,5 @@ export async function openNats({ urls, credentials, cluster, clock, fault }: Nat
     cancel();
   }
   isStarted = true;
-  return { registry, board, bus, revocations, close };
+  return { registry, board, bus, revoked, close };
 }

@@ -13,11 +13,12 @@ import type { CoreConfig } from "../core.ts";
 import type { RelayOptions } from "../options.ts";
 import { type RunningRelay, startRelay } from "../relay.ts";
 import type { NameStore } from "../store.ts";
+import { MemoryRevocations } from "../stores/memory-revocations.ts";
 import { mintToken } from "../token.ts";
 import { tunnelUrls } from "../tunnel-urls.ts";
 import { readCertificate } from "./certificate.ts";
 import { joinCluster } from "./cluster.ts";
-import { loadSecret, openNames, openRevocations } from "./files.ts";
+import { loadSecret, openNames, openOwnRevocations, openRevocations } from "./files.ts";
 import { askHealth } from "./health.ts";
 import type { SqliteNamesOptions } from "./sqlite-names.ts";
 import { StreamLog } from "./stream-log.ts";
@@ -94,7 +95,12 @@ async function serve(
   const { cluster: asked, ...rest } = options;
   const fault = (what: string) => (error: Error) =>
     log.write({ event: "fault", message: `${what}: ${error.message}` });
-  const joined = asked && (await joinCluster(asked, { clock: systemClock, fault: fault("The cluster") }));
+  const own = asked && edge === undefined ? await openOwnRevocations(options) : undefined;
+  const joined =
+    asked &&
+    (await joinCluster(asked, {
+      ...{ clock: systemClock, own: own ?? new MemoryRevocations(), fault: fault("The cluster") },
+    }));
   const names = joined
     ? undefined
     : await (edge?.openNames ?? openNames)(options, {
@@ -103,8 +109,7 @@ async function serve(
         fault: fault("The store of names"),
       });
   if (typeof names === "string") log.note(`${names} They are forgotten when this process ends.`);
-  const kept =
-    typeof names === "object" ? await (edge?.openRevocations ?? openRevocations)(options) : undefined;
+  const kept = typeof names === "object" ? await (edge?.openRevocations ?? openRevocations)(options) : own;
   const revocations = joined?.revocations ?? kept;
   const core: CoreConfig & Omit<RelayOptions, "cluster"> = {
     ...rest,

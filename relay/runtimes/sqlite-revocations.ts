@@ -1,16 +1,17 @@
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { UnderpassError } from "../../shared/errors.ts";
-import { maxRevocations, type Revocations } from "../auth/revocations.ts";
+import { checkRoom, type OwnRevocations, type Revocation } from "../auth/revocations.ts";
 
 /** How long a write waits for another process's. */
 const busyMs = 200;
 
 /** Revocations in a SQLite file, for Bun and Deno: an old and a new relay process share it. */
-export class SqliteRevocations implements Revocations {
+export class SqliteRevocations implements OwnRevocations {
   readonly #database: DatabaseSync;
   readonly #get: StatementSync;
   readonly #count: StatementSync;
   readonly #put: StatementSync;
+  readonly #all: StatementSync;
 
   /** Opens `path`, a file that is there already. Throws SQLite's errors. */
   constructor(path: string) {
@@ -24,10 +25,16 @@ export class SqliteRevocations implements Revocations {
       this.#put = this.#database.prepare(
         "INSERT INTO revocations VALUES (?, ?) ON CONFLICT DO UPDATE SET until = max(until, excluded.until)",
       );
+      this.#all = this.#database.prepare("SELECT owner, until FROM revocations");
     } catch (error) {
       this.#database.close();
       throw error;
     }
+  }
+
+  /** Throws SQLite's errors. */
+  get size(): number {
+    return Number(this.#count.get()?.["rows"]);
   }
 
   /** Throws SQLite's errors: where it can't be told, nobody is let in. */
@@ -38,8 +45,7 @@ export class SqliteRevocations implements Revocations {
 
   revoke(owner: string, untilMs: number): void {
     try {
-      if (this.revokedUntil(owner) === undefined && Number(this.#count.get()?.["rows"]) >= maxRevocations)
-        throw new UnderpassError("too-many-requests", "The relay holds as many revocations as it may.");
+      checkRoom(this, owner);
       this.#put.run(owner, untilMs);
     } catch (cause) {
       if (cause instanceof UnderpassError) throw cause;
@@ -47,6 +53,11 @@ export class SqliteRevocations implements Revocations {
         cause,
       });
     }
+  }
+
+  /** Throws SQLite's errors. */
+  all(): readonly Revocation[] {
+    return this.#all.all().map(({ owner, until }) => ({ owner: String(owner), untilMs: Number(until) }));
   }
 
   close(): void {

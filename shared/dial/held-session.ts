@@ -2,6 +2,7 @@ import { Driver } from "../driver.ts";
 import { type Code, codes, UnderpassError } from "../errors.ts";
 import { type Hello, writeGoaway } from "../handshake.ts";
 import type { Link, TransportName } from "../link.ts";
+import { slowDoubt } from "../mux/frame.ts";
 import { limits as muxLimits } from "../mux/limits.ts";
 import { Session } from "../mux/session.ts";
 import type { GoawayKind } from "../mux/session-handler.ts";
@@ -104,11 +105,12 @@ export class HeldSession {
         opened: (stream, fields) => owner.opened(stream, fields),
         goaway: (kind, code, graceMs) => this.#goaway(kind, code, graceMs),
         linkState: (state) => this.#linkState(state),
-        doubted: (slot) => options.doubted(slot),
+        linkSlow: () => void this.renew(),
+        doubted: (slot) => (slot < slowDoubt ? options.doubted(slot) : options.slowed?.(slot - slowDoubt)),
         progress: () => backoff.succeeded(),
         over: (code) => this.#over(code),
       },
-      { pingsWhenIdle: true, resumeWindowMs: welcome.resumeWindowMs },
+      { pingsWhenIdle: true, resumeWindowMs: welcome.resumeWindowMs, roadRate: options.roadRate },
     );
     this.#put(greeted);
   }

@@ -32,6 +32,10 @@ export interface SlotOptions {
   readonly isFinal: (error: UnderpassError) => boolean;
   /** The relay suspects the link of this slot of the same agent. */
   readonly doubted: (slot: number) => void;
+  /** Bytes a millisecond that the agent's links have carried at most of late. */
+  readonly roadRate?: () => number;
+  /** The relay finds that link slow. */
+  readonly slowed?: (slot: number) => void;
 }
 
 /** Whom the slot tells. */

@@ -26,6 +26,16 @@ class Extreme {
   }
 }
 
+/** A time in which all that was acknowledged had had to wait for what was before it, without a pause of a round trip. */
+export interface Crowd {
+  /** When the first of it left. */
+  readonly sinceMs: number;
+  /** When the last of it was acknowledged. */
+  readonly untilMs: number;
+  /** What was acknowledged in it. */
+  readonly bytes: number;
+}
+
 /**
  * How much may be unacknowledged: about twice the measured rate times the smallest round trip (PROTOCOL.md section 5),
  * so that buffers stay short and a small request does not wait behind a bulk one.
@@ -35,12 +45,17 @@ export class Flight {
   private rates = new Extreme(0, Math.max);
   private trips = new Extreme(Number.POSITIVE_INFINITY, Math.min);
   private worstTrips = new Extreme(0, Math.max);
+  private readonly bestRates = new Extreme(0, Math.max);
   private acknowledgedBytes = 0;
+  /** Of the last ACK. */
+  private newlyBytes = 0;
   /** Smoothed round trip in ms (RFC 6298 weights). */
   smoothedTripMs: number;
   /** How far round trips lie from the smoothed one (RFC 6298 weights). */
   private tripDeviationMs = 0;
   unacknowledgedBytes = 0;
+  /** undefined: the last that was acknowledged did not wait. */
+  crowd: Crowd | undefined;
   budgetBytes: number = limits.minFlightBytes;
 
   /** `firstTripMs`: what the handshake took, until ACKs tell more; a side that only receives has nothing else. */
@@ -84,6 +99,11 @@ export class Flight {
     return this.rates.value;
   }
 
+  /** The best of the last 10 to 20 minutes, on whatever link. */
+  get bestRate(): number {
+    return this.bestRates.value;
+  }
+
   get full(): boolean {
     const most = this.memory.isScarce ? limits.scarceFlightBytes : this.budgetBytes;
     return this.unacknowledgedBytes >= most;
@@ -110,6 +130,7 @@ export class Flight {
     this.worstTrips = new Extreme(0, Math.max);
     this.earlierRate = this.rate;
     this.rates = new Extreme(0, Math.max);
+    this.crowd = undefined;
     this.smoothedTripMs = tripMs;
   }
 
@@ -146,6 +167,7 @@ export class Flight {
   acknowledged(bytes: number): void {
     this.unacknowledgedBytes -= bytes;
     this.acknowledgedBytes += bytes;
+    this.newlyBytes = bytes;
   }
 
   /** The newest message of an ACK left at `sentMs` with `mark`; `slack` as `isSlack` was then. */
@@ -160,10 +182,22 @@ export class Flight {
     const rate = (this.acknowledgedBytes - mark) / tripMs;
     // Otherwise a pause would be taken for a slow link, and the next bulk begin as on a new one.
     if (!slack || rate > this.rates.value) this.rates.add(rate, nowMs, Math.max(10 * smallestMs, 50));
+    this.bestRates.add(rate, nowMs, 600_000);
+    this.crowd = this.isLong ? this.crowdWith(sentMs, nowMs) : undefined;
     // Where loss makes trips uneven, what waits for a piece to be sent again must not stop the rest. On a short road it
     // is processors that make them so, and more in flight would only fill memory (a third more of it, measured).
     const unevenMs = this.isLong ? Math.min(2 * smallestMs, 2 * this.tripDeviationMs) : 0;
     const wanted = this.rates.value * (2 * smallestMs + unevenMs);
     this.budgetBytes = Math.min(this.memory.bounds.maxFlightBytes, Math.max(limits.minFlightBytes, wanted));
+  }
+
+  /** What the crowd is when what left at `sentMs` has been acknowledged. */
+  private crowdWith(sentMs: number, nowMs: number): Crowd | undefined {
+    const { crowd, newlyBytes, smallestTripMs } = this;
+    if (nowMs - sentMs <= 2 * smallestTripMs + limits.ackDelayMs) return undefined;
+    const goesOn = crowd !== undefined && sentMs <= crowd.untilMs + smallestTripMs;
+    return goesOn
+      ? { sinceMs: crowd.sinceMs, untilMs: nowMs, bytes: crowd.bytes + newlyBytes }
+      : { sinceMs: sentMs, untilMs: nowMs, bytes: newlyBytes };
   }
 }

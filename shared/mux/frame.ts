@@ -1,5 +1,8 @@
 import { limits } from "./limits.ts";
 
+/** Added to the slot of a DOUBT (0 to 63): its link is slow, and nothing else is the matter with it. */
+export const slowDoubt = 0x80;
+
 /** Record types (PROTOCOL.md section 2). */
 export const RecordType = {
   hello: 0x01,
@@ -90,6 +93,7 @@ export class MessageWriter {
     this.append(payload);
   }
 
+  /** `slot`: also with `slowDoubt`. */
   doubt(slot: number): void {
     this.header(RecordType.doubt, 1);
     this.bytes[this.length++] = slot;

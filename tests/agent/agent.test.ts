@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { encodeHead } from "../../shared/head.ts";
 import { encodeLatin1 } from "../../shared/http1/latin1.ts";
 import { streamKinds } from "../../shared/kind.ts";
+import { slowDoubt } from "../../shared/mux/frame.ts";
 import type { Stream } from "../../shared/mux/stream.ts";
 import { delayMs, passes, setUp, silent } from "./agent-bench.ts";
 
@@ -215,6 +216,17 @@ test("a suspect link is told, and a doubt of the relay's has the link in that sl
   expect(parallel).toMatchObject({ session: "s1", hello: { slot: 1 } });
   parallel.resume();
   expect(await event({ event: "link", state: "up" })).toMatchObject({ link: 1 });
+});
+
+test("a link that the relay finds slow is renewed, and nobody is told", async () => {
+  const { relay, clock, event } = setUp({ name: "blue", links: 2 });
+  const driver = (await relay.next()).welcome();
+  (await relay.next()).welcome();
+  await event({ event: "link", link: 1, state: "up" });
+  driver.session.doubt(1 + slowDoubt);
+  await passes(clock, 100);
+  const parallel = await relay.next();
+  expect(parallel).toMatchObject({ session: "s1", hello: { slot: 1 } });
 });
 
 test("stop says goodbye, waits for open streams no longer than the grace, and ends without a reason", async () => {

@@ -304,6 +304,33 @@ describe("a renewal", () => {
     expect([first.link.ended, bench.told(), bench.streams[0]?.heard]).toEqual(["destroy", [], []]);
   });
 
+  test.each([
+    ["is made of a link where what is sent waits, and little arrives for what others carry: once", 10_000, 2],
+    ["is not made where others carry little more", 500, 1],
+  ])("%s", async (_, roadRate, dials) => {
+    const bench = new SlotBench({ roadRate: () => roadRate });
+    const first = await bench.begin(8);
+    const pass = (ms: number): void => {
+      for (let step = 0; step < ms; step += 50) {
+        bench.clock.advance(50);
+        first.link.handler.heard();
+      }
+    };
+    pass(10_000);
+    for (const { stream } of bench.streams) stream.write(new Uint8Array(60_000));
+    await turn();
+    // 16 KiB in each 100 ms.
+    for (let count = 1; count < 17; count++) {
+      pass(100);
+      first.says({ record: "ACK", count });
+      await turn();
+    }
+    expect([bench.told(), bench.dials.length]).toEqual([[], dials]);
+    if (dials > 1) bench.dial.refuse(unreachable);
+    pass(9_000);
+    expect([bench.told(), bench.dials.length, first.link.ended]).toEqual([[], dials, undefined]);
+  });
+
   test("that fails is not tried again", async () => {
     const bench = new SlotBench();
     await bench.begin(1);

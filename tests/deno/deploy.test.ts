@@ -54,6 +54,14 @@ describe("the environment", () => {
       { UNDERPASS_SECRET: secret, UNDERPASS_DOMAIN: "t.example", UNDERPASS_TRUST_PROXY: "127.0.0.1" },
       "--trust-proxy",
     ],
+    [
+      "an address among relays",
+      {
+        ...{ UNDERPASS_SECRET: secret, UNDERPASS_DOMAIN: "t.example" },
+        ...{ UNDERPASS_CLUSTER: "nats://127.0.0.1", UNDERPASS_ADVERTISE: "https://a.example" },
+      },
+      "--advertise",
+    ],
   ])("%s: exit 2, and a line that says which variable to set", async (_, env, variable) => {
     const program = run(env);
     expect(await program.exit()).toBe(2);

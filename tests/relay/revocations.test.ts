@@ -24,6 +24,7 @@ describe.each([
     revocations.revoke("alice", 4_000);
     expect(revocations.revokedUntil("alice")).toBe(5_000);
     expect(revocations.revokedUntil("bob")).toBeUndefined();
+    expect([revocations.size, revocations.all()]).toEqual([1, [{ owner: "alice", untilMs: 5_000 }]]);
   });
 });
 

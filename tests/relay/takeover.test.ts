@@ -1,6 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { ownerOf } from "../../relay/auth/claims.ts";
 import { pingText } from "../../shared/liveness.ts";
+import { slowDoubt } from "../../shared/mux/frame.ts";
+import type { OracleRecord } from "../oracle/codec.ts";
 import { turn } from "../shared/driver-bench.ts";
 import { Desk, instance, kinds, visit } from "./reception-desk.ts";
 
@@ -105,6 +107,30 @@ describe("a link that the relay suspects", () => {
     const again = await desk.resume(lively.welcome, { slot: 1 - slot, received: 1 });
     await turn();
     expect(again.told()).toContainEqual({ record: "DOUBT", slot });
+  });
+
+  test("of being slow is told in the same way, and over that link, too", async () => {
+    const desk = new Desk();
+    const [slow, other] = [await desk.call(), await desk.call({ slot: 1 })];
+    for (const caller of [slow, other]) caller.says({ record: "ACK", count: 0 });
+    const pass = (ms: number): void => {
+      for (let step = 0; step < ms; step += 100) {
+        desk.clock.advance(100);
+        for (const caller of [slow, other]) caller.link.says(pingText);
+      }
+    };
+    pass(10_000);
+    for (let count = 0; count < 6; count++) await visit(desk);
+    expect([kinds(slow), kinds(other)]).toEqual([Array(3).fill("OPEN"), Array(3).fill("OPEN")]);
+    pass(100);
+    other.says({ record: "ACK", count: 3 });
+    slow.says({ record: "ACK", count: 1 });
+    pass(400);
+    slow.says({ record: "ACK", count: 2 });
+    pass(800);
+    await turn();
+    const doubt: OracleRecord = { record: "DOUBT", slot: slowDoubt };
+    expect([slow.told(), other.told()]).toEqual([[doubt], [doubt]]);
   });
 
   test("and drops takes no streams, and is there again with its next link", async () => {

@@ -3,7 +3,17 @@ import { type LinkFacts, Liveness } from "../../shared/liveness.ts";
 
 const quiet: LinkFacts = {
   ...{ oldest: undefined, unacknowledgedBytes: 0, openStreams: 0 },
-  ...{ tripMs: 0, worstTripMs: 0, rate: 0, linkRate: 0, acknowledged: 0, received: 0 },
+  ...{
+    tripMs: 0,
+    smallestTripMs: 0,
+    worstTripMs: 0,
+    rate: 0,
+    linkRate: 0,
+    roadRate: 0,
+    acknowledged: 0,
+    received: 0,
+  },
+  crowd: undefined,
 };
 
 /** A message that left at `sentMs` and is not acknowledged, alone, on a link whose rate is known to be high. */
@@ -248,6 +258,72 @@ describe("a ping goes", () => {
     const busy = agent();
     busy.ask(100_000);
     expect(busy.look(waiting(10), 100_000)).toEqual({ ping: false, nextMs: 100_235 });
+  });
+});
+
+describe("a link is slow", () => {
+  /** 150 ms there and back; what left from 20 s on waits, where the road has carried 10,000 bytes a millisecond. */
+  const long = {
+    ...{ tripMs: 150, smallestTripMs: 150, linkRate: 1_000, roadRate: 10_000 },
+    crowd: { sinceMs: 20_000, untilMs: 20_500, bytes: 500_000 },
+  };
+  const crowded = (more: Partial<LinkFacts> = {}, sentMs = 20_400): LinkFacts =>
+    waiting(sentMs, { ...long, ...more });
+
+  /** When it is found slow, while a byte comes each 50 ms; undefined: not within a minute. */
+  function slowAt(liveness: Liveness, facts: LinkFacts, fromMs: number): number | undefined {
+    for (let nowMs = fromMs; nowMs < fromMs + 60_000; nowMs += 50) {
+      liveness.heard(nowMs);
+      for (let lookMs = nowMs; lookMs < nowMs + 50; ) {
+        const { slow, nextMs } = liveness.look(facts, lookMs);
+        expect(liveness.state).toBe("up");
+        if (slow === true) return lookMs;
+        expect(nextMs).toBeGreaterThan(lookMs);
+        lookMs = nextMs;
+      }
+    }
+    return undefined;
+  }
+
+  test.each<[string, Partial<LinkFacts>, number | undefined]>([
+    ["when in 12 round trips a thirty-second of what the road carries has arrived", {}, 21_800],
+    ["however long answers take of late", { tripMs: 4_000 }, 21_800],
+    ["no sooner than after 1 s", { smallestTripMs: 20, crowd: { ...long.crowd, bytes: 300_000 } }, 21_000],
+    [
+      "where nothing is known of the road at 100,000 bytes a second",
+      { roadRate: 0, crowd: { ...long.crowd, bytes: 170_000 } },
+      21_800,
+    ],
+    ["but not where more arrives", { crowd: { ...long.crowd, bytes: 600_000 } }, undefined],
+    ["but not where nothing waits", { crowd: undefined }, undefined],
+  ])("%s", (_, more, atMs) => {
+    expect(slowAt(agent(), crowded(more), 20_000)).toBe(atMs);
+  });
+
+  test("not for what waited before a pause", () => {
+    expect(slowAt(agent(), crowded({}, 20_651), 20_651)).toBeUndefined();
+  });
+
+  test("not within 10 s of its beginning, and not for what waited while nobody listened", () => {
+    const liveness = agent();
+    liveness.linked(20_000);
+    expect(slowAt(liveness, crowded(), 20_000)).toBe(31_800);
+    const asleep = agent();
+    asleep.ask(60_000);
+    expect(slowAt(asleep, crowded(), 60_000)).toBe(61_800);
+    const suspect = agent();
+    until(suspect, crowded(), "suspect", 20_400);
+    suspect.heard(40_000);
+    expect(slowAt(suspect, crowded(), 40_000)).toBe(41_800);
+  });
+
+  test("once; its successor only where that has been quicker, as otherwise it is the road", () => {
+    const liveness = agent();
+    expect(slowAt(liveness, crowded(), 20_000)).toBe(21_800);
+    liveness.linked(23_000);
+    // 500,000 bytes in 1.8 s were 278 a millisecond.
+    expect(slowAt(liveness, crowded(), 23_000)).toBeUndefined();
+    expect(slowAt(liveness, crowded({ linkRate: 1_200 }), 90_000)).toBe(90_000);
   });
 });
 
