@@ -67,6 +67,8 @@ export interface CoreConfig {
 export interface CoreWays extends PassageDeps {
   readonly memory: Memory;
   readonly names: Names;
+  /** Where they are shared with other relays. */
+  readonly shared: SharedNames | undefined;
   /** What visitors find: this relay's tunnels, or those of all that share their names. */
   readonly tunnels: WayDeps["tunnels"];
   readonly metrics: Metrics;
@@ -81,6 +83,8 @@ export interface OtherPorts {
   readonly openFlows?: number;
   /** An agent of this tunnel takes streams again. */
   tryAgain?(name: string): void;
+  /** More is known of the name, which other relays share. */
+  told?(name: string): void;
 }
 
 const coreLimits = {
@@ -150,7 +154,7 @@ export class RelayCore<Ports extends OtherPorts> {
             ...{ here, names: shared, neighbours, clock, metrics },
             isDraining: (relay) => cluster?.nodes.facts(relay)?.state === "draining",
           });
-    const ways = { clock, memory, tunnels, names, hold, metrics, log };
+    const ways = { clock, memory, tunnels, names, shared, hold, metrics, log };
     const ports = portsFor(ways);
     const tellWaiting = (name: string) => {
       hold.tryAgain(name);
@@ -160,7 +164,10 @@ export class RelayCore<Ports extends OtherPorts> {
     here.onReady = tellWaiting;
     if (shared !== undefined)
       shared.watcher = {
-        changed: tellWaiting,
+        changed: (name) => {
+          tellWaiting(name);
+          ports.told?.(name);
+        },
         fenced: (name, entry) => this.reception.fenced(name, entry),
         here: (name) => here.sessionsOf(name).filter(({ leaving }) => !leaving),
       };

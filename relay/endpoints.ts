@@ -26,6 +26,11 @@ export interface EndpointsDeps {
   readonly tunnels: WayDeps["tunnels"];
   /** What the relay was started with; absent: none of that kind. */
   readonly ranges: { readonly tcp?: PortRange | undefined; readonly udp?: PortRange | undefined };
+  /**
+   * Where relays share names, and with them ports: resolves when what was changed of the name is written, and the port is
+   * the name's or not. Rejects with `registry-unreachable`.
+   */
+  readonly commit?: (name: string) => Promise<void>;
   /** Opens the port for the tunnel's visitors. Rejects with `port-in-use`. */
   readonly bind: (kind: "tcp" | "udp", port: number, name: string) => Promise<BoundPort>;
 }
@@ -92,6 +97,26 @@ export class Endpoints implements PortKeeper {
     }
   }
 
+  /** More is known of the name: where it has agents at any relay, its port is open at each that gives such ports away. */
+  told(name: string): void {
+    const { names } = this.#deps;
+    const kind = names.lookup(name)?.kind;
+    if (kind !== "tcp" && kind !== "udp") return;
+    if (!this.#isMissing(name, kind) || this.#opening.has(name)) return;
+    // What can't be opened here is open at others.
+    this.#inTurn(name, async () => {
+      const port = this.#isMissing(name, kind) ? names.portOf(name, kind) : undefined;
+      if (port !== undefined && this.#clears(name, kind, port)) await this.#bound(name, kind, port);
+    }).catch(() => {});
+  }
+
+  #isMissing(name: string, kind: "tcp" | "udp"): boolean {
+    const { names, ranges, tunnels } = this.#deps;
+    const port = names.portOf(name, kind);
+    if (port === undefined || this.#closed || !isIn(ranges[kind], port)) return false;
+    return this.#open.get(keyOf(kind, name))?.port !== port && tunnels.find(name)?.serves(kind) === true;
+  }
+
   /** The name under which this owner has the port already: whoever asks for the port means that tunnel. */
   nameAt(kind: Kind, port: number, owner: string): string | undefined {
     const { names, clock } = this.#deps;
@@ -150,20 +175,43 @@ export class Endpoints implements PortKeeper {
   }
 
   async #take(name: string, kind: "tcp" | "udp", port: number): Promise<boolean> {
-    const { names, clock, tunnels } = this.#deps;
+    const { names, clock, commit } = this.#deps;
     const before = names.portOf(name, kind);
-    const others = [...this.#open.values()].filter(
+    if (!this.#isFree(name, kind, port) || !names.givePort(name, kind, port, clock.now())) return false;
+    const giveBack = () => {
+      names.dropPort(name, port);
+      if (before !== undefined && before !== port) names.givePort(name, kind, before, clock.now());
+    };
+    try {
+      await commit?.(name);
+    } catch (error) {
+      giveBack();
+      throw error;
+    }
+    // Another relay may have given it to another name meanwhile.
+    const isGiven = names.portOf(name, kind) === port && this.#clears(name, kind, port);
+    if (isGiven && (await this.#bound(name, kind, port)) !== undefined) return true;
+    giveBack();
+    return false;
+  }
+
+  /** No other name has the port open here whose agents are there. */
+  #isFree(name: string, kind: Kind, port: number): boolean {
+    const { tunnels } = this.#deps;
+    return this.#othersAt(name, kind, port).every((other) => tunnels.find(other.name)?.serves(kind) !== true);
+  }
+
+  /** Closes it where another name has it that has lost it: its own agent has gone. false: it has not. */
+  #clears(name: string, kind: Kind, port: number): boolean {
+    if (!this.#isFree(name, kind, port)) return false;
+    for (const other of this.#othersAt(name, kind, port)) this.#shut(kind, other.name);
+    return true;
+  }
+
+  #othersAt(name: string, kind: Kind, port: number): Endpoint[] {
+    return [...this.#open.values()].filter(
       (endpoint) => endpoint.name !== name && endpoint.kind === kind && endpoint.port === port,
     );
-    if (others.some((other) => tunnels.find(other.name)?.serves(kind) === true)) return false;
-    if (!names.givePort(name, kind, port, clock.now())) return false;
-    // Of a name that has lost it: its own agent has gone.
-    for (const other of others) this.#shut(kind, other.name);
-    const bound = await this.#bound(name, kind, port);
-    if (bound !== undefined) return true;
-    names.dropPort(name, port);
-    if (before !== undefined && before !== port) names.givePort(name, kind, before, clock.now());
-    return false;
   }
 
   /** Opens the port in place of the one that the name had; undefined: another program has it, and that one stays open. */

@@ -1,4 +1,4 @@
-import type { FoundName, NameEntry, Registry, RegistryWatcher } from "./registry.ts";
+import type { FoundName, NameEntry, PortRegistry, Registry, RegistryWatcher } from "./registry.ts";
 
 /** Of those that the registry took; the rest was too late, or it was out of reach. */
 export interface RegistryCounts {
@@ -10,11 +10,13 @@ export interface RegistryCounts {
 /** A registry, and how much was written there: what a cluster's size is up to. */
 export class CountedRegistry implements Registry {
   readonly watch?: (watcher: RegistryWatcher) => void;
+  readonly ports?: PortRegistry;
 
   constructor(
     private readonly registry: Registry,
     private readonly counts: RegistryCounts,
   ) {
+    if (registry.ports !== undefined) this.ports = registry.ports;
     if (registry.watch !== undefined) this.watch = (watcher) => registry.watch?.(watcher);
   }
 

@@ -4,14 +4,19 @@ import { type AgentPlace, maxAgents, type NameEntry } from "./registry.ts";
 
 /** What becomes of entries, as pure functions: a write that another relay was quicker than is done again on what that wrote. */
 
-/** An agent that comes to a relay, be it with its first session there or at all. */
-export interface Arrival {
-  readonly relay: string;
+/** An agent that comes to a relay, as HELLO tells of it. */
+export interface ArrivingAgent {
+  readonly name: string;
   readonly owner: string;
   readonly kind: Kind;
   readonly instance: string;
   /** It shares the name with those that are there. */
   readonly join: boolean;
+}
+
+/** With its first session at this relay, or at all. */
+export interface Arrival extends ArrivingAgent {
+  readonly relay: string;
   /** The generation that it had until a moment ago, where it is not among the agents any more. */
   readonly remembered: number | undefined;
   readonly isAlive: (relay: string) => boolean;
@@ -114,7 +119,7 @@ export function restate(ours: NameEntry, found: NameEntry | undefined, relay: st
   return {
     ...whose(newer, newer.owner, newer.kind),
     agents: places,
-    generation: Math.max(ours.generation, found.generation),
+    generation: Math.max(ours.generation, found.generation, ...places.map(({ generation }) => generation)),
     exclusive,
     beatAt: Math.max(ours.beatAt, found.beatAt),
     ...(isLeft && { leftAt }),
@@ -135,6 +140,43 @@ export function generationIn(
   const isTaken = agents.some((agent) => agent !== place && agent.generation === generation);
   const own = isTaken ? place?.generation : Math.max(generation, place?.generation ?? 0);
   return own !== undefined && own >= exclusive ? own : undefined;
+}
+
+/** An agent with sessions at this relay. */
+export interface HereAgent {
+  readonly instance: string;
+  readonly owner: string;
+  readonly generation: number;
+}
+
+/** What is at `relay` and not as the entry says it. */
+export function differences(
+  entry: NameEntry,
+  agents: readonly HereAgent[],
+  relay: string,
+): {
+  /** Some of them have lost the name, or another generation. */
+  readonly isFenced: boolean;
+  /** To be said. */
+  readonly missing: readonly AgentPlace[];
+  /** Instances that are said to be there and are not. */
+  readonly said: readonly string[];
+} {
+  const missing: AgentPlace[] = [];
+  let isFenced = false;
+  for (const agent of agents) {
+    const { instance } = agent;
+    const generation = agent.owner === entry.owner ? generationIn(entry, agent) : undefined;
+    if (generation !== agent.generation) isFenced = true;
+    if (generation === undefined) continue;
+    const place = entry.agents.find((other) => other.instance === instance);
+    if (place?.generation !== generation || !place.relays.includes(relay))
+      missing.push({ instance, generation, relays: [relay] });
+  }
+  const said = agentsAt(entry, relay)
+    .map(({ instance }) => instance)
+    .filter((instance) => !agents.some((agent) => agent.instance === instance));
+  return { isFenced, missing, said };
 }
 
 /** Puts back agents of `relay` that are not there, or with a lower generation, unless they have lost the name. */

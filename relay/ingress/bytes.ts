@@ -5,6 +5,7 @@ import { type BoundPort, Endpoints } from "../endpoints.ts";
 import type { Names } from "../names.ts";
 import type { RelayConfig } from "../relay.ts";
 import type { Router } from "../router.ts";
+import type { SharedNames } from "../stores/shared-names.ts";
 import { TunnelWay } from "../tunnel-way.ts";
 import { TcpIngress, type TcpIngressDeps } from "./tcp.ts";
 import { TlsIngress } from "./tls.ts";
@@ -12,6 +13,8 @@ import { UdpIngress } from "./udp.ts";
 
 export interface BytesIngressDeps extends TcpIngressDeps {
   readonly names: Names;
+  /** Where relays share names. */
+  readonly shared?: Pick<SharedNames, "commit"> | undefined;
 }
 
 /** All that visitors of tcp, tls and udp tunnels meet: public ports, and the one port of all tls tunnels. */
@@ -28,7 +31,9 @@ export class BytesIngress {
     this.#config = config;
     this.#deps = deps;
     this.#tcp = new TcpIngress(deps);
+    const { shared } = deps;
     this.endpoints = new Endpoints({
+      ...(shared !== undefined && { commit: (name: string) => shared.commit(name) }),
       ...{ clock: deps.clock, names: deps.names, tunnels: deps.tunnels, random: config.random },
       ranges: { tcp: config.tcpPorts, udp: config.udpPorts },
       bind: (kind, port, name) => (kind === "tcp" ? this.#bindTcp(port, name) : this.#bindUdp(port, name)),
@@ -78,6 +83,11 @@ export class BytesIngress {
   /** An agent is back: what waited for it goes on. */
   tryAgain(name: string): void {
     this.#flows.get(name)?.tryAgain();
+  }
+
+  /** More is known of the name, which other relays share. */
+  told(name: string): void {
+    this.endpoints.told(name);
   }
 
   /** No new visitors; those who are here have so long. */

@@ -8,6 +8,8 @@ import {
   type FoundName,
   maxAgents,
   type NameEntry,
+  type PortClaim,
+  type PortRegistry,
   type Registry,
   type RegistryWatcher,
 } from "../cluster/registry.ts";
@@ -31,6 +33,8 @@ const entryShape = v.object({
   bye: v.boolean(),
   lapsesAt: number,
 });
+
+const claimShape = v.object({ name: v.string(), at: number });
 
 /**
  * A released name leaves a marker, so that whoever watches is told. It is taken away after this, when everybody has
@@ -108,6 +112,27 @@ export class NatsNames implements Registry {
     });
   }
 
+  /** Beside the names, under keys that are none: whoever watches names passes over them. */
+  readonly ports: PortRegistry = {
+    claim: async (kind, port, name) => {
+      const key = `${kind}.${port}`;
+      const claim = { name, at: Math.round(this.#clock.date()) };
+      for (;;) {
+        if ((await this.#write((bucket) => bucket.kv.create(key, bytesOf(claim)))) !== undefined)
+          return claim;
+        const found = await this.#portClaim(key);
+        if (found !== undefined) return found.claim;
+      }
+    },
+    release: async (kind, port, { name, at }) => {
+      const key = `${kind}.${port}`;
+      const found = await this.#portClaim(key);
+      if (found === undefined || found.claim.name !== name || found.claim.at !== at) return;
+      const { previousSeq } = found;
+      await this.#write((bucket) => bucket.kv.delete(key, { previousSeq }).then(() => previousSeq));
+    },
+  };
+
   watch(watcher: RegistryWatcher): void {
     this.#watchers.add(watcher);
     if (this.#nats !== undefined && this.#bucket !== undefined)
@@ -163,6 +188,15 @@ export class NatsNames implements Registry {
     });
   }
 
+  #portClaim(key: string): Promise<{ readonly claim: PortClaim; readonly previousSeq: number } | undefined> {
+    return this.#ask(async (bucket) => {
+      const stored = await bucket.kv.get(key);
+      if (stored === null || stored.operation !== "PUT") return undefined;
+      const claim = v.parse(claimShape, JSON.parse(new TextDecoder().decode(stored.value)));
+      return { claim, previousSeq: stored.revision };
+    });
+  }
+
   #ask<T>(run: (bucket: Bucket) => Promise<T>): Promise<T> {
     return this.#way().ask(async () => {
       const bucket = this.#bucket;
@@ -187,7 +221,7 @@ function numberIn({ age }: Bucket, revision: string): number | undefined {
   return revision.startsWith(`${age} `) ? Number(revision.slice(age.length + 1)) : undefined;
 }
 
-function bytesOf(entry: NameEntry): Uint8Array {
+function bytesOf(entry: NameEntry | PortClaim): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(entry));
 }
 

@@ -84,8 +84,7 @@ export class NameWrites {
   addFirst(name: string, change: Change): void {
     const known = this.#options.known.of(name);
     known.revision = undefined;
-    const pending = this.#pending.get(name);
-    if (pending === undefined) return this.add(name, change);
+    const pending = this.#pending.get(name) ?? this.#begin(name, undefined);
     pending.base = undefined;
     pending.steps.unshift({ change });
     this.#fold(name, known, pending);
@@ -156,9 +155,8 @@ export class NameWrites {
     if (pending === undefined && entry === undefined && next === undefined) return step.settle?.();
     if (pending === undefined && isSame(next, entry) && revision !== undefined) return step.settle?.();
     const base = entry === undefined || revision === undefined ? undefined : { entry, revision };
-    const kept: Pending = pending ?? { base, steps: [], writing: undefined, error: undefined };
+    const kept = pending ?? this.#begin(name, base);
     kept.steps.push(step);
-    this.#pending.set(name, kept);
     names.set(name, names.of(name), next);
     if (kept.steps.length > writeLimits.maxChanges && kept.writing === undefined) {
       const awaited = kept.steps.filter(({ settle }) => settle !== undefined);
@@ -167,6 +165,12 @@ export class NameWrites {
       kept.steps = [...gathered, ...awaited];
     }
     this.#write(name, kept);
+  }
+
+  #begin(name: string, base: FoundName | undefined): Pending {
+    const pending: Pending = { base, steps: [], writing: undefined, error: undefined };
+    this.#pending.set(name, pending);
+    return pending;
   }
 
   /** As it will be with all that nobody waits for. */
@@ -270,8 +274,9 @@ export class NameWrites {
         return true;
       }
       const revision = await asks.ask(() => this.#swap(registry, name, entry, base));
-      if (revision === undefined) {
-        this.#find(name, known, await asks.ask(() => registry.lookUp(name)));
+      // In another telling the registry may be another, too: then what was written may be gone.
+      if (revision === undefined || names.telling !== telling) {
+        await this.#lookUp(name, known);
         return false;
       }
       before = this.#settledOf(pending);
@@ -290,9 +295,13 @@ export class NameWrites {
     return true;
   }
 
-  /** As `learn`; what was looked up is believed where nothing is found, too. */
-  #find(name: string, known: Known, found: FoundName | undefined): void {
-    if (found === undefined || found.revision === known.revision) known.revision = undefined;
+  /** What stands there is not what is known: unless more is told meanwhile, it is looked up. */
+  async #lookUp(name: string, known: Known): Promise<void> {
+    const { asks, registry } = this.#options;
+    const { revision } = known;
+    const found = await asks.ask(() => registry.lookUp(name));
+    if (known.revision !== revision) return;
+    known.revision = undefined;
     this.learn(name, found);
   }
 

@@ -1,13 +1,15 @@
 import type { Clock } from "../../shared/clock.ts";
 import type { Kind } from "../../shared/kind.ts";
-import { agentsAt, arrive, bury, depart, generationIn, reclaim, rejoin } from "../cluster/name-entry.ts";
-import type { AgentPlace, FoundName, NameEntry, Registry } from "../cluster/registry.ts";
+import { type ArrivingAgent, agentsAt, arrive, depart, differences, rejoin } from "../cluster/name-entry.ts";
+import type { FoundName, NameEntry, Registry } from "../cluster/registry.ts";
 import type { GivenPlace } from "../session-home.ts";
 import type { NameRow, NameStore } from "../store.ts";
 import { Departed } from "./departed.ts";
 import { type Known, KnownNames } from "./known-names.ts";
 import { NameRows } from "./name-rows.ts";
+import { NameSweep } from "./name-sweep.ts";
 import { NameWrites, type StandingChange } from "./name-writes.ts";
+import type { NamesWatcher } from "./names-watcher.ts";
 import { askLimits, outOfReach, RegistryAsks } from "./registry-asks.ts";
 
 export interface SharedNamesOptions {
@@ -28,38 +30,11 @@ export const sharedLimits = {
   believedMs: 2_000,
   /** At the end: what was written last is to get out, but a process may have little time left. */
   closeWithinMs: 300,
-  /** Names that lapsed or lost their relays, written in one sweep. */
-  maxSwept: 1_000,
   /** Visitors' names that are not told yet. */
   maxAsked: 4_096,
 } as const;
 
 const none: readonly string[] = [];
-
-/** An agent at a relay of the cluster, as HELLO tells of it. */
-export interface ArrivingAgent {
-  readonly name: string;
-  readonly owner: string;
-  readonly kind: Kind;
-  readonly instance: string;
-  readonly join: boolean;
-}
-
-/** What becomes known of names: who waits for it can be told. */
-export interface SharedNamesWatcher {
-  /** Something is known of the name that was not, or a relay with agents of it has died, or is back. */
-  changed(name: string): void;
-  /** Sessions here have lost the name, as they are of another owner, or neither among its agents nor as new as `exclusive`. */
-  fenced(name: string, entry: NameEntry): void;
-  /** The agents that have sessions here that have not lost the name. Absent: nobody can say. */
-  here?(name: string): readonly HereAgent[];
-}
-
-export interface HereAgent {
-  readonly instance: string;
-  readonly owner: string;
-  readonly generation: number;
-}
 
 /**
  * Names that relay processes share by a registry, as a store that answers at once from what it knows: what it is told,
@@ -67,13 +42,14 @@ export interface HereAgent {
  * `commit` after it, and an agent waits for `arrive`; all else is written behind.
  */
 export class SharedNames implements NameStore {
-  watcher: SharedNamesWatcher | undefined;
+  watcher: NamesWatcher | undefined;
   readonly homesBeat = true;
   readonly #options: SharedNamesOptions;
   readonly #rows: NameRows;
   readonly #known: KnownNames;
   readonly #asks: RegistryAsks;
   readonly #writes: NameWrites;
+  readonly #sweep: NameSweep;
   readonly #departed: Departed;
   /** Names under way. */
   readonly #readings = new Map<string, Promise<boolean>>();
@@ -96,6 +72,8 @@ export class SharedNames implements NameStore {
       nowAt: () => clock.date(),
       stands: (name, change) => this.#stands(name, change),
     });
+    const [known, writes, rows] = [this.#known, this.#writes, this.#rows];
+    this.#sweep = new NameSweep({ known, writes, rows, relay: process, ttlMs, beats: isAlive === undefined });
     this.#departed = new Departed(clock);
     this.#isTold = registry.watch === undefined;
     registry.watch?.({
@@ -145,33 +123,8 @@ export class SharedNames implements NameStore {
 
   /** Says of the names with agents here that they still are, where that tells who lives; forgets what lapsed. What could not be written is tried again. */
   sweep(nowMs: number): number {
-    const { process, isAlive } = this.#options;
     this.#writes.retry();
-    if (isAlive === undefined)
-      for (const name of [...this.#known.at(process)])
-        this.#writes.add(name, (entry) =>
-          entry && agentsAt(entry, process).length > 0 ? { ...entry, ...this.#rows.beat() } : entry,
-        );
-    let [removed, written] = [0, 0];
-    for (const [name, known] of this.#known.all()) {
-      const { entry } = known;
-      if (entry === undefined || written >= sharedLimits.maxSwept) continue;
-      const isOthers = !this.#known.knowsAll && known.countedFor === undefined;
-      if (!isOthers && this.#rows.hasLapsed(entry, nowMs)) {
-        this.#writes.add(name, (found) => (found && this.#rows.hasLapsed(found, nowMs) ? undefined : found));
-        this.#known.count(name, known, undefined);
-        [removed, written] = [removed + 1, written + 1];
-      } else if (!this.#known.knowsAll || this.#writes.has(name)) continue;
-      else if (known.revision === undefined && this.#isTold) this.#claimAgain(name, entry);
-      else if (this.#isLongLost(entry, nowMs)) {
-        this.#writes.add(name, (found) =>
-          found && this.#isLongLost(found, nowMs) ? this.#buried(found) : found,
-        );
-        written++;
-      }
-    }
-    this.#rows.forgetUnless((relay) => this.#known.hasAny(relay));
-    return removed;
+    return this.#sweep.run(nowMs, { isTold: this.#isTold });
   }
 
   /** Whether another process is still there is told otherwise. */
@@ -361,12 +314,7 @@ export class SharedNames implements NameStore {
     known.revision = undefined;
     if (entry === undefined || this.#rows.hasLapsed(entry, this.#options.clock.now()))
       return this.#writes.learn(name, undefined);
-    if (this.#row(entry)?.place !== "elsewhere") this.#claimAgain(name, entry);
-  }
-
-  #claimAgain(name: string, ours: NameEntry): void {
-    const { process } = this.#options;
-    this.#writes.addFirst(name, (found) => reclaim(ours, found, process));
+    if (this.#row(entry)?.place !== "elsewhere") this.#sweep.claimAgain(name, entry);
   }
 
   #stands(name: string, { before, after }: StandingChange): void {
@@ -392,29 +340,16 @@ export class SharedNames implements NameStore {
     const entry = this.#writes.standing(name);
     if (agents === undefined || this.#isLeaving) return;
     if (entry === undefined) {
-      if (before !== undefined && agents.length > 0) this.#claimAgain(name, before);
+      if (before !== undefined && agents.length > 0) this.#sweep.claimAgain(name, before);
       return;
     }
     const { owner } = entry;
-    const missing: AgentPlace[] = [];
-    let isFenced = false;
-    for (const agent of agents) {
-      const generation = agent.owner === owner ? generationIn(entry, agent) : undefined;
-      if (generation !== agent.generation) isFenced = true;
-      if (generation === undefined) continue;
-      const { instance } = agent;
-      const place = entry.agents.find((other) => other.instance === instance);
-      const isSaid = place?.generation === generation && place.relays.includes(relay);
-      if (!isSaid) missing.push({ instance, generation, relays: [relay] });
-    }
+    const { isFenced, missing, said } = differences(entry, agents, relay);
     if (isFenced) this.watcher?.fenced(name, entry);
     if (missing.length > 0)
       this.#writes.add(name, (found) => (found?.owner === owner ? rejoin(found, missing, relay) : found));
-    for (const { instance } of agentsAt(entry, relay))
-      if (
-        !agents.some((agent) => agent.instance === instance) &&
-        !this.#arriving.get(name)?.includes(instance)
-      )
+    for (const instance of said)
+      if (!this.#arriving.get(name)?.includes(instance))
         this.depart(name, instance, { bye: false, keepsPlace: false });
   }
 
@@ -437,16 +372,6 @@ export class SharedNames implements NameStore {
 
   #row(entry: NameEntry | undefined): NameRow | undefined {
     return entry === undefined ? undefined : this.#rows.row(entry);
-  }
-
-  #isLongLost(entry: NameEntry, nowMs: number): boolean {
-    const lostMs = this.#rows.lostMs(entry);
-    return lostMs !== undefined && nowMs - lostMs >= Departed.rememberedMs;
-  }
-
-  #buried(entry: NameEntry): NameEntry {
-    const leftAt = this.#rows.dateOf(this.#rows.lostMs(entry) ?? 0);
-    return bury(entry, { leftAt, lapsesAt: leftAt + this.#options.ttlMs });
   }
 
   /** false: it can't be read now, and what was known goes on to be believed. */

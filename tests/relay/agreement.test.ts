@@ -140,19 +140,6 @@ function check(name: string, relays: readonly Relay[], store: MemoryRegistry): v
   const entry = store.found.get(name)?.entry;
   const held = relays.flatMap((relay) => relay.sessionsOf(name).map((session) => ({ relay, session })));
   const places = new Set<string>();
-  if (process.env["SEED"])
-    console.log(
-      JSON.stringify(entry),
-      relays
-        .map((r) => [
-          r.id,
-          r.desk.tunnels
-            .sessionsOf(name)
-            .map((x) => [x.instance[0], x.slot, x.generation, x.leaving, x.saidBye]),
-        ])
-        .map((x) => JSON.stringify(x))
-        .join("\n"),
-    );
   for (const { relay, session } of held) {
     expect(entry?.owner).toBe(session.owner);
     expect(session.generation).toBeGreaterThanOrEqual(entry?.exclusive ?? Number.POSITIVE_INFINITY);
@@ -174,11 +161,9 @@ function check(name: string, relays: readonly Relay[], store: MemoryRegistry): v
 }
 
 test("relays that were cut off, late or wrong about each other end with one owner and one generation for each agent", async () => {
-  const only = process.env["SEED"];
-  const seeds =
-    only === undefined
-      ? Array.from({ length: Number(process.env["SEEDS"] ?? 150) }, (_, i) => i + 1)
-      : [Number(only)];
+  // SEED=n runs that one alone, SEEDS=n as many.
+  const { SEED: only, SEEDS: count = 150 } = process.env;
+  const seeds = only === undefined ? Array.from({ length: Number(count) }, (_, i) => i + 1) : [Number(only)];
   for (const seed of seeds)
     try {
       await run(seed);

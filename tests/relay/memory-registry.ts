@@ -60,7 +60,7 @@ export class MemoryRegistry implements Registry {
     },
   };
   /** The date of claims of ports. */
-  portsAt = 0;
+  portsAt = Date.UTC(2026, 10, 21, 12, 0, 0);
 
   /** Another stands there, whoever wrote it. */
   set(name: string, entry: NameEntry): string {
