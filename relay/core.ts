@@ -131,6 +131,7 @@ export class RelayCore<Ports extends OtherPorts> {
     const suspended = new Suspended(memory);
     const here = new Tunnels(names, {
       ...{ memory, suspended, resumeWindowMs },
+      isArriving: (name) => shared?.isArriving(name) === true,
       departed: (name, instance, { bye }) =>
         shared?.depart(name, instance, { bye, keepsPlace: this.draining && !bye }),
     });

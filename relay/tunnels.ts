@@ -44,6 +44,8 @@ export interface TunnelsOptions {
   readonly memory: Memory;
   /** How long a session can be resumed. So long two supervisors of one name must not fight, and visitors may wait. */
   readonly resumeWindowMs: number;
+  /** Whether relays are agreeing on the place of an agent that has come here; absent: none waits for that. */
+  readonly isArriving?: (name: string) => boolean;
   /** Told, where other relays are to know, when the last session of an agent is over; `bye`: it is not expected back. */
   readonly departed?: (name: string, instance: string, how: { readonly bye: boolean }) => void;
 }
@@ -143,6 +145,8 @@ export class Tunnels implements SessionHome {
     if (this.live.get(name)?.hopes(service) === true) return true;
     const kind = this.names.lookup(name)?.kind;
     if (kind !== service && service !== "egress") return false;
+    // Whom it replaces may be gone before it is here.
+    if (this.options.isArriving?.(name) === true) return true;
     const sinceMs = this.names.awaitedSince(name);
     // A date that was set back lies in the future; one that was kept is rounded.
     return (

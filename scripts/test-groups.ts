@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { natsServerPath } from "../tests/cluster/nats-server.ts";
 
 /** A set of files, run once with what it is told by environment variables. */
 export interface Group {
@@ -44,6 +45,29 @@ const inOldestWorkerd: Group = {
   environment: { UNDERPASS_TEST_RELAY: "workerd", UNDERPASS_TEST_WORKERS: "oldest" },
 };
 
+/**
+ * Two relays that share only a nats-server, the agent at the one and the visitor at the other: what there is of HTTP,
+ * WebSockets, TCP and resuming. Where none is installed, nothing can be shared.
+ */
+const overBusFiles =
+  /^tests\/blackbox\/(cuts|errors|fidelity|hold|restart|routing|streaming|tcp|websocket)\.test\.ts$/;
+const overBus: Group = {
+  title: "black box, two relays on Deno over a bus",
+  files: overBusFiles,
+  environment: { UNDERPASS_TEST_RELAY: "deno-cluster" },
+};
+const restOverBus: Group = {
+  title: "the rest of the black box, two relays on Deno over a bus",
+  files: blackBox,
+  environment: { UNDERPASS_TEST_RELAY: "deno-cluster" },
+  // What runs every day; what has no relay, or one way to start it of its own; a relay that is replaced on its address,
+  // which in a cluster is tests/cluster; TLS and proxies before a relay, which end before the hop.
+  without:
+    /\/(cuts|errors|fidelity|hold|restart|routing|streaming|tcp|websocket|agent-cli|autobahn|commands|config|drain|http-proxy|relay-cli|rolling|tls|usage)\.test\.ts$/,
+};
+
+const cluster: Group = { title: "several relays as one", files: /^tests\/cluster\//, environment: {} };
+
 /** What only the relay in workerd has: its sleep, its deployment. Most of its time it waits. */
 export const edge: Group = {
   title: "edge, newest date",
@@ -86,7 +110,7 @@ const behindNginx: Group = {
 /** All that starts no programs, or few. */
 const units: Group = {
   title: "units",
-  files: /^tests\/(?!(blackbox|deploy|edge|house|soak|simulator\/soak)\/)/,
+  files: /^tests\/(?!(blackbox|cluster|deploy|edge|house|soak|simulator\/soak)\/)/,
   environment: {},
 };
 
@@ -96,11 +120,14 @@ const units: Group = {
  */
 export const dailyGroups: readonly Group[] = [
   ...[onDeno, onBun, binary, inOldestWorkerd, inNewestWorkerd],
-  ...[units, edge, deploy, house],
+  ...[units, ...(natsServerPath === undefined ? [] : [overBus]), cluster, edge, deploy, house],
 ];
 
 /** `npm run soak`, one after another: these measure. */
-export const soakGroups: readonly Group[] = [simulatorSoak, soak, behindNginx];
+export const soakGroups: readonly Group[] = [
+  ...[simulatorSoak, soak, behindNginx],
+  ...(natsServerPath === undefined ? [] : [restOverBus]),
+];
 
 /** The members of a group among the files that are wanted. */
 export function membersOf({ files, without }: Group, wanted: readonly string[]): string[] {

@@ -66,7 +66,9 @@ export interface ClusterDeps {
 const clusterLimits = {
   /** Agents that were told to go are elsewhere within it, or their visitors wait. */
   moveWithinMs: 5_000,
-  movedLookMs: 50,
+  lookMs: 50,
+  /** For the last words to neighbours to arrive. */
+  lastMs: 500,
 } as const;
 
 /** A relay among others: who they are, the ways to them, and what comes from them. */
@@ -152,13 +154,23 @@ export class Cluster {
   async letMove(untilMs: number, unmoved: () => string | undefined): Promise<void> {
     const { clock, callers } = this.#deps;
     const movedMs = Math.min(untilMs, clock.now() + clusterLimits.moveWithinMs);
-    while (clock.now() < movedMs && this.#hasReady && unmoved() !== undefined)
-      await new Promise<void>((go) => void clock.at(clock.now() + clusterLimits.movedLookMs, go));
+    await this.#look(movedMs, () => !this.#hasReady || unmoved() === undefined);
     this.isClosed = true;
     const leftMs = Math.max(0, untilMs - clock.now());
-    for (const { driver, kind } of callers.sessions())
-      if (kind === "relay") driver.sayGoaway("drain", "going-away", leftMs);
+    const neighbours = [...callers.sessions()].filter(({ kind }) => kind === "relay");
+    for (const { driver } of neighbours) driver.sayGoaway("drain", "going-away", leftMs);
     await this.hops.drain(leftMs);
+    // What they were told last waits for them yet, or is on its way: ended now, it would be lost.
+    await this.#look(clock.now() + clusterLimits.lastMs, () =>
+      neighbours.every(({ driver }) => !driver.hasLink || driver.session.resting),
+    );
+  }
+
+  /** Resolves when it is so, or at `untilMs`. */
+  async #look(untilMs: number, isSo: () => boolean): Promise<void> {
+    const { clock } = this.#deps;
+    while (clock.now() < untilMs && !isSo())
+      await new Promise<void>((go) => void clock.at(clock.now() + clusterLimits.lookMs, go));
   }
 
   get #hasReady(): boolean {

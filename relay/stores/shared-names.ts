@@ -56,8 +56,8 @@ export class SharedNames implements NameStore {
   /** Names that visitors asked for before all were told. */
   readonly #asked = new Set<string>();
   #isTold: boolean;
-  /** Agents that wait for their place, by name and instance. */
-  readonly #arriving = new Map<string, number>();
+  /** Agents that wait for their place: their instances by name. */
+  readonly #arriving = new Map<string, readonly string[]>();
   #isLeaving = false;
   readonly #allTold = Promise.withResolvers<void>();
 
@@ -166,6 +166,11 @@ export class SharedNames implements NameStore {
     return (isHome ? this.placeOf(agent) : undefined) ?? this.#arrive(agent);
   }
 
+  /** An agent has said HELLO here, and the relays are agreeing on its place. */
+  isArriving(name: string): boolean {
+    return this.#arriving.has(name);
+  }
+
   /** What an agent at this relay has of the name; undefined: nothing, or no more. */
   placeOf({ name, instance }: Pick<ArrivingAgent, "name" | "instance">): GivenPlace | undefined {
     const entry = this.#known.get(name)?.entry;
@@ -248,8 +253,7 @@ export class SharedNames implements NameStore {
     const { clock, process: relay } = this.#options;
     const { name, instance } = agent;
     this.#makeRoom(name);
-    const key = `${name} ${instance}`;
-    this.#arriving.set(key, (this.#arriving.get(key) ?? 0) + 1);
+    this.#arriving.set(name, [...(this.#arriving.get(name) ?? []), instance]);
     try {
       await this.#writes.put(name, (entry) => {
         const { beatAt: nowAt, lapsesAt } = this.#rows.beat();
@@ -264,20 +268,21 @@ export class SharedNames implements NameStore {
       const place = this.placeOf(agent);
       // It was written, and lost again in the same turn.
       if (place === undefined) throw outOfReach();
-      this.#arrived(key);
+      this.#arrived(agent);
       return place;
     } catch (error) {
-      this.#arrived(key);
+      this.#arrived(agent);
       // It may have been written all the same.
       this.#mend(name);
       throw error;
     }
   }
 
-  #arrived(key: string): void {
-    const rest = (this.#arriving.get(key) ?? 1) - 1;
-    if (rest > 0) this.#arriving.set(key, rest);
-    else this.#arriving.delete(key);
+  #arrived({ name, instance }: ArrivingAgent): void {
+    const instances = this.#arriving.get(name) ?? [];
+    const rest = instances.toSpliced(instances.indexOf(instance), 1);
+    if (rest.length > 0) this.#arriving.set(name, rest);
+    else this.#arriving.delete(name);
   }
 
   // What the registry tells.
@@ -344,7 +349,7 @@ export class SharedNames implements NameStore {
     if (missing.length > 0)
       this.#writes.add(name, (found) => (found?.owner === owner ? rejoin(found, missing, relay) : found));
     for (const instance of said)
-      if (!this.#arriving.has(`${name} ${instance}`))
+      if (!this.#arriving.get(name)?.includes(instance))
         this.depart(name, instance, { bye: false, keepsPlace: false });
   }
 

@@ -27,7 +27,7 @@ describe(`on ${relayRuntime}`, () => {
     const ports = `${low}-${low + 19}`;
     const args = ["--tcp-ports", ports, "--udp-ports", ports, "--tls-listen", "127.0.0.1:0"];
     relay = await startRelay(relayRuntime === "workerd" ? {} : { args });
-    proxy = await FaultProxy.listen(relay.port);
+    proxy = await FaultProxy.listen(relay.url);
     const egress = ["127.0.0.1/32:*"];
     token = await relay.token({ connect: links.map((link) => `private-${link}`), egress });
   }, testLimitMs);
@@ -63,7 +63,7 @@ describe(`on ${relayRuntime}`, () => {
     async http(link) {
       const name = `http-${link}`;
       await up(link, "http", String(origins.http), "--name", name);
-      await visitHttp(relay.url, relay.hostFor(name), cut);
+      await visitHttp(`http://127.0.0.1:${relay.port}`, relay.hostFor(name), cut);
     },
     async tcp(link) {
       await visitTcp(Number((await up(link, "tcp", String(origins.tcp))).port), cut);

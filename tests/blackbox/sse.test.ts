@@ -95,7 +95,7 @@ describe("without WebSocket", () => {
   let proxy: FaultProxy;
 
   beforeAll(async () => {
-    proxy = await FaultProxy.listen(relay.port);
+    proxy = await FaultProxy.listen(relay.url);
     agent = await agentAt(proxy.url, "--transport", "sse");
   }, testLimitMs);
   afterAll(async () => {
@@ -177,7 +177,7 @@ describe("through something that kills WebSockets", () => {
     test(
       `after ${bytes} bytes, an agent goes without by itself`,
       async () => {
-        const proxy: FaultProxy = await FaultProxy.listen(relay.port, {
+        const proxy: FaultProxy = await FaultProxy.listen(relay.url, {
           tap: ({ index }) => {
             return (direction, sent) => {
               if (direction !== "up" || !sent.includes("Sec-WebSocket-Key")) return;

@@ -256,7 +256,7 @@ describe.skipIf(relayRuntime === "workerd")("a tcp tunnel", () => {
     async () => {
       serve = (socket) => void socket.pipe(socket);
       await start("private", String((origin.address() as AddressInfo).port), "--name", "box");
-      const proxy = await FaultProxy.listen(relay.port);
+      const proxy = await FaultProxy.listen(relay.url);
       const { url } = await startAgentOf(proxy, token, ["connect", "box", "--listen", "127.0.0.1:0"]).then(
         (started) => {
           programs.push(started.program);

@@ -3,15 +3,10 @@ import { existsSync, readFileSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { secretFromText } from "../../relay/auth/secret.ts";
-import { Tokens } from "../../relay/auth/tokens.ts";
-import { kinds } from "../../shared/kind.ts";
-import { parseDuration } from "../../shared/units.ts";
+import { minterOf } from "../blackbox/programs/mint.ts";
 import type { Relay, RelayOptions } from "../blackbox/programs/relay.ts";
 import { NameService } from "./name-service.ts";
 import { Workerd } from "./workerd.ts";
-
-const defaultTtl = "1h";
 
 export interface WorkerdRelayOptions extends RelayOptions {
   /** Where it looks names up. Absent: where no name is known. */
@@ -39,7 +34,6 @@ export async function startWorkerdRelay(options: WorkerdRelayOptions): Promise<W
     ...(options.counted !== undefined && { counted: options.counted }),
     ...(options.port !== undefined && { port: options.port }),
   });
-  const tokens = new Tokens(secretFromText(secretText));
   const { port, url } = workerd;
   const domain = options.domain ?? "localhost";
   let stopping: Promise<void> | undefined;
@@ -52,19 +46,7 @@ export async function startWorkerdRelay(options: WorkerdRelayOptions): Promise<W
   return {
     ...{ url, port, data, workerd },
     hostFor: (name) => `${name}.${domain}:${port}`,
-    token: ({ sub = "tester", names, kinds: wanted, connect, egress, admin, ttl = defaultTtl } = {}) =>
-      tokens.mint(
-        {
-          subject: sub,
-          ttlMs: parseDuration(ttl),
-          ...(names && { names }),
-          ...(wanted && { kinds: kinds.filter((kind) => wanted.includes(kind)) }),
-          ...(connect && { connect }),
-          ...(egress && { egress }),
-          ...(admin && { admin }),
-        },
-        Date.now(),
-      ),
+    token: minterOf(secretText),
     stop,
     kill: stop,
   };

@@ -63,7 +63,7 @@ export class Cuts {
     let agent: Program | undefined;
     try {
       relay = await startRelay();
-      proxy = await storm.proxy(relay.port);
+      proxy = await storm.proxy(relay.url);
       const token = await relay.token();
       // What is under way is counted by the frames in WebSockets; under `auto` links that die so often go without.
       const args = ["--transport", "ws"];

@@ -7,10 +7,15 @@ export interface FaultProxyOptions {
   readonly tap?: (pipe: { readonly index: number }) => (direction: Direction, bytes: Buffer) => void;
 }
 
+interface Place {
+  readonly host: string;
+  readonly port: number;
+}
+
 /**
  * A TCP proxy whose lines fail when a test says so. It stands between agent and relay: `up` is towards the relay.
  *
- *     await using proxy = await FaultProxy.listen(relay.port);
+ *     await using proxy = await FaultProxy.listen(relay.url);
  *     // agent --relay proxy.url ... (its links dial the proxy; the URLs that the relay gives are the relay's own)
  *     await proxy.pipe(1);                             // the second connection is there
  *     proxy.setWeather({ delayMs: 20, bytesPerSecond: 1e6 });   // all pipes, and those to come; {} clears it
@@ -39,17 +44,18 @@ export class FaultProxy {
   #weather: Weather = {};
   #arrival = Promise.withResolvers<void>();
 
-  private constructor(targetPort: number, options: FaultProxyOptions) {
+  private constructor(target: Place, options: FaultProxyOptions) {
     this.#options = options;
     this.#server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (near) => {
       this.#keep(near);
-      if (this.arrivals === "through") this.#open(near, targetPort);
+      if (this.arrivals === "through") this.#open(near, target);
       else if (this.arrivals === "refused") near.resetAndDestroy();
     });
   }
 
-  static async listen(targetPort: number, options: FaultProxyOptions = {}): Promise<FaultProxy> {
-    const proxy = new FaultProxy(targetPort, options);
+  /** `target`: a port on this machine, or the URL of what is there. */
+  static async listen(target: number | string, options: FaultProxyOptions = {}): Promise<FaultProxy> {
+    const proxy = new FaultProxy(placeOf(target), options);
     await new Promise<void>((resolve, reject) => {
       proxy.#server.once("error", reject);
       proxy.#server.listen(0, "127.0.0.1", resolve);
@@ -107,8 +113,8 @@ export class FaultProxy {
     return this.close();
   }
 
-  #open(near: Socket, targetPort: number): void {
-    const far = connect({ port: targetPort, host: "127.0.0.1", allowHalfOpen: true });
+  #open(near: Socket, target: Place): void {
+    const far = connect({ ...target, allowHalfOpen: true });
     this.#keep(far);
     const failed = () => near.resetAndDestroy();
     far.once("error", failed);
@@ -135,4 +141,10 @@ export class FaultProxy {
     socket.on("error", () => {});
     socket.on("close", () => this.#sockets.delete(socket));
   }
+}
+
+function placeOf(target: number | string): Place {
+  if (typeof target === "number") return { host: "127.0.0.1", port: target };
+  const { hostname: host, port } = new URL(target);
+  return { host, port: Number(port) };
 }

@@ -76,13 +76,13 @@ export class Storm {
   }
 
   /** The proxy whose links this storm cuts. */
-  async proxy(targetPort: number): Promise<FaultProxy> {
+  async proxy(relayUrl: string): Promise<FaultProxy> {
     const tap = ({ index }: { index: number }) => {
       const watch = { up: new FrameWatch(), down: new FrameWatch() };
       this.#watches.set(index, watch);
       return (direction: Direction, bytes: Buffer) => watch[direction].push(bytes);
     };
-    this.#proxy = await FaultProxy.listen(targetPort, { tap });
+    this.#proxy = await FaultProxy.listen(relayUrl, { tap });
     this.#proxy.setWeather(fair);
     return this.#proxy;
   }

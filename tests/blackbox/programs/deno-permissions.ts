@@ -44,7 +44,8 @@ export function taskPermissions(): string[] {
   return tasks.relay.split(" ").filter((word) => word.startsWith("--allow-"));
 }
 
-function switchValue(args: readonly string[], name: string): string | undefined {
+/** `--name VALUE` or `--name=VALUE`. */
+export function switchValue(args: readonly string[], name: string): string | undefined {
   const at = args.lastIndexOf(name);
   if (at >= 0) return args[at + 1];
   return args.find((arg) => arg.startsWith(`${name}=`))?.slice(name.length + 1);

@@ -8,7 +8,11 @@ import { Program } from "./program.ts";
 /** Which relay the suite runs against. The cases are the same for all. */
 export type RelayRuntime = "bun" | "deno" | "workerd";
 
-export const relayRuntime: RelayRuntime = parseRuntime(process.env["UNDERPASS_TEST_RELAY"]);
+const asked = process.env["UNDERPASS_TEST_RELAY"];
+/** `deno-cluster`: two relays that share only the bus, agents at the one and visitors at the other. */
+export const isCluster = asked === "deno-cluster";
+
+export const relayRuntime: RelayRuntime = isCluster ? "deno" : parseRuntime(asked);
 
 export const projectRoot = join(import.meta.dir, "../../..");
 
@@ -24,8 +28,9 @@ export interface TokenOptions {
 
 /** A relay under test, whatever runs it. */
 export interface Relay {
-  /** `http://127.0.0.1:PORT` */
+  /** Where agents go: `http://127.0.0.1:PORT` */
   readonly url: string;
+  /** Where visitors go, on 127.0.0.1. */
   readonly port: number;
   /** Absent where the relay is no process of its own. */
   readonly pid?: number;
@@ -53,6 +58,10 @@ export interface RelayOptions extends DenoPlaces {
 
 /** Starts the relay that the environment asks for. */
 export async function startRelay(options: RelayOptions = {}): Promise<Relay> {
+  if (isCluster) {
+    const { startTwoRelays } = await import("../../cluster/two-relays.ts");
+    return startTwoRelays(options);
+  }
   if (relayRuntime !== "workerd") return startRelayProgram(options);
   // Only here, because Miniflare takes a second to load.
   const { startWorkerdRelay } = await import("../../edge/workerd-relay.ts");
@@ -125,5 +134,5 @@ async function mintToken(data: string, wanted: TokenOptions = {}): Promise<strin
 function parseRuntime(text: string | undefined): RelayRuntime {
   if (text === undefined || text === "") return "bun";
   if (text === "bun" || text === "deno" || text === "workerd") return text;
-  throw new Error(`UNDERPASS_TEST_RELAY is ${text}; it can be bun, deno or workerd`);
+  throw new Error(`UNDERPASS_TEST_RELAY is ${text}; it can be bun, deno, deno-cluster or workerd`);
 }

@@ -5,6 +5,8 @@ import { Wire } from "./wire.ts";
 /** Where a visitor goes: the port on this machine, and what it says in Host. */
 export interface Target {
   readonly port: number;
+  /** Of this machine; 127.0.0.1 where absent. */
+  readonly address?: string;
   readonly host: string;
   /** By https, with what vouches for the certificate (PEM). */
   readonly ca?: string;
@@ -26,10 +28,10 @@ export class Visitor {
   ) {}
 
   static async connect(target: Target): Promise<Visitor> {
-    const { port, host, ca } = target;
+    const { port, address, host, ca } = target;
     const name = host.replace(/:\d+$/, "");
     return new Visitor(
-      await (ca === undefined ? Wire.connect(port) : Wire.connectTls(port, name, ca)),
+      await (ca === undefined ? Wire.connect(port, address) : Wire.connectTls(port, name, ca)),
       target,
     );
   }
