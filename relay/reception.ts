@@ -78,7 +78,8 @@ export class Reception {
     if (isRelay && deps.relayTokens === undefined) throw new UnderpassError("kind-unavailable");
     // The one that was meant had this address before.
     if (isRelay && name !== deps.process) throw new UnderpassError("session-elsewhere");
-    if (isRelay && deps.takesNeighbours?.() === false) throw new UnderpassError("going-away");
+    if (isRelay && held === undefined && deps.takesNeighbours?.() === false)
+      throw new UnderpassError("going-away");
     // Its visitors have come here while the agents are still here.
     if (deps.draining() && held === undefined && !isRelay && elsewhere === undefined)
       throw new UnderpassError("going-away");

@@ -60,7 +60,7 @@ export class Neighbours {
   leave(id: string): void {
     const slot = this.#slots.get(id);
     this.#slots.delete(id);
-    if (slot?.isUp === false) slot.abandon();
+    if (slot?.hasGoodLink === false) slot.abandon();
     void slot?.stop(leaveMs);
   }
 
@@ -73,7 +73,12 @@ export class Neighbours {
     this.#slots.clear();
   }
 
-  /** There is a link, and nothing is wrong with it. */
+  /** There is a link that nothing is wrong with, though it may have taken its leave on it. */
+  isLinked(id: string): boolean {
+    return this.#slots.get(id)?.hasGoodLink === true;
+  }
+
+  /** It takes streams. */
   isUp(id: string): boolean {
     return this.#slots.get(id)?.session?.driver.isUp === true;
   }

@@ -81,6 +81,11 @@ export class Slot implements HeldSessionOwner {
   get isUp(): boolean {
     return this.#current?.driver.hasLink === true || this.#current?.awaitsWelcome === true;
   }
+  /** One of its sessions, be it one that is leaving, has a link that nothing is wrong with. */
+  get hasGoodLink(): boolean {
+    for (const { driver } of this.#held) if (driver.isUp) return true;
+    return false;
+  }
   get openStreams(): number {
     let open = 0;
     for (const session of this.#held) open += session.openStreams;
