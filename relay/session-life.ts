@@ -70,7 +70,8 @@ export class SessionLife implements SessionWatcher {
   ): AgentSession {
     const { clock, memory } = this.deps;
     const windows = { window: limits.initialWindowBytes, streams: limits.maxStreams };
-    const session = new Session({ side: "relay", ...windows, memory, ...options }, clock.now());
+    const passesOn = facts.kind === "relay";
+    const session = new Session({ side: "relay", ...windows, memory, passesOn, ...options }, clock.now());
     return new LivingSession(facts, session, clock, this, this.driverOptions);
   }
 
