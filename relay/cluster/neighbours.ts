@@ -4,6 +4,7 @@ import type { GiveUp, LinkPlace } from "../../shared/dial/place.ts";
 import { Slot, type SlotOwner } from "../../shared/dial/slot.ts";
 import { type Code, UnderpassError } from "../../shared/errors.ts";
 import type { Link } from "../../shared/link.ts";
+import { limits } from "../../shared/mux/limits.ts";
 import type { Memory } from "../../shared/mux/memory.ts";
 import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
 import type { NodeFacts } from "./board.ts";
@@ -98,8 +99,14 @@ export class Neighbours {
 
   /** undefined: it takes none now. */
   open(id: string, kind: number, fields: Uint8Array, handler: StreamHandler): Stream | undefined {
-    const driver = this.#slots.get(id)?.session?.driver;
-    return driver?.isUp === true ? driver.session.open(kind, fields, handler) : undefined;
+    const slot = this.#slots.get(id);
+    const held = slot?.session;
+    if (slot === undefined || held?.driver.isUp !== true) return undefined;
+    const { session } = held.driver;
+    const stream = session.open(kind, fields, handler);
+    // Its ids are used up, which some thousand streams a second do in days: another has its place.
+    if (session.leaving) slot.goaway(held, "bye", "going-away", limits.usedUpGraceMs);
+    return stream;
   }
 
   #slot(id: string): Slot {
@@ -118,6 +125,8 @@ export class Neighbours {
       {
         ...{ clock, memory, version, index: 0, kind: "relay", features: [], join: false },
         instance: instanceOf(this.#deps.id),
+        // One that was taken for dead may have an earlier session of ours yet, whose attempts were fewer than milliseconds.
+        attemptsBefore: Math.floor(clock.now()),
         backoff: new Backoff({ maxDelayMs: maxRedialMs, random }),
         openLink: (session, done) => this.#dial(id, session, done),
         doubted: () => this.#slots.get(id)?.session?.doubt(),
