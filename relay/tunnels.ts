@@ -207,12 +207,8 @@ export class Tunnels implements SessionHome {
   isSuperseded(name: string, instance: string, nowMs: number): boolean {
     const known = this.instances.get(`${name} ${instance}`);
     const tunnel = this.live.get(name);
-    return (
-      known !== undefined &&
-      tunnel !== undefined &&
-      known.untilMs > nowMs &&
-      known.generation < tunnel.exclusiveGeneration
-    );
+    if (known === undefined || tunnel === undefined) return false;
+    return known.untilMs > nowMs && known.generation < tunnel.exclusiveGeneration;
   }
 
   lastAttempt({ name, instance, slot }: Pick<SessionPlace, "name" | "instance" | "slot">): number {

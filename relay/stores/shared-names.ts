@@ -34,8 +34,6 @@ export const sharedLimits = {
   maxAsked: 4_096,
 } as const;
 
-const none: readonly string[] = [];
-
 /**
  * Names that relay processes share by a registry, as a store that answers at once from what it knows: what it is told,
  * or, where the registry tells nothing, what it has looked up. So whoever claims a name waits for `load` before it and for
@@ -190,7 +188,7 @@ export class SharedNames implements NameStore {
   /** The other relays that live and have agents of this name, as far as is known. */
   relaysOf(name: string): readonly string[] {
     const entry = this.#known.get(name)?.entry;
-    return entry === undefined ? none : this.#rows.relaysOf(entry);
+    return entry === undefined ? [] : this.#rows.relaysOf(entry);
   }
 
   isElsewhere(name: string): boolean {
