@@ -145,6 +145,7 @@ export class RelayCore<Ports extends OtherPorts> {
         draining: () => this.draining,
         reception: () => this.reception,
         died: (id) => shared?.nodeDied(id),
+        lives: (id) => shared?.nodeChanged(id),
       });
     const neighbours = cluster?.neighbours;
     const tunnels =

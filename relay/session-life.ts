@@ -87,7 +87,8 @@ export class SessionLife implements SessionWatcher {
   linked(agent: AgentSession, claims: Claims): void {
     agent.claims = claims;
     agent.cancelExpiry?.();
-    agent.cancelExpiry = this.atExpiry(claims.expiresAtMs, agent);
+    // A relay's token is for the dial alone: whoever has its key makes another.
+    if (agent.kind !== "relay") agent.cancelExpiry = this.atExpiry(claims.expiresAtMs, agent);
     this.tellDoubts(agent);
     this.home(agent.kind).changed(agent);
     this.noteRest(agent);

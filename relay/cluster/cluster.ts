@@ -61,6 +61,8 @@ export interface ClusterDeps {
   readonly reception: () => Pick<Reception, "admit" | "receive">;
   /** The agents of a relay that has died are nobody's. */
   readonly died: (id: string) => void;
+  /** One has been heard of: for the first time, or after it was believed dead. */
+  readonly lives: (id: string) => void;
 }
 
 const clusterLimits = {
@@ -117,7 +119,10 @@ export class Cluster {
       ...{ clock, nodes: this.nodes, metrics: deps.metrics, graceMs: lifeLimits.retireGraceMs },
       sessions: () => deps.tunnels.sessions(),
     });
-    this.nodes.onAlive = (facts) => this.neighbours.meet(facts);
+    this.nodes.onAlive = (facts) => {
+      this.neighbours.meet(facts);
+      deps.lives(facts.id);
+    };
     this.nodes.onDead = (id) => {
       this.neighbours.leave(id);
       this.#forget(id);
