@@ -57,7 +57,7 @@ export class NatsWay {
   #resolveFirst: () => void = () => {};
   #turn = 0;
   #nats: NatsConnection | undefined;
-  /** While it is up, and set up. */
+  /** From when it is being set up: who is told that something works asks for more at once. */
   #isUp = false;
   #isOver = false;
   /** Why it was dropped by this side. */
@@ -140,10 +140,10 @@ export class NatsWay {
       const lost = over.then((error) => {
         throw this.#reason ?? error ?? new Error("the way broke");
       });
+      this.#isUp = true;
       await Promise.race([opened(nats), lost]);
       lost.catch((error) => this.#broke(error));
       if (this.#isOver) return;
-      this.#isUp = true;
       this.#lastFault = undefined;
       this.#backoff.succeeded();
       this.#options.fault(undefined);
