@@ -84,7 +84,8 @@ export class BucketWatch {
         const last = headers.get("Nats-Last-Consumer");
         if (last === "" || !isBegun) return;
         if (Number(last) !== count) this.#begin();
-        else complete();
+        // One that waits for the answer to its control has more to tell.
+        else if (!headers.has("Nats-Consumer-Stalled")) complete();
         return;
       }
       const at = deliveryOf(message.reply);

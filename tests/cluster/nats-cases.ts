@@ -82,6 +82,17 @@ const impatientClock: Clock = {
   at: (atMs, run) => systemClock.at(atMs - systemClock.now() > 30_000 ? 0 : atMs, run),
 };
 
+/** Subjects, as docs/cluster.md has them. */
+const needed = [
+  ...["$JS.API.>", "$JS.FC.>", "_INBOX.>", "underpass.blue-1.>"],
+  ...["names", "nodes", "revoked"].map((what) => `$KV.underpass_blue-1_${what}.>`),
+];
+
+function permitting(subjects: readonly string[]): string {
+  const list = JSON.stringify(subjects);
+  return `authorization { users: [{ user: ann, password: geheim, permissions: { publish: ${list}, subscribe: ${list} } }] }`;
+}
+
 export const natsCases: readonly { readonly name: string; run(): Promise<void> }[] = [
   {
     name: "a verb holds only for the state that was read",
@@ -335,6 +346,31 @@ export const natsCases: readonly { readonly name: string; run(): Promise<void> }
       }),
   },
   {
+    name: "whoever is told that names are complete, or that the bus is there, may ask for more at once",
+    run: () =>
+      Rig.run(async (rig) => {
+        const relay = await rig.open();
+        const answers: Promise<unknown>[] = [];
+        const asked = new Told();
+        const ask = (verb: () => Promise<unknown>): void => {
+          answers.push(verb());
+          asked.say("asked");
+        };
+        relay.registry.watch?.({
+          ...{ begun() {}, changed() {}, lost() {} },
+          complete: () => ask(() => relay.registry.lookUp("blue")),
+        });
+        relay.bus.watch((is) => is && ask(() => relay.bus.flushed()));
+        await asked.until("asked");
+        await Promise.all(answers);
+        await rig.server.stop({ signal: "SIGKILL" });
+        await rig.server.start();
+        await asked.until("asked", 1);
+        await asked.until("asked", 2);
+        await Promise.all(answers);
+      }),
+  },
+  {
     name: "where nobody is at its start, it says where, and no secret",
     run: () =>
       Rig.run(async (rig) => {
@@ -358,6 +394,36 @@ export const natsCases: readonly { readonly name: string; run(): Promise<void> }
           await assert.rejects(rig.open({ user: "ann:wrong@" }), /does not accept the user/);
         },
         { configuration: 'authorization { user: ann, password: "geh@eim" }' },
+      ),
+  },
+  {
+    name: "what docs/cluster.md says that it needs is enough, for many names too",
+    run: () =>
+      Rig.run(
+        async (rig) => {
+          const one = await rig.open({ user: "ann:geheim@" });
+          const owner = "ann".repeat(60);
+          for (let i = 0; i < 80; i++) {
+            await Promise.all(
+              Array.from({ length: 100 }, (_, j) => one.registry.claim(`n${i}-${j}`, entryOf(owner))),
+            );
+          }
+          const two = await rig.open({ user: "ann:geheim@" });
+          const [names, board] = [watchNames(two), watchBoard(two)];
+          await names.until("complete");
+          assert.equal(names.found.size, 8_000);
+          await one.board.put(factsOf("aaaaaaaa"));
+          await board.until("aaaaaaaa ready");
+          await one.revoked.put({ owner, untilMs: 1 });
+          const heard = new Told();
+          two.bus.subscribe("underpass.blue-1.dial.b", () => heard.say("asked"));
+          await two.bus.flushed();
+          one.bus.publish("underpass.blue-1.dial.b", new Uint8Array(1));
+          await heard.until("asked");
+          const red = await one.registry.claim("red", entryOf("ann"));
+          assert.ok(await one.registry.release("red", red ?? ""));
+        },
+        { configuration: permitting(needed) },
       ),
   },
 ];
