@@ -92,7 +92,8 @@ export class Beginning {
     const { name } = admission;
     const { instance } = hello;
     const place = shared?.placeOf({ name, instance });
-    const refusal = place === undefined ? "superseded" : this.refusal(admission, hello, this.taken);
+    // Gone again since then, as with another slot whose link is gone: who has lost the name is told so when it comes again.
+    const refusal = place === undefined ? "registry-unreachable" : this.refusal(admission, hello, this.taken);
     if (refusal === undefined && !arrival.isOver()) {
       this.welcome(link, admission, hello, arrival, place);
       return undefined;

@@ -45,6 +45,8 @@ export interface NameWritesOptions {
   readonly relay: string;
   /** A date in ms. */
   readonly nowAt: () => number;
+  /** The registry tells: before what was changed here is done again on top of it. */
+  readonly told: (name: string, change: StandingChange) => void;
   /** What stands in the registry has changed: the entry before and after it, with what was changed here and nobody waits for. */
   readonly stands: (name: string, change: StandingChange) => void;
 }
@@ -127,7 +129,7 @@ export class NameWrites {
 
   /** This stands in the registry. What was changed here stays, on top of it. */
   learn(name: string, found: FoundName | undefined): void {
-    const { known: names, stands } = this.#options;
+    const { known: names, told, stands } = this.#options;
     const known = names.of(name);
     // What comes late is old. In another telling the registry may be another, too.
     const isSameTelling = !names.knowsAll || known.told === names.telling;
@@ -136,6 +138,7 @@ export class NameWrites {
     if (names.knowsAll) known.told = names.telling;
     const pending = this.#pending.get(name);
     const before = pending === undefined ? known.entry : this.#settledOf(pending);
+    told(name, { before, after: found?.entry });
     known.revision = found?.revision;
     if (pending === undefined) names.set(name, known, found?.entry);
     else {

@@ -68,6 +68,7 @@ export class SharedNames implements NameStore {
     this.#writes = new NameWrites({
       ...{ registry, asks: this.#asks, known: this.#known, relay: process },
       nowAt: () => clock.date(),
+      told: (name, { before, after }) => this.#departed.note(name, before, after),
       stands: (name, change) => this.#stands(name, change),
     });
     const [known, writes, rows] = [this.#known, this.#writes, this.#rows];

@@ -77,6 +77,30 @@ describe("agents of several relays", () => {
     expect((await two.call({ slot: 1, attempt: 6 })).welcome.generation).toBe(3);
   });
 
+  test("are refused by a relay, too, which learns of the newer one only as it writes", async () => {
+    const [one, two] = pair();
+    await one.call();
+    two.registry.isLate = true;
+    await one.call({ instance: instance("b") });
+    expect((await two.call({ slot: 1, attempt: 5 })).refusal).toBe("superseded");
+    expect(entryOf()).toMatchObject({ exclusive: 2, agents: [{ instance: instance("b") }] });
+  });
+
+  test("come again where another of their links was lost meanwhile, as nobody has superseded them", async () => {
+    const [one] = pair();
+    one.registry.isSlow = true;
+    const [[first], [second]] = [await one.desk.dial(), await one.desk.dial()];
+    first.link.comes(writeHello(helloOf({ slot: 0 })));
+    second.link.comes(writeHello(helloOf({ slot: 1 })));
+    await turn();
+    first.link.breaks();
+    one.registry.isSlow = false;
+    while (one.registry.step());
+    await turn();
+    expect(second.refusal).toBe("registry-unreachable");
+    expect((await one.call({ slot: 1, attempt: 2 })).refusal).toBeUndefined();
+  });
+
   test("share the name where they join, wherever they are", async () => {
     const [one, two] = pair();
     const old = await one.call();
