@@ -9,7 +9,10 @@ import { newNodeId } from "../cluster/node-id.ts";
 import { SharedRevocations } from "../stores/shared-revocations.ts";
 import { openNats } from "./nats.ts";
 
-/** A relay's place among others, over NATS. Rejects with `registry-unreachable`, or `usage` for a file that can't be read. */
+/** A relay that is not told in time who is revoked says so and ends. */
+const toldWithinMs = 5_000;
+
+/** A relay's place among others, over NATS, once it knows who is revoked. Rejects with `registry-unreachable`, or `usage` for a file that can't be read. */
 export async function joinCluster(
   { urls, credentialsFile, name, advertise }: ClusterOptions,
   {
@@ -28,13 +31,26 @@ export async function joinCluster(
     ...(credentialsFile !== undefined && { credentials: await readCredentials(credentialsFile) }),
   });
   const { registry, board, bus, revoked } = nats;
+  const revocations = new SharedRevocations({ registry: revoked, own, fault });
+  const late = Promise.withResolvers<never>();
+  const cancel = clock.at(clock.now() + toldWithinMs, () =>
+    late.reject(new UnderpassError("registry-unreachable", "NATS does not tell what was revoked.")),
+  );
+  try {
+    await Promise.race([revocations.first, late.promise]);
+  } catch (error) {
+    await nats.close();
+    throw error;
+  } finally {
+    cancel();
+  }
   const id = newNodeId((bytes) => crypto.getRandomValues(bytes));
   return {
     cluster: {
       ...{ id, name, version: manifest.version, registry, board, bus },
       ...(advertise !== undefined && { advertise: (port) => advertisedUrl(advertise, port) }),
     },
-    revocations: new SharedRevocations({ registry: revoked, own, fault }),
+    revocations,
     close: () => nats.close(),
   };
 }

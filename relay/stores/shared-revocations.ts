@@ -13,6 +13,8 @@ export interface SharedRevocationsDeps {
  * it holds whether that can be reached or not. A registry that lost some is given them again by every relay that has them.
  */
 export class SharedRevocations implements Revocations {
+  /** All that the registry has is known here, for the first time: nobody is let in before. */
+  readonly first: Promise<void>;
   readonly #deps: SharedRevocationsDeps;
   readonly #watchers = new Set<(revocation: Revocation) => void>();
   /** What the registry has told since it began to tell all; dates by owner. */
@@ -21,7 +23,9 @@ export class SharedRevocations implements Revocations {
   #round = 0;
 
   constructor(deps: SharedRevocationsDeps) {
+    const { promise, resolve } = Promise.withResolvers<void>();
     this.#deps = deps;
+    this.first = promise;
     deps.registry.watch({
       begun: () => {
         this.#round++;
@@ -32,7 +36,10 @@ export class SharedRevocations implements Revocations {
         this.#there.set(owner, Math.max(untilMs, this.#there.get(owner) ?? 0));
         this.#know(revocation);
       },
-      complete: () => void this.#tellAgain(this.#round),
+      complete: () => {
+        resolve();
+        void this.#tellAgain(this.#round);
+      },
     });
   }
 

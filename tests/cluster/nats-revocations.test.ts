@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Revocation } from "../../relay/auth/revocations.ts";
+import { joinCluster } from "../../relay/runtimes/cluster.ts";
 import { openNats } from "../../relay/runtimes/nats.ts";
 import { MemoryRevocations } from "../../relay/stores/memory-revocations.ts";
 import { SharedRevocations } from "../../relay/stores/shared-revocations.ts";
@@ -50,6 +51,21 @@ describe.skipIf(natsServerPath === undefined)("revocations over NATS", () => {
     server = await NatsServer.start();
   });
   afterAll(() => server?.close());
+
+  test(
+    "are known to a relay before it takes anybody",
+    async () => {
+      const a = await RelayHere.start(server, "c0");
+      await a.revoke("alice", 5_000);
+      const { revocations, close } = await joinCluster(
+        { urls: [server.url], name: "c0" },
+        { clock: systemClock, own: new MemoryRevocations(), fault() {} },
+      );
+      expect(await revocations.revokedUntil(owner("alice"))).toBe(5_000);
+      for (const relay of [a, { close }]) await relay.close();
+    },
+    testLimitMs,
+  );
 
   test(
     "reach the other relays, whatever the subject is written with, and one that starts later",
