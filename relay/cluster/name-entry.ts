@@ -149,6 +149,15 @@ export interface HereAgent {
   readonly generation: number;
 }
 
+/**
+ * The entry of a name that was freed and taken anew, for those who are here since before: whoever took it alone came after
+ * them, though its generation is lower.
+ */
+export function retaken(before: NameEntry, after: NameEntry, here: readonly HereAgent[]): NameEntry {
+  const isBack = after.agents.some(({ instance }) => here.some((agent) => agent.instance === instance));
+  return isBack || after.exclusive === 0 ? after : { ...after, exclusive: before.generation + 1 };
+}
+
 /** What is at `relay` and not as the entry says it. */
 export function differences(
   entry: NameEntry,

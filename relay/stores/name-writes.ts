@@ -36,6 +36,8 @@ interface Pending {
 export interface StandingChange {
   readonly before: NameEntry | undefined;
   readonly after: NameEntry | undefined;
+  /** It was freed between the two, and taken by somebody who counts anew: as what comes later has a lower generation. */
+  readonly isAnew?: boolean;
 }
 
 export interface NameWritesOptions {
@@ -138,6 +140,8 @@ export class NameWrites {
     if (names.knowsAll) known.told = names.telling;
     const pending = this.#pending.get(name);
     const before = pending === undefined ? known.entry : this.#settledOf(pending);
+    const isLower = found !== undefined && before !== undefined && found.entry.generation < before.generation;
+    const isAnew = isLower && revision !== undefined && isLater(found.revision, revision);
     told(name, { before, after: found?.entry });
     known.revision = found?.revision;
     if (pending === undefined) names.set(name, known, found?.entry);
@@ -146,7 +150,7 @@ export class NameWrites {
       this.#fold(name, known, pending);
     }
     const after = pending === undefined ? found?.entry : this.#settledOf(pending);
-    stands(name, { before, after });
+    stands(name, { before, after, isAnew });
     this.#forget(name);
   }
 

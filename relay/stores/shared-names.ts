@@ -1,6 +1,6 @@
 import type { Clock } from "../../shared/clock.ts";
 import type { Kind } from "../../shared/kind.ts";
-import { type ArrivingAgent, agentsAt, arrive, depart, differences, rejoin } from "../cluster/name-entry.ts";
+import { type ArrivingAgent, agentsAt, arrive, depart, differences, rejoin, retaken } from "../cluster/name-entry.ts";
 import type { FoundName, NameEntry, Registry } from "../cluster/registry.ts";
 import type { GivenPlace } from "../session-home.ts";
 import type { NameRow, NameStore } from "../store.ts";
@@ -309,9 +309,11 @@ export class SharedNames implements NameStore {
     if (this.#row(entry)?.place !== "elsewhere") this.#sweep.claimAgain(name, entry);
   }
 
-  #stands(name: string, { before, after }: StandingChange): void {
+  #stands(name: string, { before, after, isAnew = false }: StandingChange): void {
     const { clock } = this.#options;
     this.#departed.note(name, before, after);
+    if (isAnew && before && after)
+      this.watcher?.fenced(name, retaken(before, after, this.watcher.here?.(name) ?? []));
     this.#mend(name, before);
     if (!this.#known.knowsAll) {
       const known = this.#of(name);

@@ -3,6 +3,7 @@ import { ownerOf } from "../../relay/auth/claims.ts";
 import { askLimits } from "../../relay/stores/registry-asks.ts";
 import { SharedNames } from "../../relay/stores/shared-names.ts";
 import { writeHello } from "../../shared/handshake.ts";
+import { pingText } from "../../shared/liveness.ts";
 import { VirtualClock } from "../agent/virtual-clock.ts";
 import { turn } from "../shared/driver-bench.ts";
 import { MemoryRegistry, WatchedRegistry } from "./memory-registry.ts";
@@ -251,6 +252,31 @@ describe("a relay that was cut off", () => {
       { generation: 1, relays: ["one"] },
       { generation: 2, relays: ["two"] },
     ]);
+  });
+
+  test("for longer than names are kept, finds that the name is another agent's, who counted anew", async () => {
+    const [one, two] = pair();
+    one.desk.tokenMs = 10 * ttlMs;
+    await one.call({ instance: instance("x") });
+    const old = await one.call();
+    old.told();
+    one.registry.cut();
+    dead.add("one");
+    two.shared.nodeDied("one");
+    for (let left = 60_000 + ttlMs; left >= 0; left -= 10_000) {
+      clock.advance(10_000);
+      old.link.says(pingText);
+      two.shared.sweep(clock.now());
+      await turn(0);
+    }
+    expect(entryOf()).toBeUndefined();
+    const newer = await two.call({ instance: instance("b") });
+    expect(newer.welcome.generation).toBeLessThan(old.welcome.generation);
+    dead.clear();
+    one.registry.heal();
+    await turn();
+    expect([old.told().at(-1), newer.told()]).toMatchObject([{ code: "superseded" }, []]);
+    expect(entryOf()?.agents).toMatchObject([{ instance: instance("b"), relays: ["two"] }]);
   });
 
   test("says goodbye for those who left meanwhile", async () => {
