@@ -65,6 +65,8 @@ export class Endpoints implements PortKeeper {
   readonly #open = new Map<string, Endpoint>();
   /** One at a time for each name. */
   readonly #opening = new Map<string, Promise<unknown>>();
+  /** Names whose port is open at other relays, and was in use here when it was told. */
+  readonly #closedHere = new Set<string>();
   #cancelSweep: (() => void) | undefined;
   #closed = false;
 
@@ -103,10 +105,13 @@ export class Endpoints implements PortKeeper {
     const kind = names.lookup(name)?.kind;
     if (kind !== "tcp" && kind !== "udp") return;
     if (!this.#isMissing(name, kind) || this.#opening.has(name)) return;
-    // What can't be opened here is open at others.
+    // What can't be opened here is open at others, and tried again.
     this.#inTurn(name, async () => {
       const port = this.#isMissing(name, kind) ? names.portOf(name, kind) : undefined;
-      if (port !== undefined && this.#clears(name, kind, port)) await this.#bound(name, kind, port);
+      if (port === undefined) return;
+      if (this.#clears(name, kind, port) && (await this.#bound(name, kind, port)) !== undefined) return;
+      this.#closedHere.add(name);
+      if (this.#cancelSweep === undefined) this.#sweepLater();
     }).catch(() => {});
   }
 
@@ -250,6 +255,9 @@ export class Endpoints implements PortKeeper {
         if (!isNew && tunnels.find(name)?.serves(kind) !== true && !tunnels.expects(name, kind, nowMs))
           this.#shut(kind, name);
       }
+      const again = [...this.#closedHere];
+      this.#closedHere.clear();
+      for (const name of again) this.told(name);
       if (this.#open.size > 0) this.#sweepLater();
     });
   }

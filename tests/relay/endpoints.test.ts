@@ -6,6 +6,7 @@ import { Tunnels } from "../../relay/tunnels.ts";
 import { UnderpassError } from "../../shared/errors.ts";
 import { Memory } from "../../shared/mux/memory.ts";
 import { VirtualClock } from "../agent/virtual-clock.ts";
+import { turn } from "../shared/driver-bench.ts";
 
 const windowMs = 60_000;
 const memory = new Memory(2 ** 24);
@@ -314,6 +315,27 @@ describe("a public port that relays share", () => {
     all.served.delete("tcp blue");
     all.clock.advance(70_000);
     expect([all.open.size, all.clock.timers]).toEqual([0, 0]);
+  });
+
+  test("that another program has here is opened when that is gone", async () => {
+    const all = new SetUp();
+    all.names.claim("blue", "me", "tcp", 0);
+    all.names.givePort("blue", "tcp", 7_002, 0);
+    all.served.add("tcp blue");
+    all.foreign.add(7_002);
+    all.endpoints.told("blue");
+    for (let tries = 0; tries < 3; tries++) {
+      await turn();
+      all.clock.advance(5_000);
+    }
+    expect(all.open.size).toBe(0);
+    all.foreign.clear();
+    await turn();
+    all.clock.advance(5_000);
+    await turn();
+    expect([...all.open]).toEqual(["tcp 7002 blue"]);
+    all.endpoints.close();
+    expect(all.clock.timers).toBe(0);
   });
 
   test("goes with the name that has it now, also where another had it here before", async () => {
