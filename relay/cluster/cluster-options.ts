@@ -32,7 +32,8 @@ export function checkedBusUrl(text: string, { inArgv }: { readonly inArgv: boole
     url.search !== "" ||
     url.hash !== ""
   ) {
-    const shown = text.includes("@") ? "an address in UNDERPASS_CLUSTER" : `'${text}'`;
+    // A comma in a password divides it: what stands before it has no @.
+    const shown = inArgv ? `'${text}'` : "an address in UNDERPASS_CLUSTER";
     throw new UnderpassError("usage", `--cluster: ${shown} is not like nats://nats.example:4222.`);
   }
   return text.replace(/\/$/, "");

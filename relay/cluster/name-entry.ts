@@ -108,6 +108,7 @@ export function restate(ours: NameEntry, found: NameEntry | undefined, relay: st
     const there = agents.get(instance);
     const agreed = generationIn({ agents: others, exclusive }, { instance, generation });
     if (agreed === undefined) continue;
+    if (there === undefined && agents.size >= maxAgents && !makesRoom(agents)) continue;
     const at = there?.relays ?? [];
     const now = at.includes(relay) ? at : [...at, relay];
     agents.set(instance, { instance, generation: agreed, relays: now });
@@ -274,6 +275,12 @@ function withRoom(agents: readonly AgentPlace[]): readonly AgentPlace[] {
   if (here.length >= maxAgents)
     throw new UnderpassError("too-many-links", `At most ${maxAgents} agents share a name.`);
   return here;
+}
+
+/** One that is to come back goes. false: there is none. Above `maxAgents` an entry could be read by nobody. */
+function makesRoom(agents: Map<string, AgentPlace>): boolean {
+  for (const { instance, relays } of agents.values()) if (relays.length === 0) return agents.delete(instance);
+  return false;
 }
 
 function withoutRelay(place: AgentPlace, relay: string): AgentPlace {

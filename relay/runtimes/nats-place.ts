@@ -38,7 +38,7 @@ function readPlace(text: string): NatsPlace {
   const port = url.port !== "" ? Number(url.port) : rest.endsWith(":80") ? 80 : defaultPort;
   const host = `${url.hostname}:${port}`;
   const isWebSocket = scheme === "ws" || scheme === "wss";
-  const [name, password] = [url.username, url.password].map(decodeURIComponent) as [string, string];
+  const [name, password] = [url.username, url.password].map(decoded) as [string, string];
   return {
     host,
     url: `${isWebSocket ? scheme : "nats"}://${host}`,
@@ -46,4 +46,12 @@ function readPlace(text: string): NatsPlace {
     isSecure: scheme === "tls" || scheme === "wss",
     ...(name !== "" && { user: password === "" ? { token: name } : { name, password } }),
   };
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw new UnderpassError("usage", "In the user and the password of NATS, % is written as %25.");
+  }
 }

@@ -128,6 +128,7 @@ describe("the relay's command line", () => {
     for (const url of urls) expect(() => clusterOf(["--cluster", url])).toThrow("UNDERPASS_CLUSTER");
     const wrong = [
       () => clusterOf([], { UNDERPASS_CLUSTER: "http://me:pass-word@nats.example" }),
+      () => clusterOf([], { UNDERPASS_CLUSTER: "nats://me:pass-word,with-comma@nats.example" }),
       () => clusterOf(["--cluster", "http://me:pass-word@nats.example"]),
       () => clusterOf(["--cluster", bus, "--advertise", "http://me:pass-word@10.0.0.1"]),
       () => clusterOf([], { UNDERPASS_CLUSTER: "nats://me:pass-word@h", UNDERPASS_CLUSTER_CREDENTIALS: "f" }),

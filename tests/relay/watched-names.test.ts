@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from "bun:test";
 import { ownerOf } from "../../relay/auth/claims.ts";
+import { maxAgents } from "../../relay/cluster/registry.ts";
 import { askLimits } from "../../relay/stores/registry-asks.ts";
 import { SharedNames } from "../../relay/stores/shared-names.ts";
 import { writeHello } from "../../shared/handshake.ts";
@@ -277,6 +278,31 @@ describe("a relay that was cut off", () => {
     await turn();
     expect([old.told().at(-1), newer.told()]).toMatchObject([{ code: "superseded" }, []]);
     expect(entryOf()?.agents).toMatchObject([{ instance: instance("b"), relays: ["two"] }]);
+  });
+
+  test("puts no more agents back than an entry holds", async () => {
+    const [one, two] = pair();
+    const join = async (relay: Relay, from: number) => {
+      for (let i = from; i < from + 40; i++)
+        expect(
+          (await relay.call({ instance: `agent-${i}`.padEnd(16, "-"), join: true })).refusal,
+        ).toBeUndefined();
+    };
+    await join(one, 0);
+    one.registry.cut();
+    dead.add("one");
+    await join(two, 40);
+    dead.clear();
+    one.registry.heal();
+    await turn();
+    const agents = entryOf()?.agents ?? [];
+    expect(agents.length).toBe(maxAgents);
+    expect(agents.filter(({ relays }) => relays.includes("two")).length).toBe(40);
+    expect(one.desk.tunnels.sessionsOf("blue").length).toBe(40);
+    const { writes } = store;
+    for (const { shared } of [one, two]) shared.sweep(clock.now());
+    await turn();
+    expect(store.writes).toBe(writes);
   });
 
   test("says goodbye for those who left meanwhile", async () => {
