@@ -186,7 +186,9 @@ export function differences(
   const said = agentsAt(entry, relay)
     .map(({ instance }) => instance)
     .filter((instance) => !agents.some((agent) => agent.instance === instance));
-  return { isFenced, missing, said };
+  // Of more than an entry holds, the rest is known at this relay alone.
+  const isFull = isSame(rejoin(entry, missing, relay), entry);
+  return { isFenced, missing: isFull ? [] : missing, said };
 }
 
 /** Puts back agents of `relay` that are not there, or with a lower generation, unless they have lost the name. */

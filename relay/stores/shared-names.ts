@@ -1,15 +1,7 @@
 import type { Clock } from "../../shared/clock.ts";
 import type { Kind } from "../../shared/kind.ts";
-import {
-  type ArrivingAgent,
-  agentsAt,
-  arrive,
-  depart,
-  differences,
-  isSame,
-  rejoin,
-  retaken,
-} from "../cluster/name-entry.ts";
+import type { ArrivingAgent } from "../cluster/name-entry.ts";
+import { agentsAt, arrive, depart, differences, rejoin, retaken } from "../cluster/name-entry.ts";
 import type { FoundName, NameEntry, Registry } from "../cluster/registry.ts";
 import type { GivenPlace } from "../session-home.ts";
 import type { NameRow, NameStore } from "../store.ts";
@@ -349,8 +341,7 @@ export class SharedNames implements NameStore {
     const { owner } = entry;
     const { isFenced, missing, said } = differences(entry, agents, relay);
     if (isFenced) this.watcher?.fenced(name, entry);
-    // Of more than an entry holds, the rest is known here alone.
-    if (missing.length > 0 && !isSame(rejoin(entry, missing, relay), entry))
+    if (missing.length > 0)
       this.#writes.add(name, (found) => (found?.owner === owner ? rejoin(found, missing, relay) : found));
     for (const instance of said)
       if (!this.#arriving.includes(name, instance))
