@@ -103,7 +103,7 @@ export async function namesKnown(
 ): Promise<number> {
   const untilMs = performance.now() + withinMs;
   for (;;) {
-    const answer = await fetch(`${relay.url}/_underpass/api/cluster`);
+    const answer = await fetch(`${relay.url}/_underpass/api/cluster`, { headers: { connection: "close" } });
     const { names } = (await answer.json()) as { readonly names: number };
     if (names >= count) return performance.now();
     if (performance.now() > untilMs) throw new Error(`${names} of ${count} names are known`);
