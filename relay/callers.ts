@@ -57,7 +57,9 @@ export class Callers implements SessionHome {
 
   add(session: AgentSession): { superseded: AgentSession[]; replaced: AgentSession[] } {
     const siblings = this.siblings(session);
-    const replaced = siblings.filter((other) => other.slot === session.slot && !other.leaving);
+    const replaced = siblings.filter(
+      ({ slot, leaving, driver }) => slot === session.slot && !leaving && !driver.session.leaving,
+    );
     for (const other of replaced) other.leaving = true;
     session.generation = siblings[0]?.generation ?? this.lastGeneration + 1;
     this.takeUp(session);

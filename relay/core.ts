@@ -145,6 +145,7 @@ export class RelayCore<Ports extends OtherPorts> {
         draining: () => this.draining,
         reception: () => this.reception,
         died: (id) => shared?.nodeDied(id),
+        lives: (id) => shared?.nodeChanged(id),
       });
     const neighbours = cluster?.neighbours;
     const tunnels =
@@ -275,8 +276,10 @@ export class RelayCore<Ports extends OtherPorts> {
     await Promise.all([visitors(), this.cluster?.letMove(untilMs, () => this.unmoved())]);
     this.cancelSweep();
     this.cancelSleep();
-    for (const { driver } of this.sessions()) driver.close("going-away");
+    for (const { driver, kind } of this.sessions()) if (kind !== "relay") driver.close("going-away");
     if (this.cluster === undefined) return;
+    await this.cluster.letArrive(untilMs);
+    for (const { driver } of this.callers.sessions()) driver.close("going-away");
     await this.shared?.close();
     await this.cluster.end();
   }

@@ -70,7 +70,8 @@ export class SessionLife implements SessionWatcher {
   ): AgentSession {
     const { clock, memory } = this.deps;
     const windows = { window: limits.initialWindowBytes, streams: limits.maxStreams };
-    const session = new Session({ side: "relay", ...windows, memory, ...options }, clock.now());
+    const passesOn = facts.kind === "relay";
+    const session = new Session({ side: "relay", ...windows, memory, passesOn, ...options }, clock.now());
     return new LivingSession(facts, session, clock, this, this.driverOptions);
   }
 
@@ -86,7 +87,8 @@ export class SessionLife implements SessionWatcher {
   linked(agent: AgentSession, claims: Claims): void {
     agent.claims = claims;
     agent.cancelExpiry?.();
-    agent.cancelExpiry = this.atExpiry(claims.expiresAtMs, agent);
+    // A relay's token is for the dial alone: whoever has its key makes another.
+    if (agent.kind !== "relay") agent.cancelExpiry = this.atExpiry(claims.expiresAtMs, agent);
     this.tellDoubts(agent);
     this.home(agent.kind).changed(agent);
     this.noteRest(agent);

@@ -5,6 +5,7 @@ import type { Stream, StreamHandler } from "../shared/mux/stream.ts";
 import { isQuicker } from "../shared/quickest.ts";
 import type { AgentSession } from "./agent-session.ts";
 import type { Names } from "./names.ts";
+import { type RecentAgent, RecentAgents } from "./recent-agents.ts";
 import type { ArrivalFacts, GivenPlace, SessionHome, SessionPlace } from "./session-home.ts";
 import type { Suspended } from "./suspended.ts";
 
@@ -25,18 +26,11 @@ export interface Tunnel {
 }
 
 const tunnelLimits = {
-  maxRemembered: 100_000,
   /** Of one name: above it, the one that waits longest for a link ends. */
   maxSessions: 256,
   /** Times that a store gives back may be so far off. */
   roundedMs: 1_000,
 } as const;
-
-interface Remembered {
-  readonly generation: number;
-  readonly saidBye: boolean;
-  readonly untilMs: number;
-}
 
 export interface TunnelsOptions {
   readonly suspended: Suspended;
@@ -124,13 +118,14 @@ export class Tunnels implements SessionHome {
   private readonly live = new Map<string, LocalTunnel>();
   private readonly byId = new Map<string, AgentSession>();
   private lastGeneration = 0;
-  /** By name and instance: who came, was superseded, or left lately. */
-  private readonly instances = new Map<string, Remembered>();
+  private readonly recent: RecentAgents;
 
   constructor(
     private readonly names: Names,
     private readonly options: TunnelsOptions,
-  ) {}
+  ) {
+    this.recent = new RecentAgents(options.resumeWindowMs);
+  }
 
   get size(): number {
     return this.live.size;
@@ -205,14 +200,9 @@ export class Tunnels implements SessionHome {
 
   /** Whether a newer instance took the name over from this one, which was here within the resume window. */
   isSuperseded(name: string, instance: string, nowMs: number): boolean {
-    const known = this.instances.get(`${name} ${instance}`);
+    const known = this.recent.find({ name, instance }, nowMs);
     const tunnel = this.live.get(name);
-    return (
-      known !== undefined &&
-      tunnel !== undefined &&
-      known.untilMs > nowMs &&
-      known.generation < tunnel.exclusiveGeneration
-    );
+    return known !== undefined && tunnel !== undefined && known.generation < tunnel.exclusiveGeneration;
   }
 
   lastAttempt({ name, instance, slot }: Pick<SessionPlace, "name" | "instance" | "slot">): number {
@@ -240,7 +230,7 @@ export class Tunnels implements SessionHome {
     const tunnel = this.tunnel(name);
     const present = [...tunnel.sessions];
     const own = present.filter((other) => other.instance === session.instance);
-    const known = this.instance(session, options.nowMs);
+    const known = this.recent.find(session, options.nowMs);
     const { generation, exclusive } = options.given ?? this.give(tunnel, own, known, options.join);
     if (generation > tunnel.generation) tunnel.isBye = false;
     tunnel.generation = Math.max(tunnel.generation, generation);
@@ -253,7 +243,7 @@ export class Tunnels implements SessionHome {
     session.generation = generation;
     // One that was still in its handshake when its agent said goodbye.
     if (known?.saidBye === true) session.saidBye = true;
-    for (const one of [session, ...superseded]) this.remember(one, options.nowMs);
+    for (const one of [session, ...superseded]) this.recent.remember(one, options.nowMs);
     tunnel.sessions.add(session);
     this.byId.set(session.id, session);
     if (tunnel.sessions.size > tunnelLimits.maxSessions) this.endLongest(name);
@@ -270,7 +260,7 @@ export class Tunnels implements SessionHome {
     this.lastGeneration = Math.max(this.lastGeneration, session.generation);
     tunnel.sessions.add(session);
     this.byId.set(session.id, session);
-    this.remember(session, nowMs);
+    this.recent.remember(session, nowMs);
   }
 
   /** Of the last instance that came without `join`. */
@@ -282,11 +272,7 @@ export class Tunnels implements SessionHome {
   remembersUntil(name: string): number {
     const tunnel = this.live.get(name);
     if (tunnel === undefined) return 0;
-    const here = new Set([...tunnel.sessions].map(({ instance }) => `${name} ${instance}`));
-    let latestMs = 0;
-    for (const [key, { untilMs }] of this.instances)
-      if (key.startsWith(`${name} `) && !here.has(key)) latestMs = Math.max(latestMs, untilMs);
-    return latestMs;
+    return this.recent.untilMs(name, new Set([...tunnel.sessions].map(({ instance }) => instance)));
   }
 
   /** The agent of this session is leaving for good, whichever of its sessions said so. */
@@ -296,7 +282,7 @@ export class Tunnels implements SessionHome {
     // One that was told to leave says goodbye when it has finished, which means nothing to the others.
     if (session.driver.session.saysGoaway) return this.onReady(name);
     for (const sibling of this.siblings({ name, instance })) sibling.saidBye = true;
-    this.remember(session, nowMs, { saidBye: true });
+    this.recent.remember(session, nowMs, { saidBye: true });
     const tunnel = this.live.get(name);
     if (tunnel?.generation === generation) tunnel.isBye = true;
     this.onReady(name);
@@ -317,7 +303,7 @@ export class Tunnels implements SessionHome {
     const { suspended, resumeWindowMs, departed } = this.options;
     const waited = suspended.has(session);
     suspended.forget(session);
-    this.remember(session, nowMs);
+    this.recent.remember(session, nowMs);
     tunnel?.sessions.delete(session);
     // Who was waited for in vain is not waited for again.
     const inVain = waited && nowMs - session.driver.heardMs >= resumeWindowMs;
@@ -336,7 +322,7 @@ export class Tunnels implements SessionHome {
   private give(
     tunnel: LocalTunnel,
     own: readonly AgentSession[],
-    known: Remembered | undefined,
+    known: RecentAgent | undefined,
     join: boolean,
   ): GivenPlace {
     const { exclusiveGeneration: exclusive, sessions } = tunnel;
@@ -357,32 +343,6 @@ export class Tunnels implements SessionHome {
 
   private endLongest(name: string): void {
     this.options.suspended.longest((session) => session.name === name)?.driver.session.lost("link-lost");
-  }
-
-  /** What is remembered of an instance that was here within the resume window. */
-  private instance({ name, instance }: AgentSession, nowMs: number): Remembered | undefined {
-    const known = this.instances.get(`${name} ${instance}`);
-    return known !== undefined && known.untilMs > nowMs ? known : undefined;
-  }
-
-  /** Keeps an instance's generation for the resume window from now; the longest unseen go first. */
-  private remember(
-    { name, instance, generation }: AgentSession,
-    nowMs: number,
-    { saidBye }: { readonly saidBye?: boolean } = {},
-  ): void {
-    const key = `${name} ${instance}`;
-    const before = this.instances.get(key)?.saidBye === true;
-    this.instances.delete(key);
-    this.instances.set(key, {
-      generation,
-      saidBye: saidBye ?? before,
-      untilMs: nowMs + this.options.resumeWindowMs,
-    });
-    for (const [oldest, { untilMs }] of this.instances) {
-      if (untilMs > nowMs && this.instances.size <= tunnelLimits.maxRemembered) return;
-      this.instances.delete(oldest);
-    }
   }
 }
 

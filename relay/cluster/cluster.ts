@@ -20,7 +20,7 @@ import type { NodeBoard, NodeFacts } from "./board.ts";
 import { type ClusterFigures, clusterFigures } from "./cluster-figures.ts";
 import { hints } from "./hints.ts";
 import { Hops } from "./hop.ts";
-import { clusterTokens, relayToken } from "./key.ts";
+import { clusterTokens, relaySubject, relayToken } from "./key.ts";
 import { isLinkHead } from "./link-head.ts";
 import { neighbourDial } from "./neighbour-dial.ts";
 import { Neighbours } from "./neighbours.ts";
@@ -61,13 +61,15 @@ export interface ClusterDeps {
   readonly reception: () => Pick<Reception, "admit" | "receive">;
   /** The agents of a relay that has died are nobody's. */
   readonly died: (id: string) => void;
+  /** One has been heard of: for the first time, or after it was believed dead. */
+  readonly lives: (id: string) => void;
 }
 
 const clusterLimits = {
   /** Agents that were told to go are elsewhere within it, or their visitors wait. */
   moveWithinMs: 5_000,
   lookMs: 50,
-  /** For the last words to neighbours to arrive. */
+  /** For the last words to neighbours to arrive, at least. */
   lastMs: 500,
 } as const;
 
@@ -97,7 +99,7 @@ export class Cluster {
     this.nodes = new Nodes({
       ...{ clock, board: config.board },
       self: () => this.#self(),
-      linkUp: (id) => this.neighbours.isUp(id),
+      linkUp: (id) => this.neighbours.isLinked(id),
       fault: (error) => log.write({ event: "fault", message: error.message }),
     });
     this.neighbours = new Neighbours({
@@ -117,9 +119,13 @@ export class Cluster {
       ...{ clock, nodes: this.nodes, metrics: deps.metrics, graceMs: lifeLimits.retireGraceMs },
       sessions: () => deps.tunnels.sessions(),
     });
-    this.nodes.onAlive = (facts) => this.neighbours.meet(facts);
+    this.nodes.onAlive = (facts) => {
+      this.neighbours.meet(facts);
+      deps.lives(facts.id);
+    };
     this.nodes.onDead = (id) => {
       this.neighbours.leave(id);
+      this.#forget(id);
       deps.died(id);
     };
   }
@@ -157,13 +163,24 @@ export class Cluster {
     await this.#look(movedMs, () => !this.#hasReady || unmoved() === undefined);
     this.isClosed = true;
     const leftMs = Math.max(0, untilMs - clock.now());
-    const neighbours = [...callers.sessions()].filter(({ kind }) => kind === "relay");
-    for (const { driver } of neighbours) driver.sayGoaway("drain", "going-away", leftMs);
+    for (const { driver, kind } of callers.sessions())
+      if (kind === "relay") driver.sayGoaway("drain", "going-away", leftMs);
     await this.hops.drain(leftMs);
-    // What they were told last waits for them yet, or is on its way: ended now, it would be lost.
-    await this.#look(clock.now() + clusterLimits.lastMs, () =>
-      neighbours.every(({ driver }) => !driver.hasLink || driver.session.resting),
-    );
+  }
+
+  /**
+   * Agents are gone. What neighbours' visitors are to get yet waits here for those who read slowly, or is on its way:
+   * resolves when they have it, or at `untilMs`.
+   */
+  async letArrive(untilMs: number): Promise<void> {
+    const { clock, callers } = this.#deps;
+    await this.#look(Math.max(untilMs, clock.now() + clusterLimits.lastMs), () => {
+      // One that has lost its link comes back here for what is open, or is found dead.
+      for (const { kind, driver } of callers.sessions())
+        if (kind === "relay" && !driver.session.resting && (driver.hasLink || driver.session.openStreams > 0))
+          return false;
+      return true;
+    });
   }
 
   /** Resolves when it is so, or at `untilMs`. */
@@ -217,6 +234,13 @@ export class Cluster {
     if (taken === undefined) return stream.handler;
     this.#deps.reception().receive(taken.link, taken.admission);
     return taken.receiver;
+  }
+
+  /** It is dead: nobody comes back for what its visitors have open here. */
+  #forget(id: string): void {
+    const subject = relaySubject(id);
+    for (const { kind, claims, driver } of [...this.#deps.callers.sessions()])
+      if (kind === "relay" && claims.subject === subject && !driver.isUp) driver.session.lost("link-lost");
   }
 
   #self(): NodeFacts {

@@ -1,5 +1,6 @@
 import type { Code } from "../../shared/errors.ts";
 import { type Kind, kinds, streamKinds } from "../../shared/kind.ts";
+import type { Memory } from "../../shared/mux/memory.ts";
 import { lastingBytes, ownBytes } from "../../shared/mux/own-bytes.ts";
 import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
 import { isName } from "../../shared/name.ts";
@@ -40,12 +41,15 @@ export interface HopsDeps extends PassageDeps {
   readonly tunnels: WayDeps["tunnels"];
   readonly names: WayDeps["names"];
   readonly metrics: PassageDeps["metrics"] & HopCounts;
+  readonly memory: Pick<Memory, "isHog">;
 }
 
 /** Visitors' streams that come from neighbours, for agents that are here. */
 export class Hops {
   readonly #deps: HopsDeps;
   #open = 0;
+  /** The same by tunnel. */
+  readonly #openOf = new Map<string, number>();
   #emptied: (() => void) | undefined;
 
   constructor(deps: HopsDeps) {
@@ -70,11 +74,23 @@ export class Hops {
     const { service, name, waits } = target;
     const tunnel = new TunnelWay(deps, name, service, stream.kind);
     if (stream.kind === streamKinds.udp) return new Flow(stream, tunnel, first.rest).near;
+    const openOf = this.#openOf.get(name) ?? 0;
+    // Each takes two windows here, and no tunnel is to have all that there are.
+    if (deps.memory.isHog(2 * openOf)) {
+      stream.reset("too-many-streams");
+      return stream.handler;
+    }
     this.#open++;
-    return new Hop(deps, stream, waits ? tunnel : new HastyWay(tunnel), first.rest, () => {
-      this.#open--;
-      if (this.#open === 0) this.#emptied?.();
-    });
+    this.#openOf.set(name, openOf + 1);
+    return new Hop(deps, stream, waits ? tunnel : new HastyWay(tunnel), first.rest, () => this.#ended(name));
+  }
+
+  #ended(name: string): void {
+    const openOf = (this.#openOf.get(name) ?? 1) - 1;
+    if (openOf > 0) this.#openOf.set(name, openOf);
+    else this.#openOf.delete(name);
+    this.#open--;
+    if (this.#open === 0) this.#emptied?.();
   }
 
   /** Resolves when none is open, or with `graceMs`. */
@@ -180,9 +196,15 @@ class Hop implements StreamHandler {
       },
       left() {},
       // Whoever waited is told when there is no more use in it.
-      reset: (code) => this.#refuse(this.#far.opened || this.#way.expected ? code : "agent-elsewhere"),
+      reset: (code) => this.#refuse(this.#codeFor(code)),
       writable: () => this.#near.held(0),
     };
+  }
+
+  #codeFor(code: Code): Code {
+    // An agent has looked at it: that word, by which it would be sent again, is the relay's alone.
+    if (this.#far.opened) return code === "agent-elsewhere" ? "stream-failed" : code;
+    return this.#way.expected ? code : "agent-elsewhere";
   }
 
   #refuse(code: Code): void {

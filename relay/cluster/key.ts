@@ -3,8 +3,8 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import { Tokens } from "../auth/tokens.ts";
 
 const purpose = new TextEncoder().encode("underpass.1 cluster");
-/** Looked at when a link is dialled; a session goes on without. */
-const ttlMs = 30 * 86_400_000;
+/** Looked at when a link is dialled, which is made for it; a session goes on without. */
+const ttlMs = 300_000;
 
 /** Who a relay is to its neighbours: the `sub` of its tokens. */
 export function relaySubject(id: string): string {

@@ -4,6 +4,7 @@ import type { GiveUp, LinkPlace } from "../../shared/dial/place.ts";
 import { Slot, type SlotOwner } from "../../shared/dial/slot.ts";
 import { type Code, UnderpassError } from "../../shared/errors.ts";
 import type { Link } from "../../shared/link.ts";
+import { limits } from "../../shared/mux/limits.ts";
 import type { Memory } from "../../shared/mux/memory.ts";
 import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
 import type { NodeFacts } from "./board.ts";
@@ -60,7 +61,7 @@ export class Neighbours {
   leave(id: string): void {
     const slot = this.#slots.get(id);
     this.#slots.delete(id);
-    if (slot?.isUp === false) slot.abandon();
+    if (slot?.hasGoodLink === false) slot.abandon();
     void slot?.stop(leaveMs);
   }
 
@@ -73,7 +74,12 @@ export class Neighbours {
     this.#slots.clear();
   }
 
-  /** There is a link, and nothing is wrong with it. */
+  /** There is a link that nothing is wrong with, though it may have taken its leave on it. */
+  isLinked(id: string): boolean {
+    return this.#slots.get(id)?.hasGoodLink === true;
+  }
+
+  /** It takes streams. */
   isUp(id: string): boolean {
     return this.#slots.get(id)?.session?.driver.isUp === true;
   }
@@ -93,8 +99,14 @@ export class Neighbours {
 
   /** undefined: it takes none now. */
   open(id: string, kind: number, fields: Uint8Array, handler: StreamHandler): Stream | undefined {
-    const driver = this.#slots.get(id)?.session?.driver;
-    return driver?.isUp === true ? driver.session.open(kind, fields, handler) : undefined;
+    const slot = this.#slots.get(id);
+    const held = slot?.session;
+    if (slot === undefined || held?.driver.isUp !== true) return undefined;
+    const { session } = held.driver;
+    const stream = session.open(kind, fields, handler);
+    // Its ids are used up, which some thousand streams a second do in days: another has its place.
+    if (session.leaving) slot.goaway(held, "bye", "going-away", limits.usedUpGraceMs);
+    return stream;
   }
 
   #slot(id: string): Slot {
@@ -113,6 +125,8 @@ export class Neighbours {
       {
         ...{ clock, memory, version, index: 0, kind: "relay", features: [], join: false },
         instance: instanceOf(this.#deps.id),
+        // One that was taken for dead may have an earlier session of ours yet, whose attempts were fewer than milliseconds.
+        attemptsBefore: Math.floor(clock.now()),
         backoff: new Backoff({ maxDelayMs: maxRedialMs, random }),
         openLink: (session, done) => this.#dial(id, session, done),
         doubted: () => this.#slots.get(id)?.session?.doubt(),

@@ -4,6 +4,7 @@ import { type ArrivingAgent, agentsAt, arrive, depart, differences, rejoin } fro
 import type { FoundName, NameEntry, Registry } from "../cluster/registry.ts";
 import type { GivenPlace } from "../session-home.ts";
 import type { NameRow, NameStore } from "../store.ts";
+import { Arriving } from "./arriving.ts";
 import { Departed } from "./departed.ts";
 import { type Known, KnownNames } from "./known-names.ts";
 import { NameRows } from "./name-rows.ts";
@@ -34,8 +35,6 @@ export const sharedLimits = {
   maxAsked: 4_096,
 } as const;
 
-const none: readonly string[] = [];
-
 /**
  * Names that relay processes share by a registry, as a store that answers at once from what it knows: what it is told,
  * or, where the registry tells nothing, what it has looked up. So whoever claims a name waits for `load` before it and for
@@ -56,8 +55,7 @@ export class SharedNames implements NameStore {
   /** Names that visitors asked for before all were told. */
   readonly #asked = new Set<string>();
   #isTold: boolean;
-  /** Agents that wait for their place: their instances by name. */
-  readonly #arriving = new Map<string, readonly string[]>();
+  readonly #arriving = new Arriving();
   #isLeaving = false;
   readonly #allTold = Promise.withResolvers<void>();
 
@@ -190,7 +188,7 @@ export class SharedNames implements NameStore {
   /** The other relays that live and have agents of this name, as far as is known. */
   relaysOf(name: string): readonly string[] {
     const entry = this.#known.get(name)?.entry;
-    return entry === undefined ? none : this.#rows.relaysOf(entry);
+    return entry === undefined ? [] : this.#rows.relaysOf(entry);
   }
 
   isElsewhere(name: string): boolean {
@@ -253,7 +251,7 @@ export class SharedNames implements NameStore {
     const { clock, process: relay } = this.#options;
     const { name, instance } = agent;
     this.#makeRoom(name);
-    this.#arriving.set(name, [...(this.#arriving.get(name) ?? []), instance]);
+    this.#arriving.add(name, instance);
     try {
       await this.#writes.put(name, (entry) => {
         const { beatAt: nowAt, lapsesAt } = this.#rows.beat();
@@ -268,21 +266,14 @@ export class SharedNames implements NameStore {
       const place = this.placeOf(agent);
       // It was written, and lost again in the same turn.
       if (place === undefined) throw outOfReach();
-      this.#arrived(agent);
+      this.#arriving.remove(name, instance);
       return place;
     } catch (error) {
-      this.#arrived(agent);
+      this.#arriving.remove(name, instance);
       // It may have been written all the same.
       this.#mend(name);
       throw error;
     }
-  }
-
-  #arrived({ name, instance }: ArrivingAgent): void {
-    const instances = this.#arriving.get(name) ?? [];
-    const rest = instances.toSpliced(instances.indexOf(instance), 1);
-    if (rest.length > 0) this.#arriving.set(name, rest);
-    else this.#arriving.delete(name);
   }
 
   // What the registry tells.
@@ -349,7 +340,7 @@ export class SharedNames implements NameStore {
     if (missing.length > 0)
       this.#writes.add(name, (found) => (found?.owner === owner ? rejoin(found, missing, relay) : found));
     for (const instance of said)
-      if (!this.#arriving.get(name)?.includes(instance))
+      if (!this.#arriving.includes(name, instance))
         this.depart(name, instance, { bye: false, keepsPlace: false });
   }
 

@@ -19,6 +19,8 @@ export interface SlotOptions {
   /** Of HELLO. */
   readonly features: readonly string[];
   readonly instance: string;
+  /** Of another slot of this instance and index; 0 where absent: there was none. */
+  readonly attemptsBefore?: number;
   readonly join: boolean;
   readonly version: string;
   readonly clock: Clock;
@@ -61,7 +63,7 @@ export class Slot implements HeldSessionOwner {
   /** Failures since the last link. */
   #failures = 0;
   /** Of HELLO, rising over all sessions of this slot. */
-  #attempt = 0;
+  #attempt: number;
   #stopped = false;
   /** Sessions that finish their streams, and the latest time for that once the agent stops. */
   readonly #leaving = new Set<Promise<void>>();
@@ -72,6 +74,7 @@ export class Slot implements HeldSessionOwner {
   constructor(options: SlotOptions, owner: SlotOwner) {
     this.#options = options;
     this.#owner = owner;
+    this.#attempt = options.attemptsBefore ?? 0;
   }
 
   get index(): number {
@@ -80,6 +83,11 @@ export class Slot implements HeldSessionOwner {
   /** It has a link, or is about to have another in its place. */
   get isUp(): boolean {
     return this.#current?.driver.hasLink === true || this.#current?.awaitsWelcome === true;
+  }
+  /** One of its sessions, be it one that is leaving, has a link that nothing is wrong with. */
+  get hasGoodLink(): boolean {
+    for (const { driver } of this.#held) if (driver.isUp) return true;
+    return false;
   }
   get openStreams(): number {
     let open = 0;

@@ -30,6 +30,8 @@ export interface SessionOptions {
   readonly streams: number;
   readonly peerStreams: number;
   readonly memory: Memory;
+  /** What the peer opens is others', whose coming and going is not its fault: it is a relay. */
+  readonly passesOn?: boolean;
   /** What the handshake took; 0: not known. */
   readonly tripMs?: number;
   /** Where it was when it came to rest in an earlier process. */

@@ -338,9 +338,9 @@ export class Session implements StreamHost {
 
   /** One more stream of the peer's ended in a RESET through its own doing. */
   private blame(): Code | undefined {
-    return this.outbox.pendingResets > limits.maxPendingResets || !this.peerResetsAllowed.take(this.nowMs)
-      ? "too-many-resets"
-      : undefined;
+    const { options, outbox, peerResetsAllowed, nowMs } = this;
+    if (outbox.pendingResets > limits.maxPendingResets) return "too-many-resets";
+    return options.passesOn === true || peerResetsAllowed.take(nowMs) ? undefined : "too-many-resets";
   }
 
   private peerLeaves(

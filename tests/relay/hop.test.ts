@@ -6,6 +6,7 @@ import { encodeHead } from "../../shared/head.ts";
 import { holdLimits } from "../../shared/hold.ts";
 import { encodeLatin1 } from "../../shared/http1/latin1.ts";
 import { streamKinds } from "../../shared/kind.ts";
+import { Memory } from "../../shared/mux/memory.ts";
 import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
 import { HoldSetUp } from "./fake-tunnel.ts";
 
@@ -51,7 +52,7 @@ class NeighbourStream {
 
 class SetUp {
   readonly all = new HoldSetUp();
-  readonly hops = new Hops(this.all.deps);
+  readonly hops = new Hops({ ...this.all.deps, memory: new Memory(2 ** 28) });
 
   /** What a neighbour opens. */
   takes(head: Uint8Array, kind: number = streamKinds.http): NeighbourStream {
@@ -149,6 +150,15 @@ describe("a visitor's stream from a neighbour", () => {
     const other = setUp.visits();
     setUp.all.tunnel.last.fails("origin-refused");
     expect(other.said).toEqual(["RESET origin-refused"]);
+    setUp.expectNothingLeft();
+  });
+
+  test("goes nowhere else when an agent that has looked at it says so", () => {
+    const setUp = new SetUp();
+    setUp.all.agentComes();
+    const near = setUp.visits();
+    setUp.all.tunnel.last.fails("agent-elsewhere");
+    expect(near.said).toEqual(["RESET stream-failed"]);
     setUp.expectNothingLeft();
   });
 
