@@ -1,5 +1,4 @@
 import type { Code } from "../errors.ts";
-import { streamKinds } from "../kind.ts";
 import { frameHeaderBytes, type MessageWriter, RecordType } from "./frame.ts";
 import { limits } from "./limits.ts";
 import type { Memory } from "./memory.ts";
@@ -140,7 +139,7 @@ export class Stream {
    */
   reset(code: Code): void {
     if (this.closed) return;
-    const isBreak = this.kind === streamKinds.tcp && (code === "origin-closed" || code === "cancelled");
+    const isBreak = this.kind === limits.bytesKind && (code === "origin-closed" || code === "cancelled");
     if (!(code === "no-error" ? this.ending && !this.endSent : isBreak && this.announced && this.sendable))
       return this.host.close(this, code);
     this.ending = true;
