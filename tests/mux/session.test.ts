@@ -6,8 +6,8 @@ import { encodeMessage } from "../oracle/codec.ts";
 import { type End, Pair } from "./pair.ts";
 import { Talk } from "./talk.ts";
 
-function opened(pair: Pair, end: End, slow = false, kind = 1): [Talk, Talk] {
-  const talk = end.open(10, slow, kind);
+function opened(pair: Pair, end: End, slow = false): [Talk, Talk] {
+  const talk = end.open(10, slow);
   if (talk === undefined) throw new Error("the stream is refused");
   pair.settle();
   const other = pair.peerOf(end).talks.get(talk.stream.id);
@@ -172,59 +172,6 @@ describe("memory", () => {
     pair.settle();
     expect(second?.heardReset).toBe("too-many-streams");
     expect(pair.agent.session.openStreams).toBe(1);
-  });
-});
-
-describe("a break", () => {
-  const tcp = 2;
-
-  test.each(["cancelled", "origin-closed"] as const)(
-    "of bytes (%s) comes after what was said before",
-    (code) => {
-      for (const hasEnded of [false, true]) {
-        const pair = new Pair();
-        const [visitor, origin] = opened(pair, pair.relay, false, tcp);
-        const [breaker, other] = code === "cancelled" ? [visitor, origin] : [origin, visitor];
-        other.write(3_000);
-        breaker.write(5);
-        if (hasEnded) breaker.writeEnd();
-        breaker.writeReset(code);
-        pair.settle();
-        expect(other.heard).toEqual(
-          hasEnded
-            ? [
-                ["data", 5],
-                ["end", 0],
-              ]
-            : [["data", 5]],
-        );
-        expect([other.heardReset, breaker.heard]).toEqual([code, []]);
-        expect(pair.ends.map((end) => end.session.openStreams)).toEqual([0, 0]);
-      }
-    },
-  );
-
-  test("does not wait for credit, nor for a stream that was not announced, nor where its code is another's", () => {
-    const pair = new Pair({ slow: () => true });
-    const [visitor, origin] = opened(pair, pair.relay, false, tcp);
-    origin.write(500_000);
-    origin.writeReset("origin-closed");
-    pair.settle();
-    expect([visitor.read > 60_000, visitor.read < 66_000, visitor.heardReset]).toEqual([
-      true,
-      true,
-      "origin-closed",
-    ]);
-    const unsaid = pair.relay.open(10, false, tcp);
-    unsaid?.write(5);
-    unsaid?.writeReset("cancelled");
-    const [faulty, judge] = opened(pair, pair.relay, false, tcp);
-    faulty.write(5);
-    faulty.writeReset("stream-state");
-    pair.settle();
-    expect([pair.agent.talks.size, judge.heard, judge.heardReset]).toEqual([2, [], "stream-state"]);
-    expect(pair.ends.map((end) => end.session.openStreams)).toEqual([0, 0]);
-    expect(pair.ends.map((end) => end.memory.reservedBytes)).toEqual([0, 0]);
   });
 });
 
