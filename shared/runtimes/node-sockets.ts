@@ -92,7 +92,7 @@ class NodeSocket implements Socket, SystemEnd {
     if (this.#destroyed) return;
     this.#destroyed = true;
     this.#ending = true;
-    this.#gathered.drop();
+    this.#gathered.flush();
     const below = this.#raw instanceof tls.TLSSocket ? socketBelow(this.#raw) : this.#raw;
     // Without one there is no RST: the far end misses TLS's own goodbye (RFC 8446 section 6.1).
     if (below === undefined) this.#raw.destroy();
