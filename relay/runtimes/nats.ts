@@ -62,7 +62,10 @@ export async function openNats({ urls, credentials, cluster, clock, fault }: Nat
   const registryWay = new NatsWay({
     ...options("registry"),
     async opened(nats) {
-      await Promise.all([registry.opened(nats), board.opened(nats), revoked.opened(nats)]);
+      const begins = await Promise.all([registry.opened(nats), board.opened(nats), revoked.opened(nats)]);
+      return () => {
+        for (const begin of begins) begin();
+      };
     },
     lost() {
       registry.lost();
@@ -74,7 +77,7 @@ export async function openNats({ urls, credentials, cluster, clock, fault }: Nat
     ...options("bus"),
     async opened(nats) {
       checkPayload(nats, natsLimits.minPayloadBytes);
-      await bus.opened(nats);
+      return bus.opened(nats);
     },
     lost: () => bus.lost(),
   });

@@ -194,6 +194,27 @@ export const natsCases: readonly { readonly name: string; run(): Promise<void> }
       }),
   },
   {
+    name: "what is claimed while markers of others are taken away is told to every relay",
+    run: () =>
+      Rig.run(async (rig) => {
+        const [sweeper, other] = [await rig.open({ clock: impatientClock }), await rig.open()];
+        const ears = [watchNames(sweeper), watchNames(other)];
+        await Promise.all(ears.map((ear) => ear.until("complete")));
+        const { registry } = other;
+        for (let i = 0; i < 500; i += 20) {
+          const numbers = Array.from({ length: 20 }, (_, j) => i + j);
+          await Promise.all(
+            numbers.map(async (n) => {
+              const revision = await registry.claim(`short-${n}`, entryOf("ann"));
+              await registry.release(`short-${n}`, revision ?? "");
+              assert.ok(await registry.claim(`long-${n}`, entryOf("ann")));
+            }),
+          );
+        }
+        for (let n = 0; n < 500; n++) await Promise.all(ears.map((ear) => ear.until(`long-${n} ann 1`)));
+      }),
+  },
+  {
     name: "restarted with what it had: lost, then all is told anew, and revisions still hold",
     run: () =>
       Rig.run(async (rig) => {
