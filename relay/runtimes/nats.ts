@@ -73,7 +73,7 @@ export async function openNats({ urls, credentials, cluster, clock, fault }: Nat
       revoked.lost();
     },
   });
-  const busWay = new NatsWay({
+  const busWay: NatsWay = new NatsWay({
     ...options("bus"),
     async opened(nats) {
       checkPayload(nats, natsLimits.minPayloadBytes);

@@ -267,7 +267,7 @@ export const natsCases: readonly { readonly name: string; run(): Promise<void> }
         const bus = watchBus(relay);
         await Promise.all([names.until("complete"), board.until("reachable")]);
         const from = names.words.length;
-        rig.server.pause();
+        await rig.server.pause();
         const beganMs = performance.now();
         const claim = isUnreachable(relay.registry.claim("blue", entryOf("ann")));
         await Promise.all([names.until("lost"), board.until("unreachable"), bus.until("unreachable")]);
@@ -368,6 +368,19 @@ export const natsCases: readonly { readonly name: string; run(): Promise<void> }
           return true;
         });
       }),
+  },
+  {
+    name: "where TLS is asked for, a server that offers none is refused",
+    run: () =>
+      Rig.run((rig) =>
+        assert.rejects(
+          openNats({
+            ...{ urls: `tls://127.0.0.1:${rig.server.port}`, cluster: "blue-1", clock: systemClock },
+            fault: () => {},
+          }),
+          /it offers no TLS/,
+        ),
+      ),
   },
   {
     name: "user and password are those of the URL, and what is wrong with them is said",
