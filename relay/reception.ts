@@ -87,8 +87,9 @@ export class Reception {
       throw new UnderpassError("unauthorized", "The relay wants a token: give one by --token-file.");
     const { maxPending } = receptionLimits;
     const { maxLinks = receptionLimits.maxLinks } = deps;
-    // Who resumes may still count for the link that he has lost.
-    const most = held === undefined ? maxLinks : maxLinks * receptionLimits.resumingShare;
+    // Who resumes may still count for the link that he has lost; visitors of many tunnels come by a neighbour's.
+    const isNew = held === undefined && !isRelay;
+    const most = isNew ? maxLinks : maxLinks * receptionLimits.resumingShare;
     const isFull = this.pending >= maxPending || this.linkCount >= most;
     // What fills memory may be waiting for the very agent that resumes.
     if (isFull || (held === undefined && deps.memory.isFull)) throw new UnderpassError("too-many-links");
@@ -97,7 +98,7 @@ export class Reception {
     const haveTheirs =
       this.callingCount >= maxLinks * callingShare ||
       (elsewhere === undefined && deps.callers.isFull(ownerOf(claims)));
-    if (held === undefined && isCalling(kind) && haveTheirs) throw new UnderpassError("too-many-links");
+    if (isNew && isCalling(kind) && haveTheirs) throw new UnderpassError("too-many-links");
     // What the name allows is looked at where the session is.
     if (elsewhere === "unreachable") throw new UnderpassError("session-elsewhere");
     if (elsewhere !== undefined) return { name, kind, claims, session, elsewhere };

@@ -216,7 +216,8 @@ export class Passage implements StreamHandler, HeldRequest {
     if (!hold.holds(name) && this.open()) return undefined;
     // Full: for a request no reason to wait, as it may stay so.
     if (this.reachable) {
-      if (!this.way.isPatient) return "too-many-streams";
+      // A way that was closed for a moment may have opened since.
+      if (!this.way.isPatient) return this.open() ? undefined : "too-many-streams";
     } else if (!this.expected) return this.way.refusal;
     this.place = hold.enter(name, this, this.keptBytes);
     return this.place === undefined ? "agent-offline" : undefined;

@@ -15,7 +15,7 @@ export interface Socket {
   readonly queued: number;
   /** Half-close: FIN (TLS: close_notify) once all that is queued has gone. Reading goes on. Idempotent. */
   end(): void;
-  /** Ends both directions now and drops what is queued; `closed` follows. RST where the platform can. Idempotent. */
+  /** Ends both directions now and drops what is queued (not what was written and counts as gone); `closed` follows. RST where the platform can. Idempotent. */
   destroy(): void;
   /** No `data` after this until `resume`, save what is being delivered; TCP then slows the sender. Idempotent. */
   pause(): void;

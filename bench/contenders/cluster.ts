@@ -1,3 +1,6 @@
+import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { NatsServer, natsServerPath } from "../../tests/cluster/nats-server.ts";
 import type { Contender, Course, Targets } from "./contender.ts";
 import { Crew } from "./crew.ts";
@@ -61,7 +64,7 @@ async function open(
   { entry, neighbours, nats }: Pick<Variant, "entry" | "neighbours"> & { readonly nats: NatsServer },
 ): Promise<Targets> {
   const args = [
-    ...["--cluster", nats.url, "--cluster-name", "bench"],
+    ...(await clusterArgs(crew, nats, "bench")),
     ...(neighbours === "direct" ? ["--advertise", `http://${site.publicHost}:0`] : []),
   ];
   const agents = await startRelay(crew, site, args);
@@ -84,6 +87,14 @@ async function open(
   return targets;
 }
 
+/** What a relay is one of this cluster by. */
+export async function clusterArgs(crew: Crew, nats: NatsServer, name: string): Promise<string[]> {
+  const secretFile = join(crew.folder, "secret");
+  // The one that tokens are signed with, where a relay has made none.
+  if (!existsSync(secretFile)) await crew.file("secret", randomBytes(32).toString("base64url"));
+  return ["--secret-file", secretFile, "--cluster", nats.url, "--cluster-name", name];
+}
+
 /** Resolves with the ms since `performance.now()` began, once this relay knows so many names of its cluster. */
 export async function namesKnown(
   relay: Pick<Relay, "url">,
@@ -92,7 +103,7 @@ export async function namesKnown(
 ): Promise<number> {
   const untilMs = performance.now() + withinMs;
   for (;;) {
-    const answer = await fetch(`${relay.url}/_underpass/api/cluster`);
+    const answer = await fetch(`${relay.url}/_underpass/api/cluster`, { headers: { connection: "close" } });
     const { names } = (await answer.json()) as { readonly names: number };
     if (names >= count) return performance.now();
     if (performance.now() > untilMs) throw new Error(`${names} of ${count} names are known`);

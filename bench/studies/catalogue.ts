@@ -6,4 +6,4 @@ import { names } from "./names.ts";
 import type { Study } from "./study.ts";
 
 /** All studies, in the order in which they are run; after all workloads. */
-export const studies: readonly Study[] = [...distance, ...idle, names, clusterHop, clusterNames];
+export const studies: readonly Study[] = [...distance, ...idle, names, ...clusterHop, clusterNames];

@@ -7,33 +7,47 @@ import { Saturation } from "../workloads/saturation.ts";
 import type { Workload } from "../workloads/workload.ts";
 import type { Study } from "./study.ts";
 
+interface Part {
+  readonly name: string;
+  readonly about: string;
+  workloads(): readonly Workload[];
+}
+
+const parts: readonly Part[] = [
+  {
+    name: "requests",
+    about: "small requests, one at a time and as many as get through,",
+    workloads: () => [1, 32].map((sockets) => new Saturation({ way: "web", path: "/10b", sockets })),
+  },
+  {
+    name: "latency",
+    about: "small requests at a rate that all can hold,",
+    workloads: () => [new Latency("web", "quarter")],
+  },
+  {
+    name: "bulk",
+    about: "large bodies down and up",
+    workloads: () => [new Bulk("down", { whole: false }), new Bulk("up")],
+  },
+];
+
 /** What it costs a visitor that his agent is at another relay of the cluster. */
-export const clusterHop: Study = {
-  name: "cluster-hop",
-  about:
-    "small requests and bulk where the agent is at this relay, at a neighbour, and at one over NATS alone",
+export const clusterHop: readonly Study[] = parts.map(({ name, about, workloads }) => ({
+  name: `cluster-hop-${name}`,
+  about: `${about} where the agent is at this relay, at a neighbour, and at one over NATS alone`,
   absent: async () => hops[0]?.absent(),
-  run({ contenders: _contenders, ...options }) {
-    return hold({
-      site: nearSite,
-      contenders: hops,
-      workloads: [
-        byP50(new Saturation({ way: "web", path: "/10b", sockets: 1 })),
-        byP50(new Latency("web", "quarter")),
-        new Saturation({ way: "web", path: "/10b", sockets: 32 }),
-        new Bulk("down"),
-        new Bulk("up"),
-      ],
-      options,
-    }).then(({ contenders, results }) => ({
+  async run({ contenders: _contenders, ...options }) {
+    const contest = { site: nearSite, contenders: hops, workloads: workloads().map(byP50), options };
+    const { contenders, results } = await hold(contest);
+    return {
       contenders,
       results: results.map(({ workload, ...rest }) => ({
         ...rest,
         workload: { ...workload, name: `cluster-hop-${workload.name}` },
       })),
-    }));
+    };
   },
-};
+}));
 
 /** Ratios are made of the first metric. */
 function byP50(workload: Workload): Workload {

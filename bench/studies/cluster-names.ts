@@ -2,7 +2,7 @@ import type { NameEntry, Registry } from "../../relay/cluster/registry.ts";
 import { openNats } from "../../relay/runtimes/nats.ts";
 import { systemClock } from "../../shared/runtimes/system-clock.ts";
 import { NatsServer, natsServerPath } from "../../tests/cluster/nats-server.ts";
-import { namesKnown } from "../contenders/cluster.ts";
+import { clusterArgs, namesKnown } from "../contenders/cluster.ts";
 import { Crew } from "../contenders/crew.ts";
 import { type Relay, startRelay } from "../contenders/relay.ts";
 import { kibOf } from "../meter.ts";
@@ -104,7 +104,7 @@ async function join(
 ): Promise<{ readonly relay: Relay; readonly seconds: number }> {
   // Its token is made before; the relay's own start is counted.
   const startedMs = performance.now();
-  const relay = await startRelay(crew, nearSite, ["--cluster", nats.url, "--cluster-name", cluster]);
+  const relay = await startRelay(crew, nearSite, await clusterArgs(crew, nats, cluster));
   const knownMs = await namesKnown(relay, names, knownWithinMs);
   return { relay, seconds: (knownMs - startedMs) / 1_000 };
 }

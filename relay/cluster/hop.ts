@@ -196,9 +196,15 @@ class Hop implements StreamHandler {
       },
       left() {},
       // Whoever waited is told when there is no more use in it.
-      reset: (code) => this.#refuse(this.#far.opened || this.#way.expected ? code : "agent-elsewhere"),
+      reset: (code) => this.#refuse(this.#codeFor(code)),
       writable: () => this.#near.held(0),
     };
+  }
+
+  #codeFor(code: Code): Code {
+    // An agent has looked at it: that word, by which it would be sent again, is the relay's alone.
+    if (this.#far.opened) return code === "agent-elsewhere" ? "stream-failed" : code;
+    return this.#way.expected ? code : "agent-elsewhere";
   }
 
   #refuse(code: Code): void {

@@ -22,6 +22,8 @@ export interface PassedLinksDeps {
 }
 
 const passingLimits = {
+  /** Any agent has them for the asking, and visitors come by the same sessions: half of the streams of one. */
+  maxLinks: limits.maxStreams / 2,
   /**
    * What may wait for the other relay: all that an agent leaves unacknowledged, and datagrams. Nothing slows an agent's
    * link but its own budget, so one above it is dropped.
@@ -46,7 +48,9 @@ export class PassedLinks {
 
   /** Takes over the link. `gone` is called once, when it is gone. */
   pass(link: Link, admission: PassingAdmission, gone: () => void): void {
-    const head = linkHead(admission);
+    const { size } = this.#links;
+    const hasRoom = size < passingLimits.maxLinks && !this.#deps.memory.isHog(size);
+    const head = hasRoom ? linkHead(admission) : undefined;
     const stream = head && this.#deps.open(admission.elsewhere, streamKinds.tcp, head, silentHandler);
     if (stream === undefined) {
       refuseLink(link, "session-elsewhere", gone);

@@ -1,4 +1,4 @@
-import type { NatsConnection } from "@nats-io/transport-node";
+import type { NatsConnection } from "@nats-io/nats-core";
 import * as v from "valibot";
 import type { Clock } from "../../shared/clock.ts";
 import { UnderpassError } from "../../shared/errors.ts";
@@ -40,12 +40,13 @@ export class NatsBoard implements NodeBoard {
 
   // The way's events.
 
-  async opened(nats: NatsConnection): Promise<void> {
+  async opened(nats: NatsConnection): Promise<() => void> {
     const bucket = await openBucket(nats, { name: this.#bucketName, ttlMs, inMemory: true });
-    if (nats.isClosed()) return;
-    this.#bucket = bucket;
-    this.#nats = nats;
-    for (const watcher of this.#watchers) this.#begin(nats, bucket, watcher);
+    return () => {
+      this.#bucket = bucket;
+      this.#nats = nats;
+      for (const watcher of this.#watchers) this.#begin(nats, bucket, watcher);
+    };
   }
 
   lost(): void {

@@ -1,6 +1,6 @@
 import { type JetStreamManager, jetstream, jetstreamManager, StorageType } from "@nats-io/jetstream";
 import { type KV, Kvm } from "@nats-io/kv";
-import type { NatsConnection } from "@nats-io/transport-node";
+import type { NatsConnection } from "@nats-io/nats-core";
 import { natsLimits } from "./nats-way.ts";
 
 export interface BucketWish {

@@ -1,4 +1,4 @@
-import type { Msg, NatsConnection, Subscription } from "@nats-io/transport-node";
+import type { Msg, NatsConnection, Subscription } from "@nats-io/nats-core";
 import type { Bus, BusMessage } from "../../shared/bus.ts";
 import { UnderpassError } from "../../shared/errors.ts";
 import type { NatsWay } from "./nats-way.ts";
@@ -23,13 +23,16 @@ export class NatsBus implements Bus {
 
   // The way's events.
 
-  async opened(nats: NatsConnection): Promise<void> {
+  async opened(nats: NatsConnection): Promise<() => void> {
     for (const ear of this.#ears) this.#listen(nats, ear);
     // Whoever is told that it works may be asked something at once.
     await nats.flush();
-    if (nats.isClosed()) return;
-    this.#nats = nats;
-    for (const reachable of this.#watchers) reachable(true);
+    return () => {
+      this.#nats = nats;
+      // Those that came meanwhile.
+      for (const ear of this.#ears) if (ear.subscription === undefined) this.#listen(nats, ear);
+      for (const reachable of this.#watchers) reachable(true);
+    };
   }
 
   lost(): void {

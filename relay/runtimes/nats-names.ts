@@ -1,5 +1,5 @@
 import { JetStreamApiCodes, JetStreamApiError } from "@nats-io/jetstream";
-import type { NatsConnection } from "@nats-io/transport-node";
+import type { NatsConnection } from "@nats-io/nats-core";
 import * as v from "valibot";
 import type { Clock } from "../../shared/clock.ts";
 import { UnderpassError } from "../../shared/errors.ts";
@@ -62,12 +62,13 @@ export class NatsNames implements Registry {
 
   // The way's events.
 
-  async opened(nats: NatsConnection): Promise<void> {
+  async opened(nats: NatsConnection): Promise<() => void> {
     const bucket = await openBucket(nats, { name: this.#bucketName });
-    if (nats.isClosed()) return;
-    this.#bucket = bucket;
-    this.#nats = nats;
-    for (const watcher of this.#watchers) this.#begin(nats, bucket, watcher);
+    return () => {
+      this.#bucket = bucket;
+      this.#nats = nats;
+      for (const watcher of this.#watchers) this.#begin(nats, bucket, watcher);
+    };
   }
 
   lost(): void {
@@ -78,8 +79,12 @@ export class NatsNames implements Registry {
     for (const watcher of this.#watchers) watcher.lost();
   }
 
-  claim(name: string, entry: NameEntry): Promise<string | undefined> {
-    return this.#write((bucket) => bucket.kv.create(name, bytesOf(entry)));
+  async claim(name: string, entry: NameEntry): Promise<string | undefined> {
+    for (;;) {
+      const revision = await this.#write((bucket) => bucket.kv.create(name, bytesOf(entry)));
+      // Nobody has it: there was a marker, which was taken away before it could be written over.
+      if (revision !== undefined || (await this.lookUp(name)) !== undefined) return revision;
+    }
   }
 
   renew(name: string, entry: NameEntry, revision: string): Promise<string | undefined> {
@@ -167,7 +172,7 @@ export class NatsNames implements Registry {
           },
           removed: (name, revision) => {
             watcher.changed(name, undefined);
-            this.#sweepLater(bucket, name, revision);
+            this.#sweepLater(bucket, revision);
           },
         },
       }),
@@ -205,13 +210,15 @@ export class NatsNames implements Registry {
     });
   }
 
-  /** Takes a marker away later, with what came before it: a claim that comes after it stays. All relays do so. */
-  #sweepLater({ streams, stream }: Bucket, name: string, revision: number): void {
+  /**
+   * Takes a marker away later: a claim that came after it has another number, and stays. All relays do so. By its number, as
+   * after a purge of all that is of one subject, consumers pass over what they have not been sent of others, too (2.9.10).
+   */
+  #sweepLater({ streams, stream }: Bucket, revision: number): void {
     const cancel = this.#clock.at(this.#clock.now() + markerMs, () => {
       this.#markers.delete(cancel);
-      const filter = `$KV.${this.#bucketName}.${name}`;
       // What fails is told again when the names are told anew.
-      streams.streams.purge(stream, { filter, seq: revision + 1 }).catch(() => {});
+      streams.streams.deleteMessage(stream, revision, false).catch(() => {});
     });
     this.#markers.add(cancel);
   }

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { JetStreamApiCodes, JetStreamApiError } from "@nats-io/jetstream";
-import type { NatsConnection } from "@nats-io/transport-node";
+import type { NatsConnection } from "@nats-io/nats-core";
 import * as v from "valibot";
 import type { Clock } from "../../shared/clock.ts";
 import { UnderpassError } from "../../shared/errors.ts";
@@ -30,12 +30,13 @@ export class NatsRevocations implements RevokedRegistry {
 
   // The way's events.
 
-  async opened(nats: NatsConnection): Promise<void> {
+  async opened(nats: NatsConnection): Promise<() => void> {
     const bucket = await openBucket(nats, { name: this.#bucketName });
-    if (nats.isClosed()) return;
-    this.#bucket = bucket;
-    this.#nats = nats;
-    for (const watcher of this.#watchers) this.#begin(nats, bucket, watcher);
+    return () => {
+      this.#bucket = bucket;
+      this.#nats = nats;
+      for (const watcher of this.#watchers) this.#begin(nats, bucket, watcher);
+    };
   }
 
   lost(): void {

@@ -1,5 +1,5 @@
 import { AckPolicy, DeliverPolicy } from "@nats-io/jetstream";
-import { createInbox, type Msg, type NatsConnection, nanos } from "@nats-io/transport-node";
+import { createInbox, type Msg, type NatsConnection, nanos } from "@nats-io/nats-core";
 import type { Clock } from "../../shared/clock.ts";
 import type { Bucket } from "./nats-bucket.ts";
 

@@ -1,15 +1,15 @@
 import {
   type ConnectionOptions,
-  connect,
   credsAuthenticator,
   errors,
   type NatsConnection,
   wsconnect,
-} from "@nats-io/transport-node";
+} from "@nats-io/nats-core";
 import type { Clock } from "../../shared/clock.ts";
 import { Backoff } from "../../shared/dial/backoff.ts";
 import { UnderpassError } from "../../shared/errors.ts";
 import type { NatsPlace } from "./nats-place.ts";
+import { connectBySocket } from "./nats-transport.ts";
 
 export const natsLimits = {
   /** For a dial, up to the server's first word. */
@@ -37,8 +37,11 @@ export interface NatsWayOptions {
   /** What the server's monitoring shows. */
   readonly name: string;
   readonly clock: Clock;
-  /** It is there: what has to be set up, before anything is asked. Where it rejects, the way is given up and dialled again. */
-  opened(nats: NatsConnection): Promise<void>;
+  /**
+   * It is there: what has to be set up, before anything is asked. What this resolves with is called once the way takes
+   * what is asked: only then may anybody be told. Where it rejects, the way is given up and dialled again.
+   */
+  opened(nats: NatsConnection): Promise<() => void>;
   /** It broke, after `opened` was called. */
   lost(): void;
   /** The state of it changed; undefined: it works. Told once for each change. */
@@ -57,7 +60,7 @@ export class NatsWay {
   #resolveFirst: () => void = () => {};
   #turn = 0;
   #nats: NatsConnection | undefined;
-  /** From when it is being set up: who is told that something works asks for more at once. */
+  /** While it is up, and set up. */
   #isUp = false;
   #isOver = false;
   /** Why it was dropped by this side. */
@@ -140,14 +143,16 @@ export class NatsWay {
       const lost = over.then((error) => {
         throw this.#reason ?? error ?? new Error("the way broke");
       });
-      this.#isUp = true;
-      await Promise.race([opened(nats), lost]);
-      lost.catch((error) => this.#broke(error));
+      const begin = await Promise.race([opened(nats), lost]);
+      if (nats.isClosed()) await lost;
       if (this.#isOver) return;
+      this.#isUp = true;
       this.#lastFault = undefined;
       this.#backoff.succeeded();
       this.#options.fault(undefined);
+      begin();
       this.#resolveFirst();
+      lost.catch((error) => this.#broke(error));
     } catch (error) {
       if (nats !== undefined) void nats.close();
       this.#broke(error);
@@ -165,7 +170,7 @@ export class NatsWay {
         authenticator: credsAuthenticator(new TextEncoder().encode(credentials)),
       }),
     };
-    return transport === "ws" ? wsconnect(options) : connect(options);
+    return transport === "ws" ? wsconnect(options) : connectBySocket(options);
   }
 
   /** Sees to it that a server that says nothing any more is noticed soon. */

@@ -62,7 +62,10 @@ export async function openNats({ urls, credentials, cluster, clock, fault }: Nat
   const registryWay = new NatsWay({
     ...options("registry"),
     async opened(nats) {
-      await Promise.all([registry.opened(nats), board.opened(nats), revoked.opened(nats)]);
+      const begins = await Promise.all([registry.opened(nats), board.opened(nats), revoked.opened(nats)]);
+      return () => {
+        for (const begin of begins) begin();
+      };
     },
     lost() {
       registry.lost();
@@ -70,11 +73,11 @@ export async function openNats({ urls, credentials, cluster, clock, fault }: Nat
       revoked.lost();
     },
   });
-  const busWay = new NatsWay({
+  const busWay: NatsWay = new NatsWay({
     ...options("bus"),
     async opened(nats) {
       checkPayload(nats, natsLimits.minPayloadBytes);
-      await bus.opened(nats);
+      return bus.opened(nats);
     },
     lost: () => bus.lost(),
   });

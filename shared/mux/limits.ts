@@ -8,6 +8,8 @@ export const limits = {
   /** While nothing is known of the link. */
   firstMessageBytes: 16_384,
   maxDatagramBytes: 65_507,
+  /** Streams of kind tcp. */
+  bytesKind: 2,
   /** Streams of kind udp (PROTOCOL.md section 7): whoever forges senders opens many, and they hold no DATA. */
   datagramKind: 3,
   datagramStreamBytes: 4_096,

@@ -38,7 +38,7 @@ export class Stream {
   private leaving = false;
   private peerLeft = false;
   private endReceived = false;
-  private resetAfterEnd = false;
+  private lastReset: Code | undefined;
 
   private received = 0;
   private granted: number;
@@ -112,8 +112,8 @@ export class Stream {
 
   private takesMore(): boolean {
     const { isScarce } = this.host.options.memory;
-    const most = isScarce ? limits.scarceQueueHighBytes : limits.streamQueueHighBytes;
-    if (this.items.cost > most) this.full = true;
+    if (this.items.cost > (isScarce ? limits.scarceQueueHighBytes : limits.streamQueueHighBytes))
+      this.full = true;
     return !this.full;
   }
 
@@ -133,17 +133,20 @@ export class Stream {
     this.host.ready(this);
   }
 
-  /** Ends both directions; queued data is dropped. `no-error` after `end()` waits until all of that has been sent. */
+  /**
+   * Ends both directions; queued data is dropped. `no-error` after `end()` waits until all of that has been sent; as in
+   * TCP, what came before one side broke off goes first as far as the peer has given credit for it.
+   */
   reset(code: Code): void {
     if (this.closed) return;
-    if (code === "no-error" && this.ending && !this.endSent) {
-      this.resetAfterEnd = true;
-      // The peer may need credit to reach its own end, so what comes is let go, and not just left alone.
-      this.handler = { ...silent, data: () => this.held(0) };
-      this.held(0);
-      return;
-    }
-    this.host.close(this, code);
+    const isBreak = this.kind === limits.bytesKind && (code === "origin-closed" || code === "cancelled");
+    if (!(code === "no-error" ? this.ending && !this.endSent : isBreak && this.announced && this.sendable))
+      return this.host.close(this, code);
+    this.ending = true;
+    this.lastReset = code;
+    // The peer may need credit to reach its own end, so what comes is let go, and not just left alone.
+    this.handler = { ...silent, data: () => this.held(0) };
+    this.held(0);
   }
 
   /**
@@ -287,6 +290,8 @@ export class Stream {
       this.sendWhole(item, writer);
       if (this.closed) return true;
     }
+    if (this.lastReset !== undefined && this.lastReset !== "no-error" && !this.sendable)
+      this.host.close(this, this.lastReset);
     const { isScarce } = this.host.options.memory;
     if (this.full && this.items.cost < (isScarce ? limits.scarceQueueLowBytes : limits.streamQueueLowBytes)) {
       this.full = false;
@@ -315,14 +320,11 @@ export class Stream {
     if (item.type === RecordType.end) {
       writer.frame(RecordType.end, this.id);
       this.endSent = true;
-      if (this.resetAfterEnd && !this.endReceived) this.host.close(this, "no-error");
+      if (this.lastReset !== undefined && !this.endReceived) this.host.close(this, this.lastReset);
       else if (this.endReceived) this.host.close(this);
       return;
     }
-    if (item.type === RecordType.left) {
-      writer.frame(RecordType.left, this.id);
-      return;
-    }
+    if (item.type === RecordType.left) return writer.frame(RecordType.left, this.id);
     this.offset += item.bytes.length + limits.frameCost;
     if (item.type === RecordType.open) {
       writer.open(this.id, this.kind, item.bytes);

@@ -79,8 +79,8 @@ class BunSocket implements Socket, SystemEnd {
     if (this.#destroyed || this.#closed) return;
     this.#destroyed = true;
     this.#ending = true;
+    this.#gathered.flush();
     this.#queue.clear();
-    this.#gathered.drop();
     this.#calling = true;
     this.#raw?.terminate();
     this.#calling = false;

@@ -1,6 +1,6 @@
 import net from "node:net";
 import tls from "node:tls";
-import type { Dial, Listen, Socket, SocketHandler } from "../socket.ts";
+import type { Dial, DialHandler, DialTarget, Listen, Socket, SocketHandler, StartTls } from "../socket.ts";
 import { GatheredWrites, type SystemEnd } from "./gathered-writes.ts";
 import { addressText, dialFailure, listenFailure } from "./socket-facts.ts";
 
@@ -92,11 +92,25 @@ class NodeSocket implements Socket, SystemEnd {
     if (this.#destroyed) return;
     this.#destroyed = true;
     this.#ending = true;
-    this.#gathered.drop();
+    this.#gathered.flush();
     const below = this.#raw instanceof tls.TLSSocket ? socketBelow(this.#raw) : this.#raw;
     // Without one there is no RST: the far end misses TLS's own goodbye (RFC 8446 section 6.1).
     if (below === undefined) this.#raw.destroy();
     else below.resetAndDestroy();
+  }
+
+  /** Gives what lies beneath to whoever speaks TLS on it; this one is over and silent. */
+  surrender(): net.Socket {
+    this.#gathered.flush();
+    if (this.#ending || this.#raw.writableLength > 0) {
+      this.destroy();
+      throw new Error("The socket is not open, or bytes are queued in it.");
+    }
+    this.handler = deaf;
+    this.#ending = true;
+    this.#destroyed = true;
+    this.#raw.removeAllListeners("data");
+    return this.#raw;
   }
 
   toSystem(bytes: Uint8Array, length: number): void {
@@ -145,6 +159,51 @@ const lookupLocalhost: net.LookupFunction = (_host, _options, found) => {
 
 /** Opens sockets by `net.connect` and `tls.connect`. */
 export const dial: Dial = (target, timeoutMs, handler) => {
+  const { host = "", port = 0, unix } = target;
+  const local = host === "localhost" ? { lookup: lookupLocalhost } : {};
+  const place = unix === undefined ? { host, port, autoSelectFamily: true, ...local } : { path: unix };
+  const raw: net.Socket = target.tls
+    ? tls.connect({ ...place, ...tlsOptions(target.tls) })
+    : net.connect({ ...(place as net.NetConnectOpts), allowHalfOpen: true });
+  return opening(raw, { isTls: target.tls !== undefined, timeoutMs, handler, giveUp: () => raw.destroy() });
+};
+
+/** TLS on a socket that `dial` has opened. */
+export const startTls: StartTls = (socket, target, timeoutMs, handler) => {
+  if (!(socket instanceof NodeSocket)) throw new TypeError("startTls is for sockets of this file's dial");
+  const below = socket.surrender();
+  const raw = tls.connect({ socket: below, host: target.serverName, ...tlsOptions(target) });
+  const giveUp = (): void => {
+    raw.destroy();
+    below.destroy();
+  };
+  return opening(raw, { isTls: true, timeoutMs, handler, giveUp });
+};
+
+function tlsOptions({ serverName, insecure }: NonNullable<DialTarget["tls"]>): tls.ConnectionOptions {
+  return {
+    ...halfOpen,
+    rejectUnauthorized: !insecure,
+    // An address is no server name (RFC 6066 section 3), but it is what the certificate is checked against.
+    ...(net.isIP(serverName) === 0 && { servername: serverName }),
+  };
+}
+
+/** Tells the handler how the opening of a socket ends. Returns what gives it up. */
+function opening(
+  raw: net.Socket,
+  {
+    isTls,
+    timeoutMs,
+    handler,
+    giveUp,
+  }: {
+    readonly isTls: boolean;
+    readonly timeoutMs: number;
+    readonly handler: DialHandler;
+    giveUp(): void;
+  },
+): () => void {
   let over = false;
   const settle = (): boolean => {
     if (over) return false;
@@ -152,29 +211,17 @@ export const dial: Dial = (target, timeoutMs, handler) => {
     clearTimeout(timer);
     return true;
   };
-  const { host = "", port = 0, unix } = target;
-  const local = host === "localhost" ? { lookup: lookupLocalhost } : {};
-  const place = unix === undefined ? { host, port, autoSelectFamily: true, ...local } : { path: unix };
-  const raw: net.Socket = target.tls
-    ? tls.connect({
-        ...place,
-        ...halfOpen,
-        rejectUnauthorized: !target.tls.insecure,
-        // An address is no server name (RFC 6066 section 3), but it is what the certificate is checked against.
-        ...(net.isIP(target.tls.serverName) === 0 && { servername: target.tls.serverName }),
-      })
-    : net.connect({ ...(place as net.NetConnectOpts), allowHalfOpen: true });
   const early = (error: Error): void => {
     // An error of TLS itself has no code of the system's; after the TCP socket is open, all are TLS's.
     const known = dialFailure(error);
-    const reason = target.tls && (known === "failed" || raw.remoteAddress !== undefined) ? "tls" : known;
-    raw.destroy();
+    const reason = isTls && (known === "failed" || raw.remoteAddress !== undefined) ? "tls" : known;
+    giveUp();
     if (settle()) handler.failed(reason, error.message);
   };
   const closed = (): void => {
-    if (settle()) handler.failed(target.tls ? "tls" : "failed", "Closed by the far end during the opening.");
+    if (settle()) handler.failed(isTls ? "tls" : "failed", "Closed by the far end during the opening.");
   };
-  raw.once(target.tls ? "secureConnect" : "connect", () => {
+  raw.once(isTls ? "secureConnect" : "connect", () => {
     if (!settle()) return;
     raw.off("error", early);
     raw.off("close", closed);
@@ -184,12 +231,12 @@ export const dial: Dial = (target, timeoutMs, handler) => {
   raw.on("close", closed);
   const timer = setTimeout(() => {
     if (settle()) handler.failed("timeout", `No answer within ${timeoutMs} ms.`);
-    raw.destroy();
+    giveUp();
   }, timeoutMs);
   return () => {
-    if (settle()) raw.destroy();
+    if (settle()) giveUp();
   };
-};
+}
 
 /** Accepts sockets by `net.createServer` and `tls.createServer`. */
 export const listen: Listen = (options, accept) =>

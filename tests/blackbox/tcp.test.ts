@@ -58,6 +58,14 @@ describe.skipIf(relayRuntime === "workerd")("a tcp tunnel", () => {
     return text;
   }
 
+  /** What comes of a socket, and how it breaks. */
+  function untilReset(socket: Socket): Promise<string> {
+    let text = "";
+    socket.on("data", (bytes) => void (text += String(bytes)));
+    socket.on("error", (error: NodeJS.ErrnoException) => void (text += error.code));
+    return new Promise((resolve) => socket.on("close", () => resolve(text)));
+  }
+
   /** What a visitor hears who says nothing. */
   async function asked(at: number): Promise<string> {
     const visitor = await visit(at);
@@ -148,6 +156,49 @@ describe.skipIf(relayRuntime === "workerd")("a tcp tunnel", () => {
       visitor.write("boom");
       visitor.resume();
       expect(await broken).toBe("ECONNRESET");
+    },
+    testLimitMs,
+  );
+
+  test(
+    "gives a visitor what the origin said before it broke off",
+    async () => {
+      const refusal = "421 busy\r\n";
+      const heard: string[] = [];
+      serve = (socket) => {
+        socket.once("data", () => {
+          socket.write(refusal);
+          socket.resetAndDestroy();
+        });
+      };
+      for (let round = 0; round < 50; round++) {
+        const visitor = await visit();
+        const told = untilReset(visitor);
+        visitor.write("hello");
+        heard.push(await told);
+      }
+      expect(heard).toEqual(heard.map(() => `${refusal}ECONNRESET`));
+    },
+    testLimitMs,
+  );
+
+  test(
+    "gives an origin what the visitor said before he broke off",
+    async () => {
+      const heard: string[] = [];
+      for (let round = 0; round < 50; round++) {
+        const told = Promise.withResolvers<string>();
+        serve = (socket) => {
+          told.resolve(untilReset(socket));
+          socket.write("here");
+        };
+        const visitor = await visit();
+        await once(visitor, "data");
+        visitor.write("QUIT ");
+        visitor.resetAndDestroy();
+        heard.push(await told.promise);
+      }
+      expect(heard).toEqual(heard.map(() => "QUIT ECONNRESET"));
     },
     testLimitMs,
   );

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { openNats } from "../../relay/runtimes/nats.ts";
 import { UnderpassError } from "../../shared/errors.ts";
+import { systemClock } from "../../shared/runtimes/system-clock.ts";
 import { entryOf, factsOf, Told } from "./nats-ears.ts";
 import { impatientClock, isUnreachable, Rig, watchBoard, watchBus, watchNames } from "./nats-rig.ts";
 
@@ -126,6 +128,27 @@ export const natsCases: readonly { readonly name: string; run(): Promise<void> }
       }),
   },
   {
+    name: "what is claimed while markers of others are taken away is told to every relay",
+    run: () =>
+      Rig.run(async (rig) => {
+        const [sweeper, other] = [await rig.open({ clock: impatientClock }), await rig.open()];
+        const ears = [watchNames(sweeper), watchNames(other)];
+        await Promise.all(ears.map((ear) => ear.until("complete")));
+        const { registry } = other;
+        for (let i = 0; i < 500; i += 20) {
+          const numbers = Array.from({ length: 20 }, (_, j) => i + j);
+          await Promise.all(
+            numbers.map(async (n) => {
+              const revision = await registry.claim(`short-${n}`, entryOf("ann"));
+              await registry.release(`short-${n}`, revision ?? "");
+              assert.ok(await registry.claim(`long-${n}`, entryOf("ann")));
+            }),
+          );
+        }
+        for (let n = 0; n < 500; n++) await Promise.all(ears.map((ear) => ear.until(`long-${n} ann 1`)));
+      }),
+  },
+  {
     name: "restarted with what it had: lost, then all is told anew, and revisions still hold",
     run: () =>
       Rig.run(async (rig) => {
@@ -178,7 +201,7 @@ export const natsCases: readonly { readonly name: string; run(): Promise<void> }
         const bus = watchBus(relay);
         await Promise.all([names.until("complete"), board.until("reachable")]);
         const from = names.words.length;
-        rig.server.pause();
+        await rig.server.pause();
         const beganMs = performance.now();
         const claim = isUnreachable(relay.registry.claim("blue", entryOf("ann")));
         await Promise.all([names.until("lost"), board.until("unreachable"), bus.until("unreachable")]);
@@ -304,6 +327,19 @@ export const natsCases: readonly { readonly name: string; run(): Promise<void> }
           return true;
         });
       }),
+  },
+  {
+    name: "where TLS is asked for, a server that offers none is refused",
+    run: () =>
+      Rig.run((rig) =>
+        assert.rejects(
+          openNats({
+            ...{ urls: `tls://127.0.0.1:${rig.server.port}`, cluster: "blue-1", clock: systemClock },
+            fault: () => {},
+          }),
+          /it offers no TLS/,
+        ),
+      ),
   },
   {
     name: "user and password are those of the URL, and what is wrong with them is said",

@@ -113,7 +113,7 @@ describe.skipIf(natsServerPath === undefined)("a NATS that is away", () => {
             (error: { readonly code?: string }) => error.code,
           ),
         );
-      server.pause();
+      await server.pause();
       const silent = await Promise.all(revokeMany("silent"));
       expect(new Set(silent)).toEqual(new Set(["registry-unreachable"]));
       await server.stop({ signal: "SIGKILL" });

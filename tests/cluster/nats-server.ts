@@ -100,8 +100,16 @@ export class NatsServer {
     if (emptied) await rm(join(this.#folder, "store"), { recursive: true, force: true });
   }
 
-  pause(): void {
-    if (this.#process !== undefined) this.#signal(this.#process, "SIGSTOP");
+  /** Resolves when it stands still: the signal takes its time to reach every thread. */
+  async pause(): Promise<void> {
+    const child = this.#process;
+    if (child === undefined) return;
+    this.#signal(child, "SIGSTOP");
+    const tasks = `/proc/${child.pid}/task`;
+    for (const task of await readdir(tasks)) {
+      const state = async () => (await readFile(join(tasks, task, "stat"), "utf8")).split(") ")[1]?.[0];
+      while ((await state()) !== "T") await new Promise((resolve) => setImmediate(resolve));
+    }
   }
 
   resume(): void {

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { headers, type Msg, type NatsConnection } from "@nats-io/transport-node";
+import { headers, type Msg, type NatsConnection } from "@nats-io/nats-core";
 import type { Bucket } from "../../relay/runtimes/nats-bucket.ts";
 import { BucketWatch } from "../../relay/runtimes/nats-watch.ts";
 import { VirtualClock } from "../agent/virtual-clock.ts";

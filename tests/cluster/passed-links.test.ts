@@ -81,6 +81,27 @@ describe("an agent's link that is passed on", () => {
     expect(stream.heldBytes).toBe(0);
   });
 
+  test("is refused when so many are that visitors might find no stream left", () => {
+    const { links } = passed();
+    for (let more = 1; more < limits.maxStreams / 2; more++) links.pass(new FakeLink(), admission, () => {});
+    const late = new FakeLink();
+    links.pass(late, admission, () => {});
+    expect([links.size, new Caller(late).refusal]).toEqual([limits.maxStreams / 2, "session-elsewhere"]);
+  });
+
+  test("is refused when such links have half of the memory, and little is left", () => {
+    const memory = new Memory(16 * limits.initialWindowBytes);
+    const { links } = passed({ memory });
+    for (let more = 1; more < 8; more++) {
+      links.pass(new FakeLink(), admission, () => {});
+      memory.admit(limits.initialWindowBytes);
+    }
+    memory.admit(limits.initialWindowBytes);
+    const late = new FakeLink();
+    links.pass(late, admission, () => {});
+    expect(new Caller(late).refusal).toBe("session-elsewhere");
+  });
+
   test("is dropped when more waits for the other relay than any agent leaves unacknowledged", () => {
     const { link, stream } = passed();
     stream.queued = limits.maxFlightBytes;

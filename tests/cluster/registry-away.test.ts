@@ -86,7 +86,7 @@ for (const how of ["stopped", "silent"] as const)
       using far = await Ongoing.start(cluster.target("blue-1", 0), origin);
       await Promise.all([near.moved(), far.moved()]);
       if (how === "stopped") await nats.stop();
-      else nats.pause();
+      else await nats.pause();
       const untilMs = performance.now() + outageMs;
       expect(await rig.claim("late", 0)).toEqual([503, "registry-unreachable"]);
       const late = await rig.agent("late", 1);

@@ -42,9 +42,22 @@ async function greeted(breaker: Ear, witness: Ear): Promise<void> {
   await witness.until(() => witness.bytes === 1);
 }
 
+/** The last word is out before the reset. */
+const lastWord: Run = (context) =>
+  pair(context, {}, async (near, far) => {
+    const witness = new Ear(far);
+    new Ear(near).call((socket) => {
+      socket.write(bytesOf("busy"));
+      socket.destroy();
+    });
+    await witness.until(() => witness.closes.length === 1);
+    assert.deepEqual([witness.text(), witness.closes], ["busy", [true]]);
+  });
+
 /** Breaking off, in every situation that a splice meets. */
 export const breakCases: readonly SocketCase[] = [
   { name: "a break arrives as a reset", run: breaks({ prepare: greeted }) },
+  { name: "what is written just before a break arrives before the reset", run: lastWord },
   {
     name: "over TLS a break arrives as a reset",
     run: breaks({ prepare: greeted, tls: true }),

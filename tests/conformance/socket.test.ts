@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as bunSockets from "../../shared/runtimes/bun-sockets.ts";
 import * as nodeSockets from "../../shared/runtimes/node-sockets.ts";
-import type { Dial } from "../../shared/socket.ts";
 import type { SocketCase } from "./socket-case.ts";
 import { socketCases } from "./socket-cases.ts";
+import { tlsAfter } from "./tls-after.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "underpass-socket-"));
 const certPath = join(folder, "cert.pem");
@@ -32,28 +32,18 @@ afterAll(() => {
 const titled = ({ name }: SocketCase, skip: string | undefined): string =>
   skip === undefined ? name : `${name} (${skip})`;
 
-/** TLS on a socket that was opened without, as behind a proxy. */
-const tlsAfter: Dial = ({ tls, ...target }, timeoutMs, handler) => {
-  let giveUp = bunSockets.dial(target, timeoutMs, {
-    opened: (socket) => {
-      if (tls === undefined) handler.opened(socket);
-      else giveUp = bunSockets.startTls(socket, tls, timeoutMs, handler);
-    },
-    failed: (reason, detail) => handler.failed(reason, detail),
-  });
-  return () => giveUp();
-};
 const tlsCases = socketCases.filter(({ name }) => name.includes("TLS"));
 
 for (const [name, sockets, cases] of [
   ["bun-sockets on Bun", bunSockets, socketCases],
-  ["bun-sockets on Bun, with TLS begun later", { ...bunSockets, dial: tlsAfter }, tlsCases],
+  ["bun-sockets on Bun, with TLS begun later", { ...bunSockets, dial: tlsAfter(bunSockets) }, tlsCases],
   ["node-sockets on Bun", nodeSockets, socketCases],
+  ["node-sockets on Bun, with TLS begun later", { ...nodeSockets, dial: tlsAfter(nodeSockets) }, tlsCases],
 ] as const) {
   describe(name, () => {
     for (const socketCase of cases) {
       const { run, skipOnNode } = socketCase;
-      const skip = sockets === nodeSockets ? skipOnNode : undefined;
+      const skip = sockets.listen === nodeSockets.listen ? skipOnNode : undefined;
       test.skipIf(skip !== undefined)(
         titled(socketCase, skip),
         () =>
@@ -89,5 +79,9 @@ describe("node-sockets on Deno", () => {
     test.skipIf(skip !== undefined)(titled(socketCase, skip), () =>
       expect(results[socketCase.name]).toBe(""),
     );
+    if (skip === undefined && tlsCases.includes(socketCase)) {
+      const name = `${socketCase.name}, with TLS begun later`;
+      test(name, () => expect(results[name]).toBe(""));
+    }
   }
 });

@@ -98,9 +98,9 @@ export class End {
   }
 
   /** Opens a stream with a head of `headBytes`; undefined where the session will not. */
-  open(headBytes = 100, slow = false): Talk | undefined {
+  open(headBytes = 100, slow = false, kind = 1): Talk | undefined {
     const talk = new Talk(this.side, slow);
-    const stream = this.session.open(1, new Uint8Array(headBytes), talk);
+    const stream = this.session.open(kind, new Uint8Array(headBytes), talk);
     if (stream === undefined) return undefined;
     this.talks.set(stream.id, talk.bind(stream));
     return talk;

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { Claims } from "../../relay/auth/claims.ts";
+import { clusterTokens, relayToken } from "../../relay/cluster/key.ts";
 import type { Hello } from "../../shared/handshake.ts";
 import { turn } from "../shared/driver-bench.ts";
 import { Desk, type DeskOptions, instance, maxCallers } from "./reception-desk.ts";
@@ -137,6 +138,21 @@ describe("a dial is refused", () => {
     silent.link.breaks();
     expect(await desk.refusalOf(desk.dial({ kind: "egress", token: "you" }))).toBe("too-many-links");
     expect(await desk.refusalOf(desk.dial())).toBe("none");
+  });
+
+  test("never a neighbour's for what agents have: visitors of many tunnels come by its link", async () => {
+    const process = "aaaaaaaa";
+    const relayTokens = clusterTokens(new Uint8Array(32));
+    const desk = deskWith(mayCall, { maxLinks: 4, cluster: { process, relayTokens } });
+    const token = await relayToken(relayTokens, "bbbbbbbb", desk.clock.date());
+    for (let other = 0; other < 3; other++) await desk.dial({ kind: "egress", token: `you${other}` });
+    expect(await desk.refusalOf(desk.dial({ kind: "egress", token: "you" }))).toBe("too-many-links");
+    await desk.dial();
+    expect(await desk.refusalOf(desk.dial())).toBe("too-many-links");
+    expect(await desk.refusalOf(desk.dial({ kind: "relay", name: process, token: "me" }))).toBe(
+      "unauthorized",
+    );
+    expect(await desk.refusalOf(desk.dial({ kind: "relay", name: process, token }))).toBe("none");
   });
 
   test("kind-unavailable where the relay was started without what the kind needs", async () => {

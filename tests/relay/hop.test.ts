@@ -153,6 +153,15 @@ describe("a visitor's stream from a neighbour", () => {
     setUp.expectNothingLeft();
   });
 
+  test("goes nowhere else when an agent that has looked at it says so", () => {
+    const setUp = new SetUp();
+    setUp.all.agentComes();
+    const near = setUp.visits();
+    setUp.all.tunnel.last.fails("agent-elsewhere");
+    expect(near.said).toEqual(["RESET stream-failed"]);
+    setUp.expectNothingLeft();
+  });
+
   test("is told at once that no agent is here, where there is another relay to ask", () => {
     const setUp = new SetUp();
     expect(setUp.all.tunnel.expected).toBe(true);

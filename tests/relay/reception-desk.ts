@@ -74,7 +74,7 @@ export interface DeskOptions {
   readonly memory?: Memory;
   readonly maxLinks?: number;
   /** Where links go whose session another relay has. */
-  readonly cluster?: Pick<ReceptionDeps, "elsewhere" | "passOn">;
+  readonly cluster?: Pick<ReceptionDeps, "elsewhere" | "passOn" | "process" | "relayTokens">;
 }
 
 /** A reception with everything behind it, a token for each subject (its text), and virtual time. */

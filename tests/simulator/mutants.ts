@@ -118,8 +118,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: "LEFT is lost",
     file: stream,
-    search: "      writer.frame(RecordType.left, this.id);\n",
-    replace: "",
+    search: "return writer.frame(RecordType.left, this.id);",
+    replace: "return;",
   },
   {
     name: "the flight has no budget",
