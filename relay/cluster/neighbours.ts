@@ -81,7 +81,8 @@ export class Neighbours {
 
   /** It takes streams. */
   isUp(id: string): boolean {
-    return this.#slots.get(id)?.session?.driver.isUp === true;
+    const driver = this.#slots.get(id)?.session?.driver;
+    return driver?.isUp === true && !driver.session.leaving;
   }
 
   /** Over what it is reached now; undefined: it is not. */

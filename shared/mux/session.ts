@@ -353,13 +353,12 @@ export class Session implements StreamHost {
     const name = goawayKinds[kind] ?? "error";
     const code = goawayCode(wire);
     this.peerGoaway = true;
+    // Before anybody is told, who may end the session at once: what was not looked at is safe elsewhere.
+    if (name !== "error")
+      for (const stream of this.streams.all())
+        if (this.streams.isOwn(stream.id) && stream.id > lastId) this.dropped(stream, "unprocessed");
     this.handler?.goaway(name, code, graceMs, decoder.decode(reason));
-    if (name === "error") {
-      this.finish(code);
-      return undefined;
-    }
-    for (const stream of this.streams.all())
-      if (this.streams.isOwn(stream.id) && stream.id > lastId) this.dropped(stream, "unprocessed");
+    if (name === "error") this.finish(code);
     return undefined;
   }
 

@@ -224,6 +224,8 @@ test(
       "renewed",
       "--token-file",
       file,
+      // Another link might come with the renewed token, and go on.
+      ...["--links", "1"],
       "--json",
     ]);
     await agent.event("ready");

@@ -51,22 +51,26 @@ export async function startTwoRelays(options: RelayOptions): Promise<Relay> {
     await Promise.all([agents[how](), visitors[how]()]);
     if (options.data === undefined) await rm(data, { recursive: true, force: true });
   };
-  await Promise.all([agents, visitors].map(({ url }) => acquainted(url)));
+  const mint = minterOf(await readFile(secretFile, "utf8"));
+  const admin = await mint({ admin: true });
+  await Promise.all([agents, visitors].map(({ url }) => acquainted(url, admin)));
   return {
     // Who logs agents; what its visitors are told is the other's.
     ...agents,
     ...{ port: visitors.port, data },
-    token: minterOf(await readFile(secretFile, "utf8")),
+    token: mint,
     stop: () => end("stop"),
     kill: () => end("kill"),
   };
 }
 
 /** There is a link to the other. */
-async function acquainted(url: string): Promise<void> {
+async function acquainted(url: string, admin: string): Promise<void> {
   const look = async (): Promise<void> => {
     for (;;) {
-      const answer = await fetch(`${url}/_underpass/api/cluster`);
+      // Behind what --public-url names, an address proves nothing.
+      const headers = { authorization: `Bearer ${admin}` };
+      const answer = await fetch(`${url}/_underpass/api/cluster`, { headers });
       const { nodes } = (await answer.json()) as ClusterFigures;
       if (nodes.some(({ link }) => link === "bus")) return;
       await Bun.sleep(lookEveryMs);

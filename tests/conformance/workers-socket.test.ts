@@ -49,7 +49,7 @@ class FakePlatform {
 
 const exceptions: readonly (readonly [RegExp, string])[] = [
   [/TLS|certificate|unix socket/, "plain TCP only"],
-  [/as a reset|a break is told/, "the platform has no RST"],
+  [/as a reset|a break is told|before the reset/, "the platform has no RST"],
   [/addresses of both ends|given up leaves no socket/, "the platform does not tell its own address"],
   [/^localhost/, "what is dialled here is an address"],
   [/failed dials say why|takes too long|leaves open sockets alone/, "the platform does not tell why"],

@@ -341,6 +341,21 @@ describe("a session", () => {
     expect(pair.ends.map((end) => end.session.resting)).toEqual([true, true]);
   });
 
+  test("that leaves is told to whoever ends the session at once after what it has not looked at", () => {
+    const pair = new Pair();
+    opened(pair, pair.relay);
+    const late = pair.relay.open(10);
+    pair.poll(pair.relay);
+    const told = pair.relay.session.handler;
+    if (told === undefined) throw new Error("nobody hears the session");
+    pair.relay.session.handler = Object.assign(Object.create(told), {
+      goaway: () => pair.relay.session.goaway("error", "goodbye", 0, ""),
+    });
+    pair.agent.session.goaway("bye", "goodbye", 0, "");
+    pair.settle();
+    expect(late?.heardReset).toBe("unprocessed");
+  });
+
   test("sends datagrams beside streams, drops the oldest when too much waits, and none for what is not open", () => {
     const pair = new Pair();
     const [talk] = opened(pair, pair.relay);
