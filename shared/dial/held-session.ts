@@ -65,6 +65,8 @@ export class HeldSession {
   readonly #windowMs: number;
   /** The latest, and what the session had received and heard acknowledged by then. */
   #link: { readonly link: Link; readonly progress: number } | undefined;
+  /** Something came on the latest since the last loss. */
+  #hasProgressed = false;
   /** Links that are not gone yet. */
   #links = 0;
   #linksGone: () => void = () => {};
@@ -107,7 +109,10 @@ export class HeldSession {
         linkState: (state) => this.#linkState(state),
         linkSlow: () => void this.renew(),
         doubted: (slot) => (slot < slowDoubt ? options.doubted(slot) : options.slowed?.(slot - slowDoubt)),
-        progress: () => backoff.succeeded(),
+        progress: () => {
+          this.#hasProgressed = true;
+          backoff.succeeded();
+        },
         over: (code) => this.#over(code),
       },
       { pingsWhenIdle: true, resumeWindowMs: welcome.resumeWindowMs, roadRate: options.roadRate },
@@ -205,6 +210,9 @@ export class HeldSession {
         this.#dial();
       return;
     }
+    // Since it was good, an older session of the slot may have dialled in vain many times.
+    if (this.#hasProgressed) this.#options.backoff.succeeded();
+    this.#hasProgressed = false;
     // The relay drops the old link for the new one before its WELCOME is here: the attempt will tell.
     if (this.awaitsWelcome) return;
     this.#tellLinkLost();

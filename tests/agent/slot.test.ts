@@ -43,6 +43,9 @@ describe("a slot", () => {
     expect(bench.waits).toEqual([0, 5_000, 0, "reset"]);
     bench.dial.says({ record: "ACK", count: 0 });
     expect(bench.waits.length).toBe(4);
+    // The link was good: what an older session has tried in vain meanwhile does not count.
+    bench.dial.link.breaks();
+    expect(bench.waits.slice(4)).toEqual(["reset", 0]);
   });
 
   test("takes no resumed session for a first one", () => {
