@@ -81,8 +81,7 @@ export class Neighbours {
 
   /** It takes streams. */
   isUp(id: string): boolean {
-    const driver = this.#slots.get(id)?.session?.driver;
-    return driver?.isUp === true && !driver.session.leaving;
+    return this.#slots.get(id)?.session?.driver.isUp === true;
   }
 
   /** Over what it is reached now; undefined: it is not. */

@@ -35,6 +35,7 @@ export class Session implements StreamHost {
   private said: Goaway | undefined;
   private saidMs = 0;
   private peerGoaway = false;
+  private peerAccepts = Number.POSITIVE_INFINITY;
   private ended = false;
   private awake = false;
   /** Made for the first message: thousands of idle sessions get none, and it weighs 0.6 KiB (measured). */
@@ -82,7 +83,6 @@ export class Session implements StreamHost {
     const waiting = ledger.heldBytes + outbox.datagrams.heldBytes;
     return streams.all().reduce((sum, { heldForPeer }) => sum + heldForPeer, waiting);
   }
-  /** At rest: no streams, nothing to send, nothing unacknowledged either way. */
   get resting(): boolean {
     return this.streams.size === 0 && this.outbox.pendingResets === 0 && this.ledger.settled;
   }
@@ -241,8 +241,6 @@ export class Session implements StreamHost {
       this.goaway("error", "too-many-resets", 0, "");
   }
 
-  // Receiving
-
   private makeReader(): MessageHandler {
     const isOver = () => this.ended;
     const { streams } = this;
@@ -353,16 +351,13 @@ export class Session implements StreamHost {
     const name = goawayKinds[kind] ?? "error";
     const code = goawayCode(wire);
     this.peerGoaway = true;
-    // Before anybody is told, who may end the session at once: what was not looked at is safe elsewhere.
-    if (name !== "error")
-      for (const stream of this.streams.all())
-        if (this.streams.isOwn(stream.id) && stream.id > lastId) this.dropped(stream, "unprocessed");
+    // Whoever is told may end the session at once.
+    if (name !== "error") this.peerAccepts = lastId;
     this.handler?.goaway(name, code, graceMs, decoder.decode(reason));
     if (name === "error") this.finish(code);
+    for (const stream of this.streams.all()) if (this.isRefused(stream)) this.dropped(stream, "unprocessed");
     return undefined;
   }
-
-  // Ending
 
   private dropped(stream: Stream, code: Code): void {
     const { handler } = stream;
@@ -385,9 +380,15 @@ export class Session implements StreamHost {
     if (this.ended) return;
     this.ended = true;
     this.outbox.clear();
-    for (const stream of this.streams.all()) this.dropped(stream, stream.announced ? code : "unprocessed");
+    for (const stream of this.streams.all())
+      this.dropped(stream, stream.announced && !this.isRefused(stream) ? code : "unprocessed");
     this.ledger.clear();
     this.handler?.over(code);
+  }
+
+  /** The peer has left, and said that it has not looked at this one. */
+  private isRefused({ id }: Stream): boolean {
+    return this.streams.isOwn(id) && id > this.peerAccepts;
   }
 
   private wake(): void {

@@ -130,7 +130,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: "what an agent may have seen is called unprocessed",
     file: session,
-    search: 'this.dropped(stream, stream.announced ? code : "unprocessed");',
+    search: 'this.dropped(stream, stream.announced && !this.isRefused(stream) ? code : "unprocessed");',
     replace: 'this.dropped(stream, "unprocessed");',
   },
   {
