@@ -132,6 +132,7 @@ export class RelayCore<Ports extends OtherPorts> {
     const here = new Tunnels(names, {
       ...{ memory, suspended, resumeWindowMs },
       isArriving: (name) => shared?.isArriving(name) === true,
+      ...(config.cluster !== undefined && { hopsOf: (name) => cluster?.neighbours.hopsOf(name) ?? 0 }),
       departed: (name, instance, { bye }) =>
         shared?.depart(name, instance, { bye, keepsPlace: this.draining && !bye }),
     });
