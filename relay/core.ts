@@ -145,6 +145,7 @@ export class RelayCore<Ports extends OtherPorts> {
         ...{ tunnels: here, callers },
         draining: () => this.draining,
         reception: () => this.reception,
+        relaysOf: (name) => shared?.relaysOf(name) ?? [],
         died: (id) => shared?.nodeDied(id),
         lives: (id) => shared?.nodeChanged(id),
       });

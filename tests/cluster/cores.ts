@@ -5,6 +5,7 @@ import type { OpenLink } from "../../shared/dial/greeting.ts";
 import { Slot } from "../../shared/dial/slot.ts";
 import { UnderpassError } from "../../shared/errors.ts";
 import { type Kind, streamKindOf } from "../../shared/kind.ts";
+import type { Link } from "../../shared/link.ts";
 import { memoryLinks } from "../../shared/links/memory.ts";
 import { Memory } from "../../shared/mux/memory.ts";
 import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
@@ -59,11 +60,13 @@ export class Cores {
   async agent(
     core: Pick<RelayCore<never>, "reception">,
     serves: Serves,
-    { name = "blue", kind = "http" as Kind, index = 0 } = {},
+    { name = "blue", kind = "http" as Kind, index = 0, road = new Road() } = {},
   ): Promise<Slot> {
     const token = await new Tokens(secret).mint({ subject: "me", ttlMs: 3_600_000 }, this.clock.date());
     const openLink: OpenLink = (session, done) => {
       const [near, far] = memoryLinks(this.clock);
+      road.links.push(near);
+      if (road.isCut) near.destroy();
       core.reception.admit({ name, kind, session }, token).then(
         (admission) => {
           core.reception.receive(far, admission);
@@ -110,6 +113,17 @@ export class Cores {
       await turn();
       this.clock.advance(1);
     }
+  }
+}
+
+/** An agent's way to its relay. */
+export class Road {
+  isCut = false;
+  readonly links: Link[] = [];
+
+  cut(): void {
+    this.isCut = true;
+    for (const link of this.links) link.destroy();
   }
 }
 
