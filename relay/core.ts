@@ -132,6 +132,7 @@ export class RelayCore<Ports extends OtherPorts> {
     const here = new Tunnels(names, {
       ...{ memory, suspended, resumeWindowMs },
       isArriving: (name) => shared?.isArriving(name) === true,
+      ...(config.cluster !== undefined && { hopsOf: (name) => cluster?.neighbours.hopsOf(name) ?? 0 }),
       departed: (name, instance, { bye }) =>
         shared?.depart(name, instance, { bye, keepsPlace: this.draining && !bye }),
     });
@@ -144,6 +145,7 @@ export class RelayCore<Ports extends OtherPorts> {
         ...{ tunnels: here, callers },
         draining: () => this.draining,
         reception: () => this.reception,
+        relaysOf: (name) => shared?.relaysOf(name) ?? [],
         died: (id) => shared?.nodeDied(id),
         lives: (id) => shared?.nodeChanged(id),
       });

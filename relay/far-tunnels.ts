@@ -5,14 +5,14 @@ import { hopHead } from "./cluster/hop.ts";
 import type { Neighbours } from "./cluster/neighbours.ts";
 import type { SharedNames } from "./stores/shared-names.ts";
 import type { WayDeps } from "./tunnel-way.ts";
-import type { Service, Tunnel } from "./tunnels.ts";
+import type { Service, Tunnel, Tunnels } from "./tunnels.ts";
 
 export interface FarTunnelsDeps {
   readonly clock: Clock;
-  readonly here: WayDeps["tunnels"];
+  readonly here: WayDeps["tunnels"] & Pick<Tunnels, "isHog">;
   readonly names: Pick<SharedNames, "relaysOf" | "isInDoubt" | "looksUp" | "get">;
   /** Absent: relays have no way to each other. */
-  readonly neighbours?: Pick<Neighbours, "open" | "isUp"> | undefined;
+  readonly neighbours?: Pick<Neighbours, "hop" | "isUp"> | undefined;
   /** The neighbour has said that it drains: only who has no other choice is sent there. */
   readonly isDraining?: ((relay: string) => boolean) | undefined;
   readonly metrics: { hopsOut: number };
@@ -68,12 +68,13 @@ export class FarTunnels {
     relays: readonly string[],
     [service, kind, fields, handler]: Parameters<Tunnel["open"]>,
   ): Stream | undefined {
-    const { neighbours, metrics } = this.deps;
+    const { here, neighbours, metrics } = this.deps;
+    if (here.isHog(name)) return undefined;
     const others = this.others(name, relays);
     // The last that there is to ask: it may wait there.
     const head = hopHead({ service, name, waits: others.length === 1 }, fields);
     for (const relay of others) {
-      const stream = neighbours?.open(relay, kind, head, this.ear(name, relay, handler));
+      const stream = neighbours?.hop(relay, name, kind, head, this.ear(name, relay, handler));
       if (stream === undefined) continue;
       metrics.hopsOut++;
       return stream;

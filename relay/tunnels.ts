@@ -40,6 +40,8 @@ export interface TunnelsOptions {
   readonly resumeWindowMs: number;
   /** Whether relays are agreeing on the place of an agent that has come here; absent: none waits for that. */
   readonly isArriving?: (name: string) => boolean;
+  /** How many streams visitors of the tunnel have from here at other relays; absent: there are none. */
+  readonly hopsOf?: (name: string) => number;
   /** Told, where other relays are to know, when the last session of an agent is over; `bye`: it is not expected back. */
   readonly departed?: (name: string, instance: string, how: { readonly bye: boolean }) => void;
 }
@@ -55,21 +57,13 @@ class LocalTunnel implements Tunnel {
 
   constructor(
     readonly name: string,
-    private readonly memory: Memory,
-    /** There are other tunnels, for whose visitors something must be left. */
-    private readonly hasNeighbours: () => boolean,
+    /** The rest is for others. */
+    private readonly isHog: () => boolean,
   ) {}
 
   reaches(service: Service): boolean {
     for (const session of this.sessions) if (offers(session, service) && takesStreams(session)) return true;
     return false;
-  }
-
-  private get isHog(): boolean {
-    if (!this.hasNeighbours()) return false;
-    let open = 0;
-    for (const { driver } of this.sessions) open += driver.session.openStreams;
-    return this.memory.isHog(open);
   }
 
   serves(service: Service): boolean {
@@ -98,7 +92,7 @@ class LocalTunnel implements Tunnel {
         (best === undefined || isQuicker(session.driver, best.driver))
       )
         best = session;
-    if (best === undefined || this.isHog) return undefined;
+    if (best === undefined || this.isHog()) return undefined;
     const stream = best.driver.session.open(kind, fields, handler);
     if (stream !== undefined) return stream;
     // It has as many as it may: any other will do.
@@ -133,6 +127,15 @@ export class Tunnels implements SessionHome {
 
   find(name: string): Tunnel | undefined {
     return this.live.get(name);
+  }
+
+  /** Its visitors have so many streams, to agents here and elsewhere, that what is left is for those of other tunnels. */
+  isHog(name: string): boolean {
+    const { hopsOf, memory } = this.options;
+    if (this.live.size <= 1 && hopsOf === undefined) return false;
+    let open = hopsOf?.(name) ?? 0;
+    for (const { driver } of this.live.get(name)?.sessions ?? []) open += driver.session.openStreams;
+    return memory.isHog(open);
   }
 
   /** An agent is expected back: it was here within the resume window and did not say bye. Requests wait for it. */
@@ -333,10 +336,8 @@ export class Tunnels implements SessionHome {
     return { generation, exclusive: join ? exclusive : generation };
   }
 
-  private readonly hasNeighbours = (): boolean => this.live.size > 1;
-
   private tunnel(name: string): LocalTunnel {
-    const tunnel = this.live.get(name) ?? new LocalTunnel(name, this.options.memory, this.hasNeighbours);
+    const tunnel = this.live.get(name) ?? new LocalTunnel(name, () => this.isHog(name));
     this.live.set(name, tunnel);
     return tunnel;
   }

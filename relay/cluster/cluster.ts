@@ -59,6 +59,8 @@ export interface ClusterDeps {
   readonly log: RelayLog;
   readonly draining: () => boolean;
   readonly reception: () => Pick<Reception, "admit" | "receive">;
+  /** The other relays that have agents of the name. */
+  readonly relaysOf: (name: string) => readonly string[];
   /** The agents of a relay that has died are nobody's. */
   readonly died: (id: string) => void;
   /** One has been heard of: for the first time, or after it was believed dead. */

@@ -40,6 +40,8 @@ export interface HopsDeps extends PassageDeps {
   /** Of this relay alone: a stream makes one hop at most. */
   readonly tunnels: WayDeps["tunnels"];
   readonly names: WayDeps["names"];
+  /** The others that have agents of the name, as far as is known now. */
+  readonly relaysOf: (name: string) => readonly string[];
   readonly metrics: PassageDeps["metrics"] & HopCounts;
   readonly memory: Pick<Memory, "isHog">;
 }
@@ -82,7 +84,8 @@ export class Hops {
     }
     this.#open++;
     this.#openOf.set(name, openOf + 1);
-    return new Hop(deps, stream, waits ? tunnel : new HastyWay(tunnel), first.rest, () => this.#ended(name));
+    const way = waits ? new WaitingWay(tunnel, () => deps.relaysOf(name)) : new HastyWay(tunnel);
+    return new Hop(deps, stream, way, first.rest, () => this.#ended(name));
   }
 
   #ended(name: string): void {
@@ -128,6 +131,37 @@ class HastyWay implements Way {
   readonly expected = false;
   readonly isPatient = false;
   readonly refusal = "agent-elsewhere";
+}
+
+/** For somebody who had no other relay to ask: he waits here until an agent comes to one that has none yet. */
+class WaitingWay implements Way {
+  readonly #before: readonly string[];
+
+  constructor(
+    private readonly way: Way,
+    private readonly relays: () => readonly string[],
+  ) {
+    this.#before = relays();
+  }
+
+  get name(): string {
+    return this.way.name;
+  }
+  open(...[fields, handler]: Parameters<Way["open"]>): ReturnType<Way["open"]> {
+    return this.way.open(fields, handler);
+  }
+  get reachable(): boolean {
+    return this.way.reachable;
+  }
+  get expected(): boolean {
+    return this.way.expected && this.relays().every((relay) => this.#before.includes(relay));
+  }
+  get isPatient(): boolean {
+    return this.way.isPatient;
+  }
+  get refusal(): Code {
+    return this.way.refusal;
+  }
 }
 
 /** A neighbour's stream and one to an agent: all frames pass as they are. */

@@ -8,6 +8,7 @@ import { limits } from "../../shared/mux/limits.ts";
 import type { Memory } from "../../shared/mux/memory.ts";
 import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
 import type { NodeFacts } from "./board.ts";
+import { HopShares } from "./hop-shares.ts";
 
 /** Opens a link to a neighbour. One call of `done`, never from inside; returns what gives up. */
 export type DialNeighbour = (
@@ -44,6 +45,7 @@ const maxRedialMs = 2_000;
 export class Neighbours {
   readonly #deps: NeighboursDeps;
   readonly #slots = new Map<string, Slot>();
+  readonly #shares = new HopShares();
 
   constructor(deps: NeighboursDeps) {
     this.#deps = deps;
@@ -107,6 +109,29 @@ export class Neighbours {
     // Its ids are used up, which some thousand streams a second do in days: another has its place.
     if (session.leaving) slot.goaway(held, "bye", "going-away", limits.usedUpGraceMs);
     return stream;
+  }
+
+  /** As `open`, for a visitor of the tunnel. undefined also where it has as many there as it may. */
+  hop(
+    id: string,
+    tunnel: string,
+    kind: number,
+    fields: Uint8Array,
+    handler: StreamHandler,
+  ): Stream | undefined {
+    const session = this.#slots.get(id)?.session?.driver.session;
+    if (session === undefined) return undefined;
+    if (this.#shares.isFull(tunnel, id, session.options.peerStreams - session.openStreams)) return undefined;
+    const stream = this.open(id, kind, fields, handler);
+    if (stream === undefined) return undefined;
+    this.#shares.add(tunnel, id);
+    stream.whenClosed = () => this.#shares.remove(tunnel, id);
+    return stream;
+  }
+
+  /** How many streams visitors of the tunnel have at neighbours. */
+  hopsOf(tunnel: string): number {
+    return this.#shares.of(tunnel);
   }
 
   #slot(id: string): Slot {

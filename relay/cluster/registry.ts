@@ -64,19 +64,22 @@ export interface Registry {
 
 /**
  * Which name has a public port, kept apart from the entries of names (in a store of keys: `tcp.20000`, which is no name),
- * so that no two names get one: `port` of an entry is written by whoever has claimed the port for the name before.
+ * so that no two names get one: `port` of an entry is written by whoever has claimed the port for the name before, and
+ * renews the claim after (`PortClaims`).
  */
 export interface PortRegistry {
   /** Makes the port the name's where no name has it. Returns whose it is then. */
   claim(kind: Kind, port: number, name: string): Promise<PortClaim>;
+  /** Puts another claim of the same name in the place of this one. false: it is there no more. */
+  renew(kind: Kind, port: number, claim: PortClaim): Promise<boolean>;
   /** Frees the port if it is this name's by this very claim; else nothing happens. */
   release(kind: Kind, port: number, claim: PortClaim): Promise<void>;
 }
 
 export interface PortClaim {
   readonly name: string;
-  /** When: a date in ms, of the relay that claimed it. */
-  readonly at: number;
+  /** A word of the store's own, another one for each claim that was ever made or renewed. */
+  readonly revision: string;
 }
 
 /** Who watches a registry. No call may throw. */

@@ -3,7 +3,7 @@ import type { NatsConnection } from "@nats-io/nats-core";
 import * as v from "valibot";
 import type { Clock } from "../../shared/clock.ts";
 import { UnderpassError } from "../../shared/errors.ts";
-import { kinds } from "../../shared/kind.ts";
+import { type Kind, kinds } from "../../shared/kind.ts";
 import {
   type FoundName,
   maxAgents,
@@ -34,7 +34,7 @@ const entryShape = v.object({
   lapsesAt: number,
 });
 
-const claimShape = v.object({ name: v.string(), at: number });
+const claimShape = v.object({ name: v.string() });
 
 /**
  * A released name leaves a marker, so that whoever watches is told. It is taken away after this, when everybody has
@@ -88,10 +88,7 @@ export class NatsNames implements Registry {
   }
 
   renew(name: string, entry: NameEntry, revision: string): Promise<string | undefined> {
-    return this.#write((bucket) => {
-      const previousSeq = numberIn(bucket, revision);
-      return previousSeq === undefined ? undefined : bucket.kv.put(name, bytesOf(entry), { previousSeq });
-    });
+    return this.#replace(name, bytesOf(entry), revision);
   }
 
   async release(name: string, revision: string): Promise<boolean> {
@@ -120,22 +117,17 @@ export class NatsNames implements Registry {
   /** Beside the names, under keys that are none: whoever watches names passes over them. */
   readonly ports: PortRegistry = {
     claim: async (kind, port, name) => {
-      const key = `${kind}.${port}`;
-      const claim = { name, at: Math.round(this.#clock.date()) };
+      const key = keyOf(kind, port);
       for (;;) {
-        if ((await this.#write((bucket) => bucket.kv.create(key, bytesOf(claim)))) !== undefined)
-          return claim;
+        const revision = await this.#write((bucket) => bucket.kv.create(key, bytesOf({ name })));
+        if (revision !== undefined) return { name, revision };
         const found = await this.#portClaim(key);
-        if (found !== undefined) return found.claim;
+        if (found !== undefined) return found;
       }
     },
-    release: async (kind, port, { name, at }) => {
-      const key = `${kind}.${port}`;
-      const found = await this.#portClaim(key);
-      if (found === undefined || found.claim.name !== name || found.claim.at !== at) return;
-      const { previousSeq } = found;
-      await this.#write((bucket) => bucket.kv.delete(key, { previousSeq }).then(() => previousSeq));
-    },
+    renew: async (kind, port, { name, revision }) =>
+      (await this.#replace(keyOf(kind, port), bytesOf({ name }), revision)) !== undefined,
+    release: async (kind, port, { revision }) => void (await this.release(keyOf(kind, port), revision)),
   };
 
   watch(watcher: RegistryWatcher): void {
@@ -193,12 +185,20 @@ export class NatsNames implements Registry {
     });
   }
 
-  #portClaim(key: string): Promise<{ readonly claim: PortClaim; readonly previousSeq: number } | undefined> {
+  /** undefined: another revision than this stands there. */
+  #replace(key: string, bytes: Uint8Array, revision: string): Promise<string | undefined> {
+    return this.#write((bucket) => {
+      const previousSeq = numberIn(bucket, revision);
+      return previousSeq === undefined ? undefined : bucket.kv.put(key, bytes, { previousSeq });
+    });
+  }
+
+  #portClaim(key: string): Promise<PortClaim | undefined> {
     return this.#ask(async (bucket) => {
       const stored = await bucket.kv.get(key);
       if (stored === null || stored.operation !== "PUT") return undefined;
-      const claim = v.parse(claimShape, JSON.parse(new TextDecoder().decode(stored.value)));
-      return { claim, previousSeq: stored.revision };
+      const { name } = v.parse(claimShape, JSON.parse(new TextDecoder().decode(stored.value)));
+      return { name, revision: `${bucket.age} ${stored.revision}` };
     });
   }
 
@@ -228,8 +228,12 @@ function numberIn({ age }: Bucket, revision: string): number | undefined {
   return revision.startsWith(`${age} `) ? Number(revision.slice(age.length + 1)) : undefined;
 }
 
-function bytesOf(entry: NameEntry | PortClaim): Uint8Array {
-  return new TextEncoder().encode(JSON.stringify(entry));
+function keyOf(kind: Kind, port: number): string {
+  return `${kind}.${port}`;
+}
+
+function bytesOf(value: NameEntry | Pick<PortClaim, "name">): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(value));
 }
 
 function entryOf(bytes: Uint8Array): NameEntry | undefined {

@@ -2,6 +2,7 @@ import { UnderpassError } from "../../shared/errors.ts";
 import { isLater, isSame, restate, withoutPort } from "../cluster/name-entry.ts";
 import type { FoundName, NameEntry, Registry } from "../cluster/registry.ts";
 import type { Known, KnownNames } from "./known-names.ts";
+import type { PortClaims, WantedPort } from "./port-claims.ts";
 import { outOfReach, type RegistryAsks } from "./registry-asks.ts";
 
 export const writeLimits = {
@@ -11,8 +12,6 @@ export const writeLimits = {
   maxTries: 8,
   /** Of one name, while the registry can't be written: then only what came of them is kept. */
   maxChanges: 32,
-  /** A claim of a port whose name has not got it within that time is worth nothing. */
-  claimHoldsMs: 60_000,
 } as const;
 
 /** What is made of the entry that stands there; done again where another relay was quicker. Throws why it can't be. */
@@ -28,6 +27,8 @@ interface Step {
 interface Pending {
   base: FoundName | undefined;
   steps: Step[];
+  /** A port that the entry may have been written with: its claim is to be renewed. */
+  claimed: WantedPort | undefined;
   writing: Promise<void> | undefined;
   /** Why a change could not be done again. */
   error: UnderpassError | undefined;
@@ -45,8 +46,7 @@ export interface NameWritesOptions {
   readonly asks: RegistryAsks;
   readonly known: KnownNames;
   readonly relay: string;
-  /** A date in ms. */
-  readonly nowAt: () => number;
+  readonly ports: PortClaims;
   /** The registry tells: before what was changed here is done again on top of it. */
   readonly told: (name: string, change: StandingChange) => void;
   /** What stands in the registry has changed: the entry before and after it, with what was changed here and nobody waits for. */
@@ -175,7 +175,9 @@ export class NameWrites {
   }
 
   #begin(name: string, base: FoundName | undefined): Pending {
-    const pending: Pending = { base, steps: [], writing: undefined, error: undefined };
+    const pending: Pending = {
+      ...{ base, steps: [], claimed: undefined, writing: undefined, error: undefined },
+    };
     this.#pending.set(name, pending);
     return pending;
   }
@@ -246,7 +248,7 @@ export class NameWrites {
   async #writeAll(name: string, pending: Pending): Promise<void> {
     try {
       let tries = 0;
-      while (pending.steps.length > 0) {
+      while (pending.steps.length > 0 || pending.claimed !== undefined) {
         if (tries++ === writeLimits.maxTries) throw outOfReach();
         if (await this.#writeOnce(name, pending)) tries = 0;
       }
@@ -256,7 +258,7 @@ export class NameWrites {
       pending.steps = pending.steps.filter(({ settle }) => settle === undefined);
       this.#fold(name, this.#options.known.of(name), pending);
       for (const { settle } of awaited) settle?.(cause);
-      if (pending.steps.length === 0) this.#pending.delete(name);
+      if (pending.steps.length === 0 && pending.claimed === undefined) this.#pending.delete(name);
       throw cause;
     }
     this.#pending.delete(name);
@@ -266,20 +268,21 @@ export class NameWrites {
 
   /** false: another relay was quicker, and its entry is what stands now. */
   async #writeOnce(name: string, pending: Pending): Promise<boolean> {
-    const { registry, asks, known: names, stands } = this.#options;
+    const { registry, asks, known: names, ports, stands } = this.#options;
     const known = names.of(name);
+    if (pending.claimed !== undefined) await this.#renewClaim(pending, pending.claimed);
     const { base } = pending;
     const { entry } = known;
     const { telling } = names;
     const sent = new Set(pending.steps);
     let before = base?.entry;
     if (!isSame(entry, base?.entry)) {
-      if (entry !== undefined && !(await this.#hasPort(name, entry, base?.entry))) {
-        this.#add(name, {
-          change: (found) => (found?.port === entry.port && found ? withoutPort(found) : found),
-        });
+      const wanted = newPort(name, entry, base?.entry);
+      if (wanted !== undefined && !(await ports.claim(wanted))) {
+        this.#dropPort(wanted);
         return true;
       }
+      pending.claimed = wanted;
       const revision = await asks.ask(() => this.#swap(registry, name, entry, base));
       // In another telling the registry may be another, too: then what was written may be gone.
       if (revision === undefined || names.telling !== telling) {
@@ -293,7 +296,8 @@ export class NameWrites {
         if (names.knowsAll) known.told = telling;
         pending.base = entry && { entry, revision };
       }
-      this.#freePort(name, base?.entry, entry);
+      const freed = newPort(name, base?.entry, entry);
+      if (freed !== undefined) ports.free(freed);
     }
     pending.steps = pending.steps.filter((step) => !sent.has(step));
     this.#fold(name, known, pending);
@@ -324,34 +328,25 @@ export class NameWrites {
     return base === undefined || (await registry.release(name, base.revision)) ? "" : undefined;
   }
 
-  /** Whether the public port that the entry says is the name's: before it is written it is claimed. */
-  async #hasPort(name: string, entry: NameEntry, before: NameEntry | undefined): Promise<boolean> {
-    const { registry, asks, known, nowAt } = this.#options;
-    const { kind, port } = entry;
-    const { ports } = registry;
-    if (port === undefined || (before?.port === port && before.kind === kind)) return true;
-    if (ports === undefined) return false;
-    const holder = await asks.ask(() => ports.claim(kind, port, name));
-    if (holder.name === name) return true;
-    const other = known.get(holder.name)?.entry;
-    const isTheirs = other?.port === port && other.kind === kind;
-    if (isTheirs || nowAt() - holder.at < writeLimits.claimHoldsMs) return false;
-    await asks.ask(() => ports.release(kind, port, holder));
-    return (await asks.ask(() => ports.claim(kind, port, name))).name === name;
+  /** The port is the name's by the claim that it was written with, as far as that is known; or it is dropped. */
+  async #renewClaim(pending: Pending, claimed: WantedPort): Promise<void> {
+    if (!(await this.#options.ports.renew(claimed))) this.#dropPort(claimed);
+    pending.claimed = undefined;
   }
 
-  #freePort(name: string, before: NameEntry | undefined, after: NameEntry | undefined): void {
-    const { registry, asks } = this.#options;
-    const { kind, port } = before ?? {};
-    const { ports } = registry;
-    if (ports === undefined || kind === undefined || port === undefined) return;
-    if (after?.port === port && after.kind === kind) return;
-    // Whoever wants a port that is still claimed in vain frees it after a while.
-    asks
-      .ask(async () => {
-        const claim = await ports.claim(kind, port, name);
-        if (claim.name === name) await ports.release(kind, port, claim);
-      })
-      .catch(() => {});
+  /** Another name has it. */
+  #dropPort({ name, port }: WantedPort): void {
+    this.#add(name, { change: (found) => (found?.port === port ? withoutPort(found) : found) });
   }
+}
+
+/** The public port that the name has by `entry`, and had not by `before`. */
+function newPort(
+  name: string,
+  entry: NameEntry | undefined,
+  before: NameEntry | undefined,
+): WantedPort | undefined {
+  const { kind, port } = entry ?? {};
+  if (kind === undefined || port === undefined) return undefined;
+  return before?.port === port && before.kind === kind ? undefined : { name, kind, port };
 }

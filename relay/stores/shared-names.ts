@@ -12,6 +12,7 @@ import { NameRows } from "./name-rows.ts";
 import { NameSweep } from "./name-sweep.ts";
 import { NameWrites, type StandingChange } from "./name-writes.ts";
 import type { NamesWatcher } from "./names-watcher.ts";
+import { PortClaims } from "./port-claims.ts";
 import { askLimits, outOfReach, RegistryAsks } from "./registry-asks.ts";
 
 export interface SharedNamesOptions {
@@ -66,9 +67,9 @@ export class SharedNames implements NameStore {
     this.#rows = new NameRows({ clock, relay: process, ttlMs, isAlive });
     this.#known = new KnownNames(registry.watch !== undefined);
     this.#asks = new RegistryAsks({ clock, fault, recovered: () => this.#writes.retry() });
+    const ports = new PortClaims({ registry, asks: this.#asks, nowMs: () => clock.now() });
     this.#writes = new NameWrites({
-      ...{ registry, asks: this.#asks, known: this.#known, relay: process },
-      nowAt: () => clock.date(),
+      ...{ registry, asks: this.#asks, known: this.#known, relay: process, ports },
       told: (name, { before, after }) => this.#departed.note(name, before, after),
       stands: (name, change) => this.#stands(name, change),
     });

@@ -19,6 +19,10 @@ export class Stream {
   handler: StreamHandler;
   /** No event comes after this is true, and nothing more is sent but what `end` and `reset` promised. */
   closed = false;
+  /** Told once it is. It may not throw, and opens nothing. */
+  whenClosed: (() => void) | undefined;
+  /** END has been written. Session's own. */
+  ended = false;
 
   /** In the session's turn queue. Session's own. */
   inTurn = false;
@@ -34,7 +38,6 @@ export class Stream {
   /** Of a turn that a message's end cut. */
   private turnLeft = 0;
   private ending = false;
-  private endSent = false;
   private leaving = false;
   private peerLeft = false;
   private endReceived = false;
@@ -140,7 +143,7 @@ export class Stream {
   reset(code: Code): void {
     if (this.closed) return;
     const isBreak = this.kind === limits.bytesKind && (code === "origin-closed" || code === "cancelled");
-    if (!(code === "no-error" ? this.ending && !this.endSent : isBreak && this.announced && this.sendable))
+    if (!(code === "no-error" ? this.ending && !this.ended : isBreak && this.announced && this.sendable))
       return this.host.close(this, code);
     this.ending = true;
     this.lastReset = code;
@@ -319,7 +322,7 @@ export class Stream {
   private sendWhole(item: Item, writer: MessageWriter): void {
     if (item.type === RecordType.end) {
       writer.frame(RecordType.end, this.id);
-      this.endSent = true;
+      this.ended = true;
       if (this.lastReset !== undefined && !this.endReceived) this.host.close(this, this.lastReset);
       else if (this.endReceived) this.host.close(this);
       return;
@@ -335,11 +338,6 @@ export class Stream {
     }
   }
 
-  /** END has been written. */
-  get ended(): boolean {
-    return this.endSent;
-  }
-
   get peerEnded(): boolean {
     return this.endReceived;
   }
@@ -349,7 +347,7 @@ export class Stream {
     if (type === RecordType.end) {
       this.endReceived = true;
       this.handler.end();
-      if (!this.closed && this.endSent) this.host.close(this);
+      if (!this.closed && this.ended) this.host.close(this);
       return undefined;
     }
     const fault = this.charge(payload.length);
@@ -395,5 +393,6 @@ export class Stream {
     this.closed = true;
     this.items.clear();
     this.handler = silent;
+    this.whenClosed?.();
   }
 }

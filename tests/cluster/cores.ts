@@ -1,11 +1,11 @@
 import { Tokens } from "../../relay/auth/tokens.ts";
 import { RelayCore } from "../../relay/core.ts";
 import { TunnelWay } from "../../relay/tunnel-way.ts";
-import type { Service } from "../../relay/tunnels.ts";
 import type { OpenLink } from "../../shared/dial/greeting.ts";
 import { Slot } from "../../shared/dial/slot.ts";
 import { UnderpassError } from "../../shared/errors.ts";
-import { streamKindOf } from "../../shared/kind.ts";
+import { type Kind, streamKindOf } from "../../shared/kind.ts";
+import type { Link } from "../../shared/link.ts";
 import { memoryLinks } from "../../shared/links/memory.ts";
 import { Memory } from "../../shared/mux/memory.ts";
 import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
@@ -56,12 +56,18 @@ export class Cores {
     return core;
   }
 
-  /** An agent of the tunnel blue with one slot at this relay. */
-  async agent(core: Pick<RelayCore<never>, "reception">, serves: Serves, index = 0): Promise<Slot> {
+  /** An agent with one slot at this relay. */
+  async agent(
+    core: Pick<RelayCore<never>, "reception">,
+    serves: Serves,
+    { name = "blue", kind = "http" as Kind, index = 0, road = new Road() } = {},
+  ): Promise<Slot> {
     const token = await new Tokens(secret).mint({ subject: "me", ttlMs: 3_600_000 }, this.clock.date());
     const openLink: OpenLink = (session, done) => {
       const [near, far] = memoryLinks(this.clock);
-      core.reception.admit({ name: "blue", kind: "http", session }, token).then(
+      road.links.push(near);
+      if (road.isCut) near.destroy();
+      core.reception.admit({ name, kind, session }, token).then(
         (admission) => {
           core.reception.receive(far, admission);
           done(near);
@@ -73,8 +79,8 @@ export class Cores {
     };
     const slot = new Slot(
       {
-        ...{ index, kind: "http" as const, features: [], instance: instance("a"), join: false },
-        ...{ version: "0.0.0", clock: this.clock, memory: new Memory(2 ** 28), openLink },
+        ...{ index, kind, features: [], instance: instance("a"), join: false },
+        ...{ version: "0.0.0", clock: this.clock, memory: new Memory(2 ** 30), openLink },
         ...{ backoff: { next: () => 10, succeeded() {} }, isFinal: () => false, doubted() {} },
       },
       { opened: serves, up() {}, suspect() {}, down() {} },
@@ -83,13 +89,13 @@ export class Cores {
     return slot;
   }
 
-  /** What a visitor of the tunnel blue sends on his way from this relay. */
+  /** What a visitor sends on his way from this relay. */
   visit(
     { ways }: Pick<RelayCore<never>, "ways">,
     handler: StreamHandler,
-    service: Exclude<Service, "egress"> = "http",
+    { name = "blue", kind = "http" as Kind } = {},
   ): Passage {
-    const passage = new Passage(ways, new TunnelWay(ways, "blue", service, streamKindOf[service]), handler);
+    const passage = new Passage(ways, new TunnelWay(ways, name, kind, streamKindOf[kind]), handler);
     const refusal = passage.start(new Uint8Array(1));
     if (refusal !== undefined) handler.reset(refusal);
     return passage;
@@ -107,6 +113,17 @@ export class Cores {
       await turn();
       this.clock.advance(1);
     }
+  }
+}
+
+/** An agent's way to its relay. */
+export class Road {
+  isCut = false;
+  readonly links: Link[] = [];
+
+  cut(): void {
+    this.isCut = true;
+    for (const link of this.links) link.destroy();
   }
 }
 

@@ -9,11 +9,11 @@ function far({ relays = [] as string[], draining = [] as string[], known = row }
   const asked: string[] = [];
   const tunnels = new FarTunnels({
     clock: new VirtualClock(),
-    here: { find: () => undefined, expects: () => false },
+    here: { find: () => undefined, expects: () => false, isHog: () => false },
     names: { relaysOf: () => relays, isInDoubt: () => false, looksUp: () => false, get: () => known },
     neighbours: {
       isUp: () => true,
-      open: (relay) => {
+      hop: (relay) => {
         asked.push(relay);
         return undefined;
       },

@@ -118,18 +118,26 @@ describe.each<[string, Make, boolean]>([
     await ear.until(() => !ear.known.has("red"));
   });
 
-  testing("gives a public port to one name, until it is released as it was claimed", async () => {
-    const { one, two } = await both();
-    const [mine, theirs] = await Promise.all([
-      one.ports?.claim("tcp", 20_000, "blue"),
-      two.ports?.claim("tcp", 20_000, "red"),
-    ]);
-    expect(theirs).toEqual(mine);
-    expect(await two.ports?.claim("udp", 20_000, "red")).toMatchObject({ name: "red" });
-    if (mine === undefined) throw new Error("no port was given");
-    await two.ports?.release("tcp", 20_000, { ...mine, at: mine.at - 1 });
-    expect(await two.ports?.claim("tcp", 20_000, "green")).toEqual(mine);
-    await two.ports?.release("tcp", 20_000, mine);
-    expect(await two.ports?.claim("tcp", 20_000, "green")).toMatchObject({ name: "green" });
-  });
+  testing(
+    "gives a public port to one name, until it is released as it was claimed or renewed last",
+    async () => {
+      const { one, two } = await both();
+      const [mine, theirs] = await Promise.all([
+        one.ports?.claim("tcp", 20_000, "blue"),
+        two.ports?.claim("tcp", 20_000, "red"),
+      ]);
+      expect(theirs).toEqual(mine);
+      expect(await two.ports?.claim("udp", 20_000, "red")).toMatchObject({ name: "red" });
+      if (mine === undefined) throw new Error("no port was given");
+      expect(await one.ports?.renew("tcp", 20_000, mine)).toBe(true);
+      expect(await two.ports?.renew("tcp", 20_000, mine)).toBe(false);
+      await two.ports?.release("tcp", 20_000, mine);
+      const renewed = await two.ports?.claim("tcp", 20_000, "green");
+      expect(renewed?.name).toBe(mine.name);
+      if (renewed === undefined) throw new Error("it was lost");
+      await two.ports?.release("tcp", 20_000, renewed);
+      expect(await two.ports?.claim("tcp", 20_000, "green")).toMatchObject({ name: "green" });
+      expect(await one.ports?.renew("tcp", 20_000, renewed)).toBe(false);
+    },
+  );
 });

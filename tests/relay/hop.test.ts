@@ -52,7 +52,11 @@ class NeighbourStream {
 
 class SetUp {
   readonly all = new HoldSetUp();
-  readonly hops = new Hops({ ...this.all.deps, memory: new Memory(2 ** 28) });
+  /** Other relays with agents of the tunnel. */
+  elsewhere: string[] = [];
+  readonly hops = new Hops({
+    ...{ ...this.all.deps, memory: new Memory(2 ** 28), relaysOf: () => this.elsewhere },
+  });
 
   /** What a neighbour opens. */
   takes(head: Uint8Array, kind: number = streamKinds.http): NeighbourStream {
@@ -192,6 +196,19 @@ describe("a visitor's stream from a neighbour", () => {
     const late = setUp.visits({ waits: true });
     setUp.all.clock.advance(holdLimits.holdMs);
     expect(late.said).toEqual(["RESET agent-offline"]);
+    setUp.expectNothingLeft();
+  });
+
+  test("that waits goes to where an agent has come since, and stays where others were before", () => {
+    const setUp = new SetUp();
+    setUp.elsewhere = ["aaaaaaaa", "cccccccc"];
+    const near = setUp.visits({ waits: true });
+    setUp.elsewhere = ["cccccccc"];
+    setUp.all.hold.tryAgain("blue");
+    expect(near.said).toEqual([]);
+    setUp.elsewhere = ["cccccccc", "dddddddd"];
+    setUp.all.hold.tryAgain("blue");
+    expect(near.said).toEqual(["RESET agent-elsewhere"]);
     setUp.expectNothingLeft();
   });
 

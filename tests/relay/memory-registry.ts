@@ -48,23 +48,27 @@ export class MemoryRegistry implements Registry {
     claim: async (kind, port, name) => {
       await this.mayWrite();
       const key = `${kind}.${port}`;
-      const claim = this.claims.get(key) ?? { name, at: this.portsAt };
+      const claim = this.claims.get(key) ?? { name, revision: this.next() };
       this.claims.set(key, claim);
       return claim;
     },
-    release: async (kind, port, { name, at }) => {
+    renew: async (kind, port, { name, revision }) => {
       await this.mayWrite();
       const key = `${kind}.${port}`;
-      const claim = this.claims.get(key);
-      if (claim?.name === name && claim.at === at) this.claims.delete(key);
+      if (this.claims.get(key)?.revision !== revision) return false;
+      this.claims.set(key, { name, revision: this.next() });
+      return true;
+    },
+    release: async (kind, port, { revision }) => {
+      await this.mayWrite();
+      const key = `${kind}.${port}`;
+      if (this.claims.get(key)?.revision === revision) this.claims.delete(key);
     },
   };
-  /** The date of claims of ports. */
-  portsAt = Date.UTC(2026, 10, 21, 12, 0, 0);
 
   /** Another stands there, whoever wrote it. */
   set(name: string, entry: NameEntry): string {
-    const found = { entry: structuredClone(entry), revision: `${this.age} ${++this.revision}` };
+    const found = { entry: structuredClone(entry), revision: this.next() };
     this.found.set(name, found);
     for (const tell of this.told) tell(name, found);
     return found.revision;
@@ -80,6 +84,10 @@ export class MemoryRegistry implements Registry {
   }
 
   close(): void {}
+
+  private next(): string {
+    return `${this.age} ${++this.revision}`;
+  }
 
   private async mayWrite(): Promise<void> {
     this.writes++;
@@ -108,6 +116,7 @@ export class WatchedRegistry implements Registry {
     const { ports } = store;
     this.ports = {
       claim: (...port) => this.ask(() => ports.claim(...port)),
+      renew: (...port) => this.ask(() => ports.renew(...port)),
       release: (...port) => this.ask(() => ports.release(...port)),
     };
     store.told.add((name, found) => this.hear(name, found));

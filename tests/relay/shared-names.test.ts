@@ -274,7 +274,7 @@ test("of a name that can't be read and is not known it is in doubt whether it is
   expect(one.store.isInDoubt("blue")).toBe(true);
   const far = new FarTunnels({
     ...{ clock, names: one.store, metrics: { hopsOut: 0 } },
-    here: { find: () => undefined, expects: () => false },
+    here: { find: () => undefined, expects: () => false, isHog: () => false },
   });
   expect(far.find("blue")?.refusal).toBe("agent-offline");
   registry.isBroken = false;

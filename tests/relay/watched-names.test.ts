@@ -320,34 +320,3 @@ describe("a relay that was cut off", () => {
     expect([two.shared.relaysOf("blue"), entryOf()?.bye]).toEqual([[], true]);
   });
 });
-
-describe("a public port", () => {
-  const give = async ({ desk, shared }: Relay, name: string, port: number) => {
-    desk.names.claim(name, owner("me"), "tcp", clock.now());
-    desk.names.givePort(name, "tcp", port, clock.now());
-    await shared.commit(name);
-    return desk.names.portOf(name, "tcp");
-  };
-
-  test("is one name's at all relays, also where two give it away at once", async () => {
-    const [one, two] = pair();
-    const given = await Promise.all([give(one, "blue", 20_000), give(two, "red", 20_000)]);
-    expect(given).toEqual([20_000, undefined]);
-    await turn();
-    for (const { shared } of [one, two]) expect(shared.holder("tcp", 20_000)).toBe("blue");
-    expect(await give(two, "red", 20_001)).toBe(20_001);
-  });
-
-  test("is free again with its name, and claimed again where the registry lost it", async () => {
-    const [one, two] = pair();
-    await give(one, "blue", 20_000);
-    store.empty();
-    await turn();
-    expect([...store.claims.values()]).toMatchObject([{ name: "blue" }]);
-    clock.advance(ttlMs);
-    two.shared.sweep(clock.now());
-    await turn(8);
-    expect([store.claims.size, entryOf()]).toEqual([0, undefined]);
-    expect(await give(two, "red", 20_000)).toBe(20_000);
-  });
-});
