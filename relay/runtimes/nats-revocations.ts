@@ -33,7 +33,7 @@ export class NatsRevocations implements RevokedRegistry {
   }
 
   lost(): void {
-    this.#bucket.lost();
+    if (this.#bucket.lost()) for (const watcher of this.#bucket.watchers) watcher.lost();
   }
 
   async put(revocation: Revocation): Promise<void> {

@@ -167,7 +167,7 @@ export const natsCases: readonly { readonly name: string; run(): Promise<void> }
         assert.deepEqual(names.words.slice(from), ["lost", "begun", "blue ann 1", "complete"]);
         assert.deepEqual(bus.words, ["unreachable", "reachable"]);
         assert.ok(await relay.registry.renew("blue", entryOf("ann", 2), revision ?? ""));
-        assert.deepEqual(relay.faults.words, ["registry-unreachable"]);
+        assert.deepEqual(relay.faults.words, ["registry-unreachable", "works"]);
       }),
   },
   {

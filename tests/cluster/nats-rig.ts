@@ -35,7 +35,7 @@ export class Rig {
     const faults = new Told();
     const nats = await openNats({
       ...{ urls: `nats://${user}127.0.0.1:${port}`, cluster: "blue-1", clock },
-      fault: ({ code }) => faults.say(code),
+      fault: (error) => faults.say(error?.code ?? "works"),
     });
     this.#ends.push(() => nats.close());
     return { ...nats, faults };

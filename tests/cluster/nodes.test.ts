@@ -44,18 +44,25 @@ describe("a relay's own line", () => {
     expect([stuck.alive, stuck.told, stuck.clock.timers]).toEqual(["", [], 0]);
   });
 
-  test("is tried again where the board is out of reach, which is told once", async () => {
+  test("is tried again where the board does not take it, which is told once, or is out of reach, which it says itself", async () => {
     const rig = new NodesRig();
-    rig.way.break();
+    rig.way.refuse();
     rig.nodes.begin();
     await rig.pass(5_000);
-    expect(rig.faults).toEqual(["The board of relays can't be written: Error: out of reach"]);
+    expect(rig.faults).toEqual(["The board of relays can't be written: Error: refused"]);
     rig.way.mend();
     await rig.pass(1_000);
     expect(rig.board.lines.has(own)).toBe(true);
     rig.way.break();
+    rig.board.lines.clear();
+    await rig.pass(5_000);
+    expect(rig.faults).toHaveLength(1);
+    rig.way.refuse();
     await rig.pass(2_000);
     expect(rig.faults).toHaveLength(2);
+    rig.way.mend();
+    await rig.pass(1_000);
+    expect(rig.board.lines.has(own)).toBe(true);
   });
 
   test("is not given to a board that stands still again and again", async () => {
