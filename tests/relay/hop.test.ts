@@ -1,54 +1,17 @@
 import { describe, expect, test } from "bun:test";
 import { Hops, hopHead, readHopHead } from "../../relay/cluster/hop.ts";
 import { hopTags, putFirst, takeFirst } from "../../relay/cluster/hop-head.ts";
-import type { Code } from "../../shared/errors.ts";
 import { encodeHead } from "../../shared/head.ts";
 import { holdLimits } from "../../shared/hold.ts";
 import { encodeLatin1 } from "../../shared/http1/latin1.ts";
 import { streamKinds } from "../../shared/kind.ts";
 import { Memory } from "../../shared/mux/memory.ts";
-import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
 import { HoldSetUp } from "./fake-tunnel.ts";
+import { IncomingStream } from "./incoming-stream.ts";
 
 const request = "GET / HTTP/1.1\r\nHost: blue.localhost\r\n";
 const fields = encodeHead({ http: encodeLatin1(request), visitor: "1.2.3.4:5" });
 const noHead = encodeHead({});
-
-/** A neighbour's stream, as the session with it would hand it in. */
-class NeighbourStream {
-  handler: StreamHandler = { head() {}, data() {}, end() {}, left() {}, reset() {}, writable() {} };
-  readonly said: string[] = [];
-  heldBytes = -1;
-  queued = 0;
-  isFull = false;
-
-  constructor(readonly kind: number) {}
-
-  get stream(): Stream {
-    return this as unknown as Stream;
-  }
-  head(): void {
-    this.said.push("HEAD");
-  }
-  write(bytes: Uint8Array): boolean {
-    this.said.push(`DATA ${bytes.length}`);
-    this.queued += bytes.length;
-    return !this.isFull;
-  }
-  datagram(bytes: Uint8Array): boolean {
-    this.said.push(`DATAGRAM ${bytes.length}`);
-    return true;
-  }
-  end(): void {
-    this.said.push("END");
-  }
-  reset(code: Code): void {
-    this.said.push(`RESET ${code}`);
-  }
-  held(bytes: number): void {
-    this.heldBytes = bytes;
-  }
-}
 
 class SetUp {
   readonly all = new HoldSetUp();
@@ -59,13 +22,13 @@ class SetUp {
   });
 
   /** What a neighbour opens. */
-  takes(head: Uint8Array, kind: number = streamKinds.http): NeighbourStream {
-    const near = new NeighbourStream(kind);
+  takes(head: Uint8Array, kind: number = streamKinds.http): IncomingStream {
+    const near = new IncomingStream(kind);
     near.handler = this.hops.take(near.stream, head);
     return near;
   }
 
-  visits({ waits = false, kind = streamKinds.http as number } = {}): NeighbourStream {
+  visits({ waits = false, kind = streamKinds.http as number } = {}): IncomingStream {
     const service = kind === streamKinds.udp ? "udp" : "http";
     return this.takes(hopHead({ service, name: "blue", waits }, fields), kind);
   }
