@@ -144,6 +144,7 @@ export class RelayCore<Ports extends OtherPorts> {
         ...{ tunnels: here, callers },
         draining: () => this.draining,
         reception: () => this.reception,
+        isElsewhere: (name) => shared?.isElsewhere(name) === true,
         died: (id) => shared?.nodeDied(id),
         lives: (id) => shared?.nodeChanged(id),
       });

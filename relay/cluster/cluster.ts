@@ -55,6 +55,7 @@ export interface ClusterDeps {
   readonly tunnels: WayDeps["tunnels"] & Pick<Tunnels, "size" | "sessions">;
   readonly callers: Callers;
   readonly names: Names;
+  readonly isElsewhere: (tunnel: string) => boolean;
   readonly metrics: Metrics;
   readonly log: RelayLog;
   readonly draining: () => boolean;
