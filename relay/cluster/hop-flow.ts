@@ -108,6 +108,8 @@ export class HopFlow implements HeldRequest {
 
   /** By the agent, or the end of its session. */
   #failed(code: Code): void {
+    // It may have been ended, and not been sent yet.
+    if (this.#over) return;
     // That word, by which it would be sent again, is the relay's alone.
     if (code !== "unprocessed") return this.#finish(code === "agent-elsewhere" ? "stream-failed" : code);
     this.#far = undefined;

@@ -301,6 +301,19 @@ describe("a flow of datagrams from a neighbour", () => {
     setUp.all.tunnel.last.fails("agent-elsewhere");
     expect(near.said).toEqual(["RESET stream-failed"]);
   });
+
+  test("that has ended goes to no other agent, nor waits for one, where the first has not looked at it", () => {
+    for (const isAnother of [true, false]) {
+      const setUp = new SetUp();
+      setUp.all.agentComes();
+      const near = flow(setUp);
+      near.handler.end();
+      if (!isAnother) setUp.all.agentLeaves();
+      setUp.all.tunnel.last.fails("unprocessed");
+      expect([near.said, setUp.all.tunnel.streams.length]).toEqual([["END"], 1]);
+      setUp.expectNothingLeft();
+    }
+  });
 });
 
 describe("a relay that leaves", () => {
