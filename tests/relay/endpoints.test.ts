@@ -129,6 +129,15 @@ describe("a public port", () => {
     expect(all.names.portOf("blue", "tcp")).toBeUndefined();
   });
 
+  test("that a name has left for another is free, though its agents are here", async () => {
+    const all = new SetUp();
+    await all.reserve("blue", { port: 7_000 });
+    all.served.add("tcp blue");
+    await all.reserve("blue", { port: 7_001 });
+    expect(await all.reserve("red", { owner: "you", port: 7_000 })).toBe(7_000);
+    expect([...all.open]).toEqual(["tcp 7001 blue", "tcp 7000 red"]);
+  });
+
   test("is the same number for tcp and for udp, for two names", async () => {
     const range = { low: 7_000, high: 7_000 };
     const all = new SetUp(range, range);
