@@ -58,12 +58,12 @@ export class Flight {
   crowd: Crowd | undefined;
   budgetBytes: number = limits.minFlightBytes;
 
-  /** `firstTripMs`: what the handshake took, until ACKs tell more; a side that only receives has nothing else. */
+  /** `handshakeTripMs`: what the handshake took, until ACKs tell more; a side that only receives has nothing else. 0: not known. */
   constructor(
-    firstTripMs: number,
+    private handshakeTripMs: number,
     private readonly memory: Memory,
   ) {
-    this.smoothedTripMs = firstTripMs;
+    this.smoothedTripMs = handshakeTripMs;
   }
 
   /** The smallest round trip of the last 10 to 20 s; 0 until measured. */
@@ -79,9 +79,21 @@ export class Flight {
       : Math.max(smallestTripMs, smoothedTripMs - limits.ackDelayMs);
   }
 
+  /**
+   * What a reader's credit takes, as far as is known. Where one small answer goes after the other, each ACK has waited:
+   * then the handshake, which waits for nothing, tells more.
+   */
+  get creditTripMs(): number {
+    const { handshakeTripMs, smoothedTripMs } = this;
+    if (handshakeTripMs === 0) return smoothedTripMs;
+    return Math.min(smoothedTripMs, Math.max(handshakeTripMs, smoothedTripMs - limits.ackDelayMs));
+  }
+
   /** So long a road that each step of growth costs, and that packets may be lost on it. */
   get isLong(): boolean {
-    return (this.smallestTripMs || this.smoothedTripMs) >= limits.longTripMs;
+    const { handshakeTripMs, smallestTripMs, smoothedTripMs } = this;
+    const tripMs = smallestTripMs || smoothedTripMs;
+    return Math.min(tripMs, handshakeTripMs || tripMs) >= limits.longTripMs;
   }
 
   /** The worst round trip of the last 2.5 to 5 minutes. */
@@ -131,6 +143,7 @@ export class Flight {
     this.earlierRate = this.rate;
     this.rates = new Extreme(0, Math.max);
     this.crowd = undefined;
+    this.handshakeTripMs = tripMs;
     this.smoothedTripMs = tripMs;
   }
 

@@ -153,7 +153,7 @@ export class Outbox {
       room--;
     }
     if (open.length === 0) return;
-    const { smoothedTripMs: tripMs, isLong } = this.ledger.flight;
+    const { creditTripMs: tripMs, isLong } = this.ledger.flight;
     const lately = isLong ? this.bulkWindow : undefined;
     writer.credit(open.length);
     for (const stream of open)

@@ -41,3 +41,17 @@ test("on a short road there is none: processors make trips uneven there", () => 
   for (const tripMs of [1, 100, 100]) carry(flight, 1_000, 0, { tripMs });
   expect(flight.crowd).toBeUndefined();
 });
+
+test("a road is no longer than its handshake was, where each ACK has waited for company", () => {
+  const near = new Flight(1, new Memory(2 ** 26));
+  const far = new Flight(150, new Memory(2 ** 26));
+  for (let sentMs = 0; sentMs < 1_000; sentMs += 30) {
+    carry(near, 200, sentMs, { tripMs: 26 });
+    carry(far, 200, sentMs, { tripMs: 175 });
+  }
+  expect([near.isLong, far.isLong]).toEqual([false, true]);
+  expect(near.creditTripMs).toBeLessThan(2);
+  expect(far.creditTripMs).toBe(150);
+  near.moved(26);
+  expect(near.isLong).toBe(true);
+});
