@@ -63,6 +63,8 @@ export class Endpoints implements PortKeeper {
    * never have to leave (the claim can be refused yet).
    */
   readonly #open = new Map<string, Endpoint>();
+  /** The same by kind and port: one each. */
+  readonly #atPort = new Map<string, Endpoint>();
   /** One at a time for each name. */
   readonly #opening = new Map<string, Promise<unknown>>();
   /** Names whose port is open at other relays, and was in use here when it was told. */
@@ -136,6 +138,7 @@ export class Endpoints implements PortKeeper {
     this.#cancelSweep?.();
     for (const { bound } of this.#open.values()) bound.close();
     this.#open.clear();
+    this.#atPort.clear();
   }
 
   async #inTurn<T>(name: string, run: () => Promise<T>): Promise<T> {
@@ -202,24 +205,24 @@ export class Endpoints implements PortKeeper {
 
   /** No other name has the port open here whose agents are there. */
   #isFree(name: string, kind: Kind, port: number): boolean {
-    const { tunnels } = this.#deps;
-    return this.#othersAt(name, kind, port).every((other) => tunnels.find(other.name)?.serves(kind) !== true);
+    const other = this.#otherAt(name, kind, port);
+    return other === undefined || this.#deps.tunnels.find(other.name)?.serves(kind) !== true;
   }
 
   /** Closes it where another name has it that has lost it: its own agent has gone. false: it has not. */
   #clears(name: string, kind: Kind, port: number): boolean {
     if (!this.#isFree(name, kind, port)) return false;
-    for (const other of this.#othersAt(name, kind, port)) this.#shut(kind, other.name);
+    const other = this.#otherAt(name, kind, port);
+    if (other !== undefined) this.#shut(kind, other.name);
     return true;
   }
 
-  #othersAt(name: string, kind: Kind, port: number): Endpoint[] {
-    return [...this.#open.values()].filter(
-      (endpoint) => endpoint.name !== name && endpoint.kind === kind && endpoint.port === port,
-    );
+  #otherAt(name: string, kind: Kind, port: number): Endpoint | undefined {
+    const endpoint = this.#atPort.get(keyOf(kind, port));
+    return endpoint?.name === name ? undefined : endpoint;
   }
 
-  /** Opens the port in place of the one that the name had; undefined: another program has it, and that one stays open. */
+  /** Opens the port in place of the one that the name had; undefined: another program or name has it, and that one stays open. */
   async #bound(name: string, kind: "tcp" | "udp", port: number): Promise<BoundPort | undefined> {
     const { clock, bind } = this.#deps;
     let bound: BoundPort;
@@ -233,16 +236,25 @@ export class Endpoints implements PortKeeper {
       bound.close();
       throw new UnderpassError("going-away");
     }
+    // Where processes share ports, another name may have opened it meanwhile.
+    if (!this.#clears(name, kind, port)) {
+      bound.close();
+      return undefined;
+    }
     this.#shut(kind, name);
-    this.#open.set(keyOf(kind, name), { name, kind, port, bound, openedMs: clock.now() });
+    const endpoint = { name, kind, port, bound, openedMs: clock.now() };
+    this.#open.set(keyOf(kind, name), endpoint);
+    this.#atPort.set(keyOf(kind, port), endpoint);
     if (this.#cancelSweep === undefined) this.#sweepLater();
     return bound;
   }
 
   #shut(kind: Kind, name: string): void {
-    const key = keyOf(kind, name);
-    this.#open.get(key)?.bound.close();
-    this.#open.delete(key);
+    const endpoint = this.#open.get(keyOf(kind, name));
+    if (endpoint === undefined) return;
+    endpoint.bound.close();
+    this.#open.delete(keyOf(kind, name));
+    this.#atPort.delete(keyOf(kind, endpoint.port));
   }
 
   #sweepLater(): void {
@@ -268,8 +280,8 @@ export class Endpoints implements PortKeeper {
   }
 }
 
-function keyOf(kind: Kind, name: string): string {
-  return `${kind} ${name}`;
+function keyOf(kind: Kind, nameOrPort: string | number): string {
+  return `${kind} ${nameOrPort}`;
 }
 
 function isIn(range: PortRange | undefined, port: number): boolean {

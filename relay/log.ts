@@ -36,7 +36,9 @@ export type RelayEvent =
       readonly bytesOut: number;
       readonly code?: Code;
     }
-  | { readonly event: "fault"; readonly message: string };
+  | { readonly event: "fault"; readonly message: string }
+  /** What was told as a fault is over. */
+  | { readonly event: "recovered"; readonly message: string };
 
 export interface RelayLog {
   write(event: RelayEvent): void;

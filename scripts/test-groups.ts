@@ -63,7 +63,7 @@ const restOverBus: Group = {
   // What runs every day; what has no relay, or one way to start it of its own; a relay that is replaced on its address,
   // which in a cluster is tests/cluster; TLS and proxies before a relay, which end before the hop.
   without:
-    /\/(cuts|errors|fidelity|hold|restart|routing|streaming|tcp|websocket|agent-cli|autobahn|commands|config|drain|http-proxy|relay-cli|rolling|tls|usage)\.test\.ts$/,
+    /\/(cuts|errors|fidelity|hold|restart|routing|streaming|tcp|websocket|agent-cli|commands|config|drain|http-proxy|relay-cli|rolling|tls|usage)\.test\.ts$/,
 };
 
 const cluster: Group = { title: "several relays as one", files: /^tests\/cluster\//, environment: {} };

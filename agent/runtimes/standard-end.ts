@@ -55,7 +55,8 @@ export class StandardEnd implements PipeEnd {
 
   abort(_code: Code): void {
     this.#over = true;
-    void this.#input?.cancel();
+    // One that could not be read can't be given up either.
+    this.#input?.cancel().catch(() => {});
   }
 
   held(bytes: number): void {

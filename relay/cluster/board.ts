@@ -29,6 +29,6 @@ export interface NodeBoard {
 export interface BoardWatcher {
   put(node: NodeFacts): void;
   removed(id: string): void;
-  /** The board is out of reach, or within it again: silence of others means nothing meanwhile. */
+  /** The board is out of reach, which it tells the operator itself, or within it again: silence of others means nothing meanwhile. */
   reachable(is: boolean): void;
 }

@@ -7,6 +7,7 @@ import { isName } from "../../shared/name.ts";
 import { Passage, type PassageDeps, type Way } from "../../shared/passage.ts";
 import { TunnelWay, type WayDeps } from "../tunnel-way.ts";
 import type { Service } from "../tunnels.ts";
+import { HopFlow, type HopFlowDeps } from "./hop-flow.ts";
 import { hopTags, putFirst, type TakenField, takeFirst } from "./hop-head.ts";
 
 /** Which tunnel a stream between relays is for. */
@@ -52,10 +53,13 @@ export class Hops {
   #open = 0;
   /** The same by tunnel. */
   readonly #openOf = new Map<string, number>();
+  readonly #flowDeps: HopFlowDeps;
   #emptied: (() => void) | undefined;
 
   constructor(deps: HopsDeps) {
     this.#deps = deps;
+    const { clock, hold, relaysOf } = deps;
+    this.#flowDeps = { clock, hold, relaysOf, kept: { bytes: 0 } };
   }
 
   /** How many are open. */
@@ -75,7 +79,11 @@ export class Hops {
     deps.metrics.hopsIn++;
     const { service, name, waits } = target;
     const tunnel = new TunnelWay(deps, name, service, stream.kind);
-    if (stream.kind === streamKinds.udp) return new Flow(stream, tunnel, first.rest).near;
+    const isUdp = stream.kind === streamKinds.udp;
+    // No agent that calls waits with datagrams.
+    const mayWait = waits && !(isUdp && service === "egress");
+    const way = mayWait ? new WaitingWay(tunnel, () => deps.relaysOf(name)) : new HastyWay(tunnel);
+    if (isUdp) return new HopFlow(this.#flowDeps, stream, { tunnel: name, way, fields: first.rest }).near;
     const openOf = this.#openOf.get(name) ?? 0;
     // Each takes two windows here, and no tunnel is to have all that there are.
     if (deps.memory.isHog(2 * openOf)) {
@@ -84,7 +92,6 @@ export class Hops {
     }
     this.#open++;
     this.#openOf.set(name, openOf + 1);
-    const way = waits ? new WaitingWay(tunnel, () => deps.relaysOf(name)) : new HastyWay(tunnel);
     return new Hop(deps, stream, way, first.rest, () => this.#ended(name));
   }
 
@@ -255,40 +262,5 @@ class Hop implements StreamHandler {
     this.#over = true;
     if (this.#far.opened) this.#metrics.streamsOpen--;
     this.#done();
-  }
-}
-
-/** The same for datagrams, which don't wait for an agent. */
-class Flow {
-  readonly near: StreamHandler;
-  readonly #near: Stream;
-  readonly #far: Stream | undefined;
-
-  constructor(near: Stream, way: Way, fields: Uint8Array) {
-    this.#near = near;
-    this.near = this.#ear(() => this.#far);
-    near.handler = this.near;
-    const back = this.#ear(() => this.#near);
-    this.#far = way.open(ownBytes(fields), { ...back, head: (head) => this.#near.head(ownBytes(head)) });
-    if (this.#far === undefined) near.reset("agent-elsewhere");
-  }
-
-  #ear(opposite: () => Stream | undefined): StreamHandler {
-    const broken = () => {
-      this.#near.reset("stream-state");
-      this.#far?.reset("stream-state");
-    };
-    return {
-      head: broken,
-      data: broken,
-      end: () => {
-        this.#near.end();
-        this.#far?.end();
-      },
-      left() {},
-      reset: (code) => opposite()?.reset(code),
-      writable() {},
-      datagram: (payload) => void opposite()?.datagram(new Uint8Array(payload)),
-    };
   }
 }

@@ -201,8 +201,11 @@ export class Nodes {
         done();
       },
       (error) => {
-        if (!this.#isFailing) fault(new Error(`The board of relays can't be written: ${error}`));
-        this.#isFailing = true;
+        // One that is out of reach says so itself.
+        if (!this.#isLost) {
+          if (!this.#isFailing) fault(new Error(`The board of relays can't be written: ${error}`));
+          this.#isFailing = true;
+        }
         done();
       },
     );

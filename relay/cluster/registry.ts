@@ -90,6 +90,6 @@ export interface RegistryWatcher {
   changed(name: string, found: FoundName | undefined): void;
   /** All that is there has been told since `begun`: what has not been is gone. */
   complete(): void;
-  /** It can't be reached: what was told is what is known, until `begun`. */
+  /** It can't be reached, which it tells the operator itself: what was told is what is known, until `begun`. */
   lost(): void;
 }

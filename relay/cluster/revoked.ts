@@ -15,4 +15,6 @@ export interface RevokedWatcher {
   put(revocation: Revocation): void;
   /** All that is there has been told since `begun`. */
   complete(): void;
+  /** It can't be reached, which it tells the operator itself. */
+  lost(): void;
 }

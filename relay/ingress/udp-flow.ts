@@ -4,7 +4,7 @@ import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
 import { silentHandler } from "../../shared/mux/stream-handler.ts";
 
 /** A session that lost its link resumes within this, or its agent may be gone, and another be here. */
-const moveAfterMs = 2_000;
+export const moveAfterMs = 2_000;
 
 /** What a flow needs of its port. */
 export interface UdpFlowHost {

@@ -23,7 +23,8 @@ export async function joinCluster(
     readonly clock: Clock;
     /** What this relay knows of revocations. */
     readonly own: OwnRevocations;
-    readonly fault: (error: Error) => void;
+    /** undefined: NATS was out of reach, and works again. */
+    readonly fault: (error: Error | undefined) => void;
   },
 ): Promise<{ readonly cluster: ClusterConfig; readonly revocations: Revocations; close(): Promise<void> }> {
   const nats = await openNats({

@@ -1,7 +1,6 @@
 import { JetStreamApiCodes, JetStreamApiError } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/nats-core";
 import * as v from "valibot";
-import type { Clock } from "../../shared/clock.ts";
 import { UnderpassError } from "../../shared/errors.ts";
 import { type Kind, kinds } from "../../shared/kind.ts";
 import {
@@ -13,9 +12,8 @@ import {
   type Registry,
   type RegistryWatcher,
 } from "../cluster/registry.ts";
-import { type Bucket, openBucket } from "./nats-bucket.ts";
-import { BucketWatch } from "./nats-watch.ts";
-import type { NatsWay } from "./nats-way.ts";
+import type { Bucket } from "./nats-bucket.ts";
+import { type BucketPlace, WatchedBucket } from "./nats-watched-bucket.ts";
 
 const number = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const entryShape = v.object({
@@ -44,39 +42,38 @@ const markerMs = 60_000;
 
 /** Names in a bucket of NATS. A revision is the bucket's age and its number: one that is made anew counts from 1 again. */
 export class NatsNames implements Registry {
-  readonly #way: () => NatsWay;
-  readonly #bucketName: string;
-  readonly #clock: Clock;
-  readonly #watchers = new Set<RegistryWatcher>();
-  readonly #watches = new Set<BucketWatch>();
-  #nats: NatsConnection | undefined;
-  #bucket: Bucket | undefined;
+  readonly #place: BucketPlace;
+  readonly #bucket: WatchedBucket<RegistryWatcher>;
   /** What cancels the sweeping of markers. */
   readonly #markers = new Set<() => void>();
 
-  constructor({ way, bucket, clock }: { way(): NatsWay; readonly bucket: string; readonly clock: Clock }) {
-    this.#way = way;
-    this.#bucketName = bucket;
-    this.#clock = clock;
+  constructor(place: BucketPlace) {
+    this.#place = place;
+    this.#bucket = new WatchedBucket(place, (bucket, watcher) => ({
+      begun: () => watcher.begun(),
+      complete: () => watcher.complete(),
+      put: (name, bytes, revision) => {
+        const entry = entryOf(bytes);
+        // Not one of ours: it can't be claimed, and looking it up says so.
+        if (entry !== undefined) watcher.changed(name, { entry, revision: `${bucket.age} ${revision}` });
+      },
+      removed: (name, revision) => {
+        watcher.changed(name, undefined);
+        this.#sweepLater(bucket, revision);
+      },
+    }));
   }
 
   // The way's events.
 
-  async opened(nats: NatsConnection): Promise<() => void> {
-    const bucket = await openBucket(nats, { name: this.#bucketName });
-    return () => {
-      this.#bucket = bucket;
-      this.#nats = nats;
-      for (const watcher of this.#watchers) this.#begin(nats, bucket, watcher);
-    };
+  opened(nats: NatsConnection): Promise<() => void> {
+    return this.#bucket.opened(nats);
   }
 
   lost(): void {
-    if (this.#bucket === undefined) return;
-    this.#nats = undefined;
-    this.#bucket = undefined;
-    this.#stop();
-    for (const watcher of this.#watchers) watcher.lost();
+    if (!this.#bucket.lost()) return;
+    this.#forgetMarkers();
+    for (const watcher of this.#bucket.watchers) watcher.lost();
   }
 
   async claim(name: string, entry: NameEntry): Promise<string | undefined> {
@@ -101,7 +98,7 @@ export class NatsNames implements Registry {
   }
 
   lookUp(name: string): Promise<FoundName | undefined> {
-    return this.#ask(async (bucket) => {
+    return this.#bucket.ask(async (bucket) => {
       const stored = await bucket.kv.get(name);
       if (stored === null || stored.operation !== "PUT") return undefined;
       const entry = entryOf(stored.value);
@@ -131,49 +128,23 @@ export class NatsNames implements Registry {
   };
 
   watch(watcher: RegistryWatcher): void {
-    this.#watchers.add(watcher);
-    if (this.#nats !== undefined && this.#bucket !== undefined)
-      this.#begin(this.#nats, this.#bucket, watcher);
+    this.#bucket.watch(watcher);
   }
 
   close(): void {
-    this.#way().close();
-    this.#stop();
+    this.#place.way().close();
+    this.#bucket.close();
+    this.#forgetMarkers();
   }
 
-  #stop(): void {
-    for (const watch of this.#watches) watch.close();
-    this.#watches.clear();
+  #forgetMarkers(): void {
     for (const cancel of this.#markers) cancel();
     this.#markers.clear();
   }
 
-  #begin(nats: NatsConnection, bucket: Bucket, watcher: RegistryWatcher): void {
-    const broke = (error: unknown): void => this.#way().again(error);
-    this.#watches.add(
-      new BucketWatch(nats, bucket, {
-        clock: this.#clock,
-        broke,
-        watcher: {
-          begun: () => watcher.begun(),
-          complete: () => watcher.complete(),
-          put: (name, bytes, revision) => {
-            const entry = entryOf(bytes);
-            // Not one of ours: it can't be claimed, and looking it up says so.
-            if (entry !== undefined) watcher.changed(name, { entry, revision: `${bucket.age} ${revision}` });
-          },
-          removed: (name, revision) => {
-            watcher.changed(name, undefined);
-            this.#sweepLater(bucket, revision);
-          },
-        },
-      }),
-    );
-  }
-
   /** undefined: another revision stands there. */
   #write(run: (bucket: Bucket) => Promise<number | undefined> | undefined): Promise<string | undefined> {
-    return this.#ask(async (bucket) => {
+    return this.#bucket.ask(async (bucket) => {
       try {
         const revision = await run(bucket);
         return revision === undefined ? undefined : `${bucket.age} ${revision}`;
@@ -194,19 +165,11 @@ export class NatsNames implements Registry {
   }
 
   #portClaim(key: string): Promise<PortClaim | undefined> {
-    return this.#ask(async (bucket) => {
+    return this.#bucket.ask(async (bucket) => {
       const stored = await bucket.kv.get(key);
       if (stored === null || stored.operation !== "PUT") return undefined;
       const { name } = v.parse(claimShape, JSON.parse(new TextDecoder().decode(stored.value)));
       return { name, revision: `${bucket.age} ${stored.revision}` };
-    });
-  }
-
-  #ask<T>(run: (bucket: Bucket) => Promise<T>): Promise<T> {
-    return this.#way().ask(async () => {
-      const bucket = this.#bucket;
-      if (bucket === undefined) throw new UnderpassError("registry-unreachable");
-      return run(bucket);
     });
   }
 
@@ -215,7 +178,7 @@ export class NatsNames implements Registry {
    * after a purge of all that is of one subject, consumers pass over what they have not been sent of others, too (2.9.10).
    */
   #sweepLater({ streams, stream }: Bucket, revision: number): void {
-    const cancel = this.#clock.at(this.#clock.now() + markerMs, () => {
+    const cancel = this.#place.clock.at(this.#place.clock.now() + markerMs, () => {
       this.#markers.delete(cancel);
       // What fails is told again when the names are told anew.
       streams.streams.deleteMessage(stream, revision, false).catch(() => {});

@@ -2,47 +2,38 @@ import { createHash } from "node:crypto";
 import { JetStreamApiCodes, JetStreamApiError } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/nats-core";
 import * as v from "valibot";
-import type { Clock } from "../../shared/clock.ts";
 import { UnderpassError } from "../../shared/errors.ts";
 import type { Revocation } from "../auth/revocations.ts";
 import type { RevokedRegistry, RevokedWatcher } from "../cluster/revoked.ts";
-import { type Bucket, openBucket } from "./nats-bucket.ts";
-import { BucketWatch } from "./nats-watch.ts";
-import type { NatsWay } from "./nats-way.ts";
+import { type BucketPlace, WatchedBucket } from "./nats-watched-bucket.ts";
 
 const revocationShape = v.object({ owner: v.string(), untilMs: v.pipe(v.number(), v.finite()) });
 
 /** Revocations in a bucket of NATS. */
 export class NatsRevocations implements RevokedRegistry {
-  readonly #way: () => NatsWay;
-  readonly #bucketName: string;
-  readonly #clock: Clock;
-  readonly #watchers = new Set<RevokedWatcher>();
-  readonly #watches = new Set<BucketWatch>();
-  #nats: NatsConnection | undefined;
-  #bucket: Bucket | undefined;
+  readonly #bucket: WatchedBucket<RevokedWatcher>;
 
-  constructor({ way, bucket, clock }: { way(): NatsWay; readonly bucket: string; readonly clock: Clock }) {
-    this.#way = way;
-    this.#bucketName = bucket;
-    this.#clock = clock;
+  constructor(place: BucketPlace) {
+    this.#bucket = new WatchedBucket(place, (_, watcher) => ({
+      begun: () => watcher.begun(),
+      complete: () => watcher.complete(),
+      put: (_key, bytes) => {
+        const revocation = revocationOf(bytes);
+        if (revocation !== undefined) watcher.put(revocation);
+      },
+      // Nobody who is revoked is let in because of it.
+      removed: () => {},
+    }));
   }
 
   // The way's events.
 
-  async opened(nats: NatsConnection): Promise<() => void> {
-    const bucket = await openBucket(nats, { name: this.#bucketName });
-    return () => {
-      this.#bucket = bucket;
-      this.#nats = nats;
-      for (const watcher of this.#watchers) this.#begin(nats, bucket, watcher);
-    };
+  opened(nats: NatsConnection): Promise<() => void> {
+    return this.#bucket.opened(nats);
   }
 
   lost(): void {
-    this.#nats = undefined;
-    this.#bucket = undefined;
-    this.close();
+    if (this.#bucket.lost()) for (const watcher of this.#bucket.watchers) watcher.lost();
   }
 
   async put(revocation: Revocation): Promise<void> {
@@ -56,40 +47,16 @@ export class NatsRevocations implements RevokedRegistry {
   }
 
   watch(watcher: RevokedWatcher): void {
-    this.#watchers.add(watcher);
-    if (this.#nats !== undefined && this.#bucket !== undefined)
-      this.#begin(this.#nats, this.#bucket, watcher);
+    this.#bucket.watch(watcher);
   }
 
   close(): void {
-    for (const watch of this.#watches) watch.close();
-    this.#watches.clear();
-  }
-
-  #begin(nats: NatsConnection, bucket: Bucket, watcher: RevokedWatcher): void {
-    this.#watches.add(
-      new BucketWatch(nats, bucket, {
-        clock: this.#clock,
-        broke: (error) => this.#way().again(error),
-        watcher: {
-          begun: () => watcher.begun(),
-          complete: () => watcher.complete(),
-          put: (_, bytes) => {
-            const revocation = revocationOf(bytes);
-            if (revocation !== undefined) watcher.put(revocation);
-          },
-          // Nobody who is revoked is let in because of it.
-          removed: () => {},
-        },
-      }),
-    );
+    this.#bucket.close();
   }
 
   /** Whether such a date stands there now, or a later one; false: somebody else was quicker. */
   #attempt(revocation: Revocation): Promise<boolean> {
-    return this.#way().ask(async () => {
-      const kv = this.#bucket?.kv;
-      if (kv === undefined) throw new UnderpassError("registry-unreachable");
+    return this.#bucket.ask(async ({ kv }) => {
       const key = keyOf(revocation.owner);
       const stored = await kv.get(key);
       const there = stored?.operation === "PUT" ? revocationOf(stored.value) : undefined;

@@ -19,8 +19,8 @@ export interface NatsOptions {
   /** `[a-z0-9-]{1,32}`: what is between the dots of subjects, and in the names of buckets. */
   readonly cluster: string;
   readonly clock: Clock;
-  /** It is out of reach. Told once until it works again. */
-  readonly fault: (error: UnderpassError) => void;
+  /** It is out of reach, whatever of it broke first; undefined: all of it works again. Told once for each change. */
+  readonly fault: (error: UnderpassError | undefined) => void;
 }
 
 export interface Nats {
@@ -45,11 +45,19 @@ export async function openNats({ urls, credentials, cluster, clock, fault }: Nat
   }
   const places = readNatsPlaces(urls);
   const faulty = new Set<string>();
+  let isTold = false;
   const options = (name: string) => ({
     ...{ places, credentials, clock, name: `underpass ${cluster} ${name}` },
     fault: (error: UnderpassError | undefined): void => {
-      if (error === undefined) faulty.delete(name);
-      else if (faulty.add(name).size === 1 && isStarted) fault(error);
+      if (error !== undefined) {
+        faulty.add(name);
+        if (isTold || !isStarted) return;
+      } else {
+        faulty.delete(name);
+        if (!isTold || faulty.size > 0) return;
+      }
+      isTold = error !== undefined;
+      fault(error);
     },
   });
   let isStarted = false;

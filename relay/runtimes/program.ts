@@ -99,7 +99,11 @@ async function serve(
   const joined =
     asked &&
     (await joinCluster(asked, {
-      ...{ clock: systemClock, own: own ?? new MemoryRevocations(), fault: fault("The cluster") },
+      ...{ clock: systemClock, own: own ?? new MemoryRevocations() },
+      fault: (error) => {
+        if (error !== undefined) fault("The cluster")(error);
+        else log.write({ event: "recovered", message: "The cluster: NATS can be reached again." });
+      },
     }));
   const names = joined
     ? undefined

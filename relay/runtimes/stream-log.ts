@@ -65,7 +65,8 @@ function line(event: RelayEvent): string {
     case "stream":
       return `stream ${event.name} ${event.kind}${event.subject === undefined ? "" : ` sub=${quoted(event.subject)}`}${event.target === undefined ? "" : ` to=${quoted(event.target)}`} ${event.ms.toFixed(1)}ms in=${event.bytesIn} out=${event.bytesOut}${event.code === undefined ? "" : ` code=${event.code}`}`;
     case "fault":
-      return `fault ${quoted(event.message)}`;
+    case "recovered":
+      return `${event.event} ${quoted(event.message)}`;
     case "listening":
       return `listening ${event.url}`;
   }

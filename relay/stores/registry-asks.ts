@@ -11,7 +11,7 @@ export const askLimits = {
 
 export interface RegistryAsksOptions {
   readonly clock: Clock;
-  /** The registry can't be read or written; told once until it can again. */
+  /** The registry can't be read or written, and has not said so itself; told once until it can again. */
   readonly fault: (error: Error) => void;
   /** It can again. */
   readonly recovered: () => void;
@@ -25,6 +25,7 @@ export class RegistryAsks {
   readonly #waiting: (() => void)[] = [];
   #underWay = 0;
   #failing = false;
+  #isTold = false;
   #closed = false;
 
   constructor(options: RegistryAsksOptions) {
@@ -61,12 +62,15 @@ export class RegistryAsks {
       const answer = await Promise.race([run(), late.promise]);
       const recovers = this.#failing;
       this.#failing = false;
+      this.#isTold = false;
       if (recovers) this.#options.recovered();
       return answer;
     } catch (cause) {
-      if (!this.#failing && !this.#closed)
-        this.#options.fault(cause instanceof Error ? cause : new Error(String(cause)));
       this.#failing = true;
+      if (!this.#isTold && !this.isCut && !this.#closed) {
+        this.#isTold = true;
+        this.#options.fault(cause instanceof Error ? cause : new Error(String(cause)));
+      }
       throw outOfReach();
     } finally {
       cancel();

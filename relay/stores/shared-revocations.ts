@@ -19,7 +19,7 @@ export class SharedRevocations implements Revocations {
   readonly #watchers = new Set<(revocation: Revocation) => void>();
   /** What the registry has told since it began to tell all; dates by owner. */
   readonly #there = new Map<string, number>();
-  /** Counts how often it began. */
+  /** Counts how often it began, or went out of reach. */
   #round = 0;
 
   constructor(deps: SharedRevocationsDeps) {
@@ -40,6 +40,7 @@ export class SharedRevocations implements Revocations {
         resolve();
         void this.#tellAgain(this.#round);
       },
+      lost: () => void this.#round++,
     });
   }
 
@@ -84,7 +85,7 @@ export class SharedRevocations implements Revocations {
         await registry.put(revocation);
       }
     } catch (error) {
-      // It is out of reach: when it comes back, it tells all again.
+      // Where it went out of reach, it says so itself, and tells all again when it is back.
       if (round === this.#round) fault(error instanceof Error ? error : new Error(String(error)));
     }
   }

@@ -129,17 +129,11 @@ export class Ledger {
     return true;
   }
 
-  /** A counted message of `bytes` has come, be it again. `idle`: no stream is open, so nothing else will carry the ACK. */
-  owe(bytes: number, nowMs: number, idle: boolean): void {
+  /** A counted message of `bytes` has come, be it again. */
+  owe(bytes: number, nowMs: number): void {
     this.untoldBytes += bytes;
     if (this.owesMuch) this.ackDueMs = nowMs;
     else this.ackDueMs ??= nowMs + limits.ackDelayMs;
-    if (idle) this.hurry(nowMs);
-  }
-
-  /** No stream is open any more: what is owed goes soon, if no new stream takes it along. */
-  hurry(nowMs: number): void {
-    if (this.ackDueMs !== undefined) this.ackDueMs = Math.min(this.ackDueMs, nowMs + limits.idleAckDelayMs);
   }
 
   /** So many bytes came since the last ACK that the peer may be waiting for one. */

@@ -172,7 +172,7 @@ export class Session implements StreamHost {
     const fault = readMessage(bytes, (this.reader ??= this.makeReader()));
     if (fault !== undefined) this.goaway("error", fault, 0, "");
     if (!this.counted || this.ended) return;
-    this.ledger.owe(bytes.length, nowMs, this.streams.size === 0);
+    this.ledger.owe(bytes.length, nowMs);
     if (this.ledger.ackDueMs !== undefined) this.wake();
   }
 
@@ -371,9 +371,6 @@ export class Session implements StreamHost {
     this.options.memory.release(firstReserve(stream.kind, this.options.window), stream.grownBytes);
     this.outbox.datagrams.forget(stream);
     stream.drop();
-    if (this.streams.size > 0 || this.ledger.ackDueMs === undefined) return;
-    this.ledger.hurry(this.nowMs);
-    this.wake();
   }
 
   private finish(code: Code): void {

@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 
 const program = join(import.meta.dir, "standard-count-program.ts");
+const abortProgram = join(import.meta.dir, "standard-abort-program.ts");
 const rounds = 24;
 const lines = 400_000;
 
@@ -20,4 +21,14 @@ describe("stdin and stdout", () => {
       expect(await shell.exited).toBe(0);
     }
   }, 60_000);
+
+  test("one that can't be read has ended, and is given up without a fault", async () => {
+    // /dev/null is open for writing only.
+    const shell = Bun.spawn(["sh", "-c", '"$0" "$1" 0>/dev/null', process.execPath, abortProgram], {
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    const said = [new Response(shell.stdout).text(), new Response(shell.stderr).text()];
+    expect([await Promise.all(said), await shell.exited]).toEqual([["", ""], 0]);
+  });
 });

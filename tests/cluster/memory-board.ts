@@ -8,7 +8,7 @@ export function factsOf(id: string, more: Partial<NodeFacts> = {}): NodeFacts {
   };
 }
 
-/** A board for all relays of a test. Each has its own way to it, which may break, or stand still without a word. */
+/** A board for all relays of a test. Each has its own way to it, which may break, stand still without a word, or take nothing. */
 export class MemoryBoard {
   readonly lines = new Map<string, NodeFacts>();
   readonly ways = new Set<BoardWay>();
@@ -34,7 +34,7 @@ export class MemoryBoard {
 export class BoardWay implements NodeBoard {
   puts = 0;
   #watcher: BoardWatcher | undefined;
-  #state: "open" | "broken" | "still" = "open";
+  #state: "open" | "broken" | "still" | "refusing" = "open";
 
   constructor(private readonly board: MemoryBoard) {}
 
@@ -56,7 +56,8 @@ export class BoardWay implements NodeBoard {
   }
 
   tell(what: (watcher: BoardWatcher) => void): void {
-    if (this.#state === "open" && this.#watcher !== undefined) what(this.#watcher);
+    if ((this.#state === "open" || this.#state === "refusing") && this.#watcher !== undefined)
+      what(this.#watcher);
   }
 
   /** It says that it is out of reach. */
@@ -72,14 +73,24 @@ export class BoardWay implements NodeBoard {
 
   /** As it was before, and all lines are told again. */
   mend(): void {
+    this.#open("open");
+  }
+
+  /** The same, but that it takes no line. */
+  refuse(): void {
+    this.#open("refusing");
+  }
+
+  #open(state: "open" | "refusing"): void {
     const said = this.#state === "broken";
-    this.#state = "open";
+    this.#state = state;
     if (said) this.#watcher?.reachable(true);
     this.#retell();
   }
 
   #reach(): Promise<void> {
     if (this.#state === "broken") return Promise.reject(new Error("out of reach"));
+    if (this.#state === "refusing") return Promise.reject(new Error("refused"));
     return this.#state === "still" ? new Promise(() => {}) : Promise.resolve();
   }
 

@@ -42,6 +42,7 @@ export class RevokedWay implements RevokedRegistry {
 
   break(): void {
     this.#isBroken = true;
+    this.#watcher?.lost();
   }
 
   /** All that is there is told. */

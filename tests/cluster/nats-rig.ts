@@ -3,7 +3,7 @@ import { type Nats, openNats } from "../../relay/runtimes/nats.ts";
 import type { Clock } from "../../shared/clock.ts";
 import { UnderpassError } from "../../shared/errors.ts";
 import { systemClock } from "../../shared/runtimes/system-clock.ts";
-import { Cut } from "./nats-cut.ts";
+import { Door } from "./door.ts";
 import { BoardEar, NamesEar, Told } from "./nats-ears.ts";
 import { NatsServer, type NatsServerOptions } from "./nats-server.ts";
 
@@ -35,16 +35,17 @@ export class Rig {
     const faults = new Told();
     const nats = await openNats({
       ...{ urls: `nats://${user}127.0.0.1:${port}`, cluster: "blue-1", clock },
-      fault: ({ code }) => faults.say(code),
+      fault: (error) => faults.say(error?.code ?? "works"),
     });
     this.#ends.push(() => nats.close());
     return { ...nats, faults };
   }
 
-  async cut(): Promise<Cut> {
-    const cut = await Cut.before(this.server.port);
-    this.#ends.push(() => cut.close());
-    return cut;
+  /** A way to the server for one relay alone. */
+  async door(): Promise<Door> {
+    const door = await Door.open(this.server.port);
+    this.#ends.push(() => door.close());
+    return door;
   }
 }
 

@@ -28,6 +28,14 @@ export class NodesRig {
     this.nodes.onAlive = ({ id }) => void this.told.push(`alive ${id}`);
   }
 
+  /** It is on the board, and so are these. */
+  static begun(...ids: readonly string[]): NodesRig {
+    const rig = new NodesRig();
+    rig.nodes.begin();
+    for (const id of ids) rig.board.put(factsOf(id));
+    return rig;
+  }
+
   /** Time goes on in steps of 100 ms; what the board answers is taken in. */
   async pass(ms: number): Promise<void> {
     for (let passedMs = 0; passedMs < ms; passedMs += 100) {

@@ -23,8 +23,7 @@ describe("a relay's own line", () => {
   });
 
   test("that changed while one was under way follows it", async () => {
-    const rig = new NodesRig();
-    rig.nodes.begin();
+    const rig = NodesRig.begun();
     rig.self = factsOf(own, { state: "draining" });
     rig.nodes.changed();
     await rig.settle();
@@ -32,8 +31,7 @@ describe("a relay's own line", () => {
   });
 
   test("is taken down at the end, for which nobody waits long", async () => {
-    const rig = new NodesRig();
-    rig.nodes.begin();
+    const rig = NodesRig.begun();
     await rig.nodes.end();
     expect([rig.board.lines.size, rig.clock.timers]).toEqual([0, 0]);
     const stuck = new NodesRig();
@@ -46,23 +44,29 @@ describe("a relay's own line", () => {
     expect([stuck.alive, stuck.told, stuck.clock.timers]).toEqual(["", [], 0]);
   });
 
-  test("is tried again where the board is out of reach, which is told once", async () => {
+  test("is tried again where the board does not take it, which is told once, or is out of reach, which it says itself", async () => {
     const rig = new NodesRig();
-    rig.way.break();
+    rig.way.refuse();
     rig.nodes.begin();
     await rig.pass(5_000);
-    expect(rig.faults).toEqual(["The board of relays can't be written: Error: out of reach"]);
+    expect(rig.faults).toEqual(["The board of relays can't be written: Error: refused"]);
     rig.way.mend();
     await rig.pass(1_000);
     expect(rig.board.lines.has(own)).toBe(true);
     rig.way.break();
+    rig.board.lines.clear();
+    await rig.pass(5_000);
+    expect(rig.faults).toHaveLength(1);
+    rig.way.refuse();
     await rig.pass(2_000);
     expect(rig.faults).toHaveLength(2);
+    rig.way.mend();
+    await rig.pass(1_000);
+    expect(rig.board.lines.has(own)).toBe(true);
   });
 
   test("is not given to a board that stands still again and again", async () => {
-    const rig = new NodesRig();
-    rig.nodes.begin();
+    const rig = NodesRig.begun();
     await rig.pass(1_000);
     const { puts } = rig.way;
     rig.way.stand();
@@ -72,6 +76,16 @@ describe("a relay's own line", () => {
 });
 
 describe("another relay", () => {
+  /** A minute without the board, and the time from when it is back that one may be silent. */
+  const expectNotMissed = async (rig: NodesRig): Promise<void> => {
+    rig.board.lines.delete("aaaaaaaa");
+    await rig.pass(60_000);
+    expect(rig.alive).toBe("aaaaaaaa");
+    rig.way.mend();
+    await rig.pass(3_400);
+    expect(rig.alive).toBe("aaaaaaaa");
+  };
+
   test("is alive as long as its lines come, and is told with what it says of itself, by id", async () => {
     const rig = new NodesRig();
     let changes = 0;
@@ -93,9 +107,7 @@ describe("another relay", () => {
   });
 
   test("is dead when 3.5 s brought no line, and not before", async () => {
-    const rig = new NodesRig();
-    rig.nodes.begin();
-    rig.board.put(factsOf("aaaaaaaa"));
+    const rig = NodesRig.begun("aaaaaaaa");
     rig.beating.add("bbbbbbbb");
     await rig.pass(3_400);
     expect(rig.nodes.isAlive("aaaaaaaa")).toBe(true);
@@ -106,9 +118,7 @@ describe("another relay", () => {
   });
 
   test("lives while a link to it is up, and is looked at again each second", async () => {
-    const rig = new NodesRig();
-    rig.nodes.begin();
-    rig.board.put(factsOf("aaaaaaaa"));
+    const rig = NodesRig.begun("aaaaaaaa");
     rig.linked.add("aaaaaaaa");
     await rig.pass(60_000);
     expect(rig.alive).toBe("aaaaaaaa");
@@ -118,8 +128,7 @@ describe("another relay", () => {
   });
 
   test("at whose address nobody is is dead as soon as its line is overdue", async () => {
-    const rig = new NodesRig();
-    rig.nodes.begin();
+    const rig = NodesRig.begun();
     rig.board.put(factsOf("aaaaaaaa", { tunnels: 3 }));
     rig.beating.add("bbbbbbbb");
     rig.nodes.missed("aaaaaaaa");
@@ -144,9 +153,7 @@ describe("another relay", () => {
   });
 
   test("that takes its line down is dead at once, or drains while a link to it is up", async () => {
-    const rig = new NodesRig();
-    rig.nodes.begin();
-    for (const id of ["aaaaaaaa", "bbbbbbbb"]) rig.board.put(factsOf(id));
+    const rig = NodesRig.begun("aaaaaaaa", "bbbbbbbb");
     rig.linked.add("bbbbbbbb");
     for (const id of ["aaaaaaaa", "bbbbbbbb"]) rig.board.remove(id);
     expect(rig.alive).toBe("bbbbbbbb");
@@ -161,40 +168,25 @@ describe("another relay", () => {
   });
 
   test("is not missed while the board is out of reach, and anew from when it is back", async () => {
-    const rig = new NodesRig();
-    rig.nodes.begin();
-    rig.board.put(factsOf("aaaaaaaa"));
+    const rig = NodesRig.begun("aaaaaaaa");
     await rig.pass(3_000);
     rig.way.break();
-    rig.board.lines.delete("aaaaaaaa");
-    await rig.pass(60_000);
-    expect(rig.alive).toBe("aaaaaaaa");
-    rig.way.mend();
-    await rig.pass(3_400);
-    expect(rig.alive).toBe("aaaaaaaa");
+    await expectNotMissed(rig);
     await rig.pass(1_000);
     expect(rig.told).toEqual(["alive aaaaaaaa", "dead aaaaaaaa"]);
   });
 
   test("is not missed while the board stands still without a word", async () => {
-    const rig = new NodesRig();
-    rig.nodes.begin();
-    rig.board.put(factsOf("aaaaaaaa"));
+    const rig = NodesRig.begun("aaaaaaaa");
     await rig.pass(1_000);
     rig.way.stand();
-    rig.board.lines.delete("aaaaaaaa");
-    await rig.pass(60_000);
-    expect(rig.alive).toBe("aaaaaaaa");
-    rig.way.mend();
-    await rig.pass(3_400);
-    expect(rig.alive).toBe("aaaaaaaa");
+    await expectNotMissed(rig);
     await rig.pass(2_000);
     expect(rig.told).toEqual(["alive aaaaaaaa", "dead aaaaaaaa"]);
   });
 
   test("is not missed because this process stood still", async () => {
-    const rig = new NodesRig();
-    rig.nodes.begin();
+    const rig = NodesRig.begun();
     rig.beating.add("aaaaaaaa");
     await rig.pass(2_000);
     // All timers that were due run before anything that came meanwhile is read.
@@ -204,9 +196,7 @@ describe("another relay", () => {
   });
 
   test("that was dead is alive again with its second line: the first may be an old one, told again", async () => {
-    const rig = new NodesRig();
-    rig.nodes.begin();
-    rig.board.put(factsOf("aaaaaaaa"));
+    const rig = NodesRig.begun("aaaaaaaa");
     await rig.pass(5_000);
     rig.way.break();
     rig.way.mend();
@@ -232,8 +222,7 @@ describe("another relay", () => {
   });
 
   test("of another major version is no neighbour, which is told once", () => {
-    const rig = new NodesRig();
-    rig.nodes.begin();
+    const rig = NodesRig.begun();
     for (let times = 0; times < 3; times++) rig.board.put(factsOf("aaaaaaaa", { version: "2.0.0" }));
     rig.board.put(factsOf("bbbbbbbb", { version: "1.9.0" }));
     expect(rig.alive).toBe("bbbbbbbb");
@@ -241,8 +230,7 @@ describe("another relay", () => {
   });
 
   test("is one of 256 at most", () => {
-    const rig = new NodesRig();
-    rig.nodes.begin();
+    const rig = NodesRig.begun();
     const id = (n: number): string => `node${String(n).padStart(4, "0")}`;
     for (let n = 0; n < 300; n++) rig.board.put(factsOf(id(n)));
     expect([rig.nodes.others().length, rig.faults.length]).toEqual([256, 44]);

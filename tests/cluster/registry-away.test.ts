@@ -5,7 +5,7 @@ import type { Program } from "../blackbox/programs/program.ts";
 import { RawOrigin } from "../blackbox/raw/origin.ts";
 import { visit } from "../blackbox/raw/visitor.ts";
 import { startAgents } from "./agents.ts";
-import { Cluster, clusterTest } from "./cluster.ts";
+import { Cluster, type ClusterRelay, clusterTest } from "./cluster.ts";
 import { startWebEcho } from "./echo-origin.ts";
 
 const testLimitMs = 90_000;
@@ -70,6 +70,17 @@ class Rig implements AsyncDisposable {
   }
 }
 
+/** What a relay said of it, once it has said the last of it: each thing once. */
+async function expectOutageTold({ running }: ClusterRelay): Promise<void> {
+  const told = (): string[] =>
+    running.stderr.split("\n").flatMap((line) => /^\S+ ((?:fault|recovered) .*)$/.exec(line)?.[1] ?? []);
+  await running.output(() => told().at(-1)?.startsWith("recovered") === true);
+  expect(told()).toEqual([
+    expect.stringMatching(/^fault "The cluster: NATS at 127\.0\.0\.1:\d+ can't be reached: /),
+    'recovered "The cluster: NATS can be reached again."',
+  ]);
+}
+
 function expectWhole({ sent, received, outOfTurn }: Awaited<ReturnType<Ongoing["finish"]>>): void {
   expect(received).toEqual(sent);
   expect(outOfTurn).toEqual([]);
@@ -102,6 +113,7 @@ for (const how of ["stopped", "silent"] as const)
       for (const entry of cluster.relays.keys())
         expect((await visit(cluster.target("late", entry))).text).toBe("ok");
       await rig.allAnswer();
+      for (const relay of cluster.relays) await expectOutageTold(relay);
       expectWhole(await near.finish());
       expectWhole(await far.finish());
     },

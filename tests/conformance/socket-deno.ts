@@ -1,7 +1,8 @@
-// Runs the socket cases over node-sockets.ts under Deno; prints {name: "" or what went wrong} as one line of JSON.
+// Runs the socket cases over node-sockets.ts under Deno.
 import { readFileSync } from "node:fs";
 import { argv } from "node:process";
 import { dial, listen, startTls } from "../../shared/runtimes/node-sockets.ts";
+import { runOnDeno } from "./run-on-deno.ts";
 import { socketCases } from "./socket-cases.ts";
 import { tlsAfter } from "./tls-after.ts";
 
@@ -13,31 +14,17 @@ const context = {
   key: readFileSync(keyPath, "utf8"),
   unixEcho,
 };
-const results: Record<string, string> = {};
 // The others would only use up their time.
 const cases = socketCases.filter(
   ({ skipOnDeno, skipOnNode }) => skipOnDeno === undefined && skipOnNode === undefined,
 );
 const later = { ...context, dial: tlsAfter({ dial, startTls }) };
-const all = [
-  ...cases.map(({ name, run }) => ({ name, run: () => run(context) })),
-  ...cases
-    .filter(({ name }) => name.includes("TLS"))
-    .map(({ name, run }) => ({ name: `${name}, with TLS begun later`, run: () => run(later) })),
-];
-for (const { name, run } of all) {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error("no end within 10 s")), 10_000);
-  });
-  try {
-    await Promise.race([run(), late]);
-    results[name] = "";
-  } catch (error) {
-    results[name] = error instanceof Error ? `${error.message}\n${error.stack}` : String(error);
-  }
-  clearTimeout(timer);
-}
-console.log(JSON.stringify(results));
-// Sockets of a failed case would keep the process alive.
-process.exit(0);
+await runOnDeno(
+  [
+    ...cases.map(({ name, run }) => ({ name, run: () => run(context) })),
+    ...cases
+      .filter(({ name }) => name.includes("TLS"))
+      .map(({ name, run }) => ({ name: `${name}, with TLS begun later`, run: () => run(later) })),
+  ],
+  10_000,
+);

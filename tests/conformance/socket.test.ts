@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as bunSockets from "../../shared/runtimes/bun-sockets.ts";
 import * as nodeSockets from "../../shared/runtimes/node-sockets.ts";
+import { denoResults } from "./deno-results.ts";
 import type { SocketCase } from "./socket-case.ts";
 import { socketCases } from "./socket-cases.ts";
 import { tlsAfter } from "./tls-after.ts";
@@ -12,7 +13,6 @@ const folder = mkdtempSync(join(tmpdir(), "underpass-socket-"));
 const certPath = join(folder, "cert.pem");
 const keyPath = join(folder, "key.pem");
 const unixEcho = join(folder, "echo.sock");
-const root = join(import.meta.dir, "../..");
 let echo: { stop(force?: boolean): void } | undefined;
 
 beforeAll(() => {
@@ -63,16 +63,7 @@ for (const [name, sockets, cases] of [
 describe("node-sockets on Deno", () => {
   let results: Record<string, string> = {};
   beforeAll(async () => {
-    const script = join(import.meta.dir, "socket-deno.ts");
-    const deno = join(root, "node_modules/.bin/deno");
-    const run = Bun.spawn([deno, "run", "-A", "--no-check", script, certPath, keyPath, unixEcho], {
-      cwd: root,
-      stdout: "pipe",
-      stderr: "pipe",
-    });
-    const [out, err] = await Promise.all([new Response(run.stdout).text(), new Response(run.stderr).text()]);
-    expect(await run.exited, err).toBe(0);
-    results = JSON.parse(out);
+    results = await denoResults(join(import.meta.dir, "socket-deno.ts"), certPath, keyPath, unixEcho);
   }, 60_000);
   for (const socketCase of socketCases) {
     const skip = socketCase.skipOnDeno ?? socketCase.skipOnNode;

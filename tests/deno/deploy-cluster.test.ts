@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { startEcho } from "../blackbox/origins/echo.ts";
 import { type DeployRelay, startDeployRelay } from "../blackbox/programs/deploy-relay.ts";
 import type { Program } from "../blackbox/programs/program.ts";
@@ -7,59 +6,15 @@ import { startAgent } from "../blackbox/programs/tunnel.ts";
 import { answerOk, RawOrigin } from "../blackbox/raw/origin.ts";
 import { Visitor, visit } from "../blackbox/raw/visitor.ts";
 import { opcodes, RawWebSocket } from "../blackbox/raw/websocket.ts";
+import { Door } from "../cluster/door.ts";
 import { NatsServer, natsServerPath } from "../cluster/nats-server.ts";
 
-// Two processes of an app on Deno Deploy, which share nothing but NATS: nobody can choose which one he meets.
+// Two processes of an app on Deno Deploy, which share nothing but NATS: nobody can choose which one he meets. A door stands
+// for the platform, which hands whoever comes to the process that a test says.
 
 const testLimitMs = 60_000;
 /** Deploy's own: from SIGINT to SIGKILL. */
 const killAfterMs = 5_000;
-
-/** The platform's: it hands whoever comes to the process that a test says. */
-class Door {
-  to = 0;
-  readonly #server: Server;
-  readonly #sockets = new Set<Socket>();
-
-  private constructor() {
-    this.#server = createServer((near) => {
-      const far = connect(this.to, "127.0.0.1");
-      for (const [socket, other] of [
-        [near, far],
-        [far, near],
-      ] as const) {
-        this.#sockets.add(socket);
-        socket.on("error", () => {});
-        socket.on("close", () => {
-          this.#sockets.delete(socket);
-          other.destroy();
-        });
-        socket.pipe(other);
-      }
-    });
-  }
-
-  static async open(to: number): Promise<Door> {
-    const door = new Door();
-    door.to = to;
-    await new Promise<void>((resolve) => door.#server.listen(0, "127.0.0.1", resolve));
-    return door;
-  }
-
-  get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
-  }
-
-  /** Whoever has come in has to come again. */
-  cut(): void {
-    for (const socket of this.#sockets) socket.resetAndDestroy();
-  }
-
-  async close(): Promise<void> {
-    this.cut();
-    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
-  }
-}
 
 describe.skipIf(natsServerPath === undefined)("two processes of an app, with a NATS", () => {
   let nats: NatsServer;
@@ -204,7 +159,7 @@ describe.skipIf(natsServerPath === undefined)("two processes of an app, with a N
       origin.script = answerOk;
       for (const relay of [a, b]) expect((await visit(target(relay, "moved"))).status).toBe(200);
       await agent.kill();
-      await door.close();
+      door.close();
     },
     testLimitMs,
   );
@@ -261,7 +216,7 @@ describe.skipIf(natsServerPath === undefined)("two processes of an app, with a N
       for (const relay of [a, b]) expect((await visit(target(relay, "moving"))).status).toBe(200);
       origin.script = answerOk;
       await agent.kill();
-      await door.close();
+      door.close();
     },
     testLimitMs,
   );

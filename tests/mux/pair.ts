@@ -282,9 +282,8 @@ export class Pair {
     if (end.session.over) return;
     const untold = end.untoldBytes;
     if (untold >= limits.ackEveryBytes) throw new Error("65,536 bytes are not acknowledged");
-    const withinMs = end.session.openStreams === 0 ? limits.idleAckDelayMs : limits.ackDelayMs;
-    if (untold > 0 && (end.session.deadlineMs ?? Number.POSITIVE_INFINITY) > this.nowMs + withinMs)
-      throw new Error(`an ACK is owed and has no deadline within ${withinMs} ms`);
+    if (untold > 0 && (end.session.deadlineMs ?? Number.POSITIVE_INFINITY) > this.nowMs + limits.ackDelayMs)
+      throw new Error(`an ACK is owed and has no deadline within ${limits.ackDelayMs} ms`);
   }
 }
 

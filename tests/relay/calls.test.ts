@@ -6,46 +6,10 @@ import type { RelayEvent } from "../../relay/log.ts";
 import type { Code } from "../../shared/errors.ts";
 import { decodeHead, encodeHead, type HeadFields } from "../../shared/head.ts";
 import { type SessionKind, streamKinds } from "../../shared/kind.ts";
-import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
 import { HoldSetUp } from "./fake-tunnel.ts";
+import { IncomingStream } from "./incoming-stream.ts";
 
 const noHead = encodeHead({});
-
-/** A stream that an agent opened, as the relay's session would hand it in. */
-class Incoming {
-  handler: StreamHandler = { head() {}, data() {}, end() {}, left() {}, reset() {}, writable() {} };
-  readonly said: string[] = [];
-  heldBytes = -1;
-  readonly queued = 0;
-
-  constructor(readonly kind: number) {}
-
-  get stream(): Stream {
-    return this as unknown as Stream;
-  }
-  head(): void {
-    this.said.push("HEAD");
-  }
-  write(bytes: Uint8Array): boolean {
-    this.said.push(`DATA ${bytes.length}`);
-    return true;
-  }
-  give(bytes: Uint8Array): boolean {
-    return this.write(bytes);
-  }
-  datagram(bytes: Uint8Array): void {
-    this.said.push(`DATAGRAM ${bytes.length}`);
-  }
-  end(): void {
-    this.said.push("END");
-  }
-  reset(code: Code): void {
-    this.said.push(`RESET ${code}`);
-  }
-  held(bytes: number): void {
-    this.heldBytes = bytes;
-  }
-}
 
 class SetUp {
   readonly all = new HoldSetUp();
@@ -72,10 +36,10 @@ class SetUp {
     });
   }
 
-  open(kind: SessionKind, head: HeadFields = {}, streamKind: number = streamKinds.tcp): Incoming {
+  open(kind: SessionKind, head: HeadFields = {}, streamKind: number = streamKinds.tcp): IncomingStream {
     const claims = { issuer: "underpass", subject: "me", kinds: [], connect: [], egress: [], ...this.claims };
     const agent = { kind, name: "blue", claims } as unknown as AgentSession;
-    const incoming = new Incoming(streamKind);
+    const incoming = new IncomingStream(streamKind);
     incoming.handler = this.calls.open(agent, incoming.stream, encodeHead(head));
     return incoming;
   }

@@ -19,6 +19,10 @@ class SetUp {
   readonly open = new Set<string>();
   /** Ports that another program has. */
   readonly foreign = new Set<number>();
+  /** Several may open the same port, as with --reuse-port. */
+  shares = false;
+  /** A port is open once this has resolved; absent: at once. */
+  binding: Promise<void> | undefined;
   /** `kind name` of tunnels with an agent. */
   readonly served = new Set<string>();
   /** What comes of a name's changes where relays share names. */
@@ -41,10 +45,11 @@ class SetUp {
       ...{ clock, random, names: this.names, tunnels, ranges: { tcp, udp } },
       commit: (name) => this.commit(name),
       bind: async (kind, port, name) => {
+        if (this.binding !== undefined) await this.binding;
         if (this.foreign.has(port)) throw new UnderpassError("port-in-use");
         const key = `${kind} ${port} ${name}`;
         for (const other of this.open)
-          if (other.startsWith(`${kind} ${port} `)) throw new UnderpassError("port-in-use");
+          if (!this.shares && other.startsWith(`${kind} ${port} `)) throw new UnderpassError("port-in-use");
         this.open.add(key);
         return { close: () => void this.open.delete(key) };
       },
@@ -122,6 +127,15 @@ describe("a public port", () => {
     expect(await all.reserve("red", { port: 7_000 })).toBe(7_000);
     expect([...all.open]).toEqual(["tcp 7000 red"]);
     expect(all.names.portOf("blue", "tcp")).toBeUndefined();
+  });
+
+  test("that a name has left for another is free, though its agents are here", async () => {
+    const all = new SetUp();
+    await all.reserve("blue", { port: 7_000 });
+    all.served.add("tcp blue");
+    await all.reserve("blue", { port: 7_001 });
+    expect(await all.reserve("red", { owner: "you", port: 7_000 })).toBe(7_000);
+    expect([...all.open]).toEqual(["tcp 7001 blue", "tcp 7000 red"]);
   });
 
   test("is the same number for tcp and for udp, for two names", async () => {
@@ -214,6 +228,26 @@ describe("a public port", () => {
     );
     expect(new Set(ports).size).toBe(1);
     expect(all.open.size).toBe(1);
+  });
+
+  test("is one name's at a time where processes share ports, too: of two that open it at once, who has agents", async () => {
+    for (const [served, stays] of [
+      ["tcp none", "tcp 7000 red"],
+      ["tcp blue", "tcp 7000 blue"],
+    ] as const) {
+      const all = new SetUp();
+      all.shares = true;
+      const bound = Promise.withResolvers<void>();
+      all.binding = bound.promise;
+      const blue = all.reserve("blue", { port: 7_000 });
+      await turn();
+      all.served.add(served);
+      const red = all.refusal(all.reserve("red", { port: 7_000 }));
+      await turn();
+      bound.resolve();
+      expect([await blue, await red]).toEqual([7_000, served === "tcp blue" ? "port-taken" : "none"]);
+      expect([...all.open]).toEqual([stays]);
+    }
   });
 
   test("is not opened any more once the relay has closed them all", async () => {

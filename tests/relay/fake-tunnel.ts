@@ -19,6 +19,10 @@ export class OpenedStream {
   closed = false;
   resetCode: Code | undefined;
   heldBytes = 0;
+  /** How long each datagram was. */
+  readonly datagrams: number[] = [];
+  /** Its session has no link. */
+  isStuck = false;
   private readonly whenOver = Promise.withResolvers<void>();
   readonly queued = 0;
   readonly window = 65_536;
@@ -47,6 +51,11 @@ export class OpenedStream {
     const more = this.write(bytes);
     bytes.buffer.transfer(0);
     return more;
+  }
+  datagram(payload: Uint8Array): boolean {
+    if (this.isStuck || this.closed) return false;
+    this.datagrams.push(payload.length);
+    return true;
   }
   end(): void {
     if (!this.said.includes("END")) this.said.push("END");

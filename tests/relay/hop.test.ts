@@ -1,54 +1,17 @@
 import { describe, expect, test } from "bun:test";
 import { Hops, hopHead, readHopHead } from "../../relay/cluster/hop.ts";
 import { hopTags, putFirst, takeFirst } from "../../relay/cluster/hop-head.ts";
-import type { Code } from "../../shared/errors.ts";
 import { encodeHead } from "../../shared/head.ts";
 import { holdLimits } from "../../shared/hold.ts";
 import { encodeLatin1 } from "../../shared/http1/latin1.ts";
 import { streamKinds } from "../../shared/kind.ts";
 import { Memory } from "../../shared/mux/memory.ts";
-import type { Stream, StreamHandler } from "../../shared/mux/stream.ts";
 import { HoldSetUp } from "./fake-tunnel.ts";
+import { IncomingStream } from "./incoming-stream.ts";
 
 const request = "GET / HTTP/1.1\r\nHost: blue.localhost\r\n";
 const fields = encodeHead({ http: encodeLatin1(request), visitor: "1.2.3.4:5" });
 const noHead = encodeHead({});
-
-/** A neighbour's stream, as the session with it would hand it in. */
-class NeighbourStream {
-  handler: StreamHandler = { head() {}, data() {}, end() {}, left() {}, reset() {}, writable() {} };
-  readonly said: string[] = [];
-  heldBytes = -1;
-  queued = 0;
-  isFull = false;
-
-  constructor(readonly kind: number) {}
-
-  get stream(): Stream {
-    return this as unknown as Stream;
-  }
-  head(): void {
-    this.said.push("HEAD");
-  }
-  write(bytes: Uint8Array): boolean {
-    this.said.push(`DATA ${bytes.length}`);
-    this.queued += bytes.length;
-    return !this.isFull;
-  }
-  datagram(bytes: Uint8Array): boolean {
-    this.said.push(`DATAGRAM ${bytes.length}`);
-    return true;
-  }
-  end(): void {
-    this.said.push("END");
-  }
-  reset(code: Code): void {
-    this.said.push(`RESET ${code}`);
-  }
-  held(bytes: number): void {
-    this.heldBytes = bytes;
-  }
-}
 
 class SetUp {
   readonly all = new HoldSetUp();
@@ -59,13 +22,13 @@ class SetUp {
   });
 
   /** What a neighbour opens. */
-  takes(head: Uint8Array, kind: number = streamKinds.http): NeighbourStream {
-    const near = new NeighbourStream(kind);
+  takes(head: Uint8Array, kind: number = streamKinds.http): IncomingStream {
+    const near = new IncomingStream(kind);
     near.handler = this.hops.take(near.stream, head);
     return near;
   }
 
-  visits({ waits = false, kind = streamKinds.http as number } = {}): NeighbourStream {
+  visits({ waits = false, kind = streamKinds.http as number } = {}): IncomingStream {
     const service = kind === streamKinds.udp ? "udp" : "http";
     return this.takes(hopHead({ service, name: "blue", waits }, fields), kind);
   }
@@ -218,20 +181,141 @@ describe("a visitor's stream from a neighbour", () => {
     expect(setUp.visits({ waits: true }).said).toEqual(["RESET too-many-streams"]);
     setUp.expectNothingLeft();
   });
+});
 
-  test("of datagrams is a flow both ways", () => {
+describe("a flow of datagrams from a neighbour", () => {
+  const flow = (setUp: SetUp) => setUp.visits({ kind: streamKinds.udp, waits: true });
+  const sends = (near: IncomingStream, bytes: number) => near.handler.datagram?.(new Uint8Array(bytes));
+
+  test("goes both ways", () => {
     const setUp = new SetUp();
-    expect(setUp.visits({ kind: streamKinds.udp }).said).toEqual(["RESET agent-elsewhere"]);
     setUp.all.agentComes();
-    const near = setUp.visits({ kind: streamKinds.udp });
+    const near = flow(setUp);
     const far = setUp.all.tunnel.last;
-    const came: number[] = [];
-    Object.assign(far, { datagram: (bytes: Uint8Array) => came.push(bytes.length) });
     far.handler.head(noHead);
-    near.handler.datagram?.(new Uint8Array(5));
+    sends(near, 5);
     far.handler.datagram?.(new Uint8Array(7));
     near.handler.end();
-    expect([near.said, came, far.said]).toEqual([["HEAD", "DATAGRAM 7", "END"], [5], ["END"]]);
+    expect([near.said, far.datagrams, far.said]).toEqual([["HEAD", "DATAGRAM 7", "END"], [5], ["END"]]);
+  });
+
+  test("is told at once that no agent is here, where there is another relay to ask, none is expected, or it is a call", () => {
+    const setUp = new SetUp();
+    expect(setUp.visits({ kind: streamKinds.udp }).said).toEqual(["RESET agent-elsewhere"]);
+    const head = hopHead({ service: "egress", name: "blue", waits: true }, fields);
+    expect(setUp.takes(head, streamKinds.udp).said).toEqual(["RESET agent-elsewhere"]);
+    setUp.all.tunnel.expected = false;
+    expect(flow(setUp).said).toEqual(["RESET agent-elsewhere"]);
+    setUp.expectNothingLeft();
+  });
+
+  test("waits for an agent that is expected, and its latest datagrams with it", () => {
+    const setUp = new SetUp();
+    const near = flow(setUp);
+    for (const bytes of [65_507, 3, 65_507, 4]) sends(near, bytes);
+    expect([near.said, setUp.all.hold.waiting]).toEqual([[], 1]);
+    setUp.all.agentComes();
+    expect(setUp.all.tunnel.last.datagrams).toEqual([3, 65_507, 4]);
+    sends(near, 5);
+    expect(setUp.all.tunnel.last.datagrams).toEqual([3, 65_507, 4, 5]);
+    setUp.expectNothingLeft();
+  });
+
+  test("that waits is told that the agent went elsewhere, or did not come in time", () => {
+    const setUp = new SetUp();
+    const gone = flow(setUp);
+    sends(gone, 5);
+    setUp.all.agentSaysBye();
+    expect(gone.said).toEqual(["RESET agent-elsewhere"]);
+    setUp.all.tunnel.expected = true;
+    const late = flow(setUp);
+    setUp.all.clock.advance(holdLimits.holdMs);
+    expect(late.said).toEqual(["RESET agent-offline"]);
+    const left = flow(setUp);
+    left.handler.end();
+    setUp.all.agentComes();
+    expect(setUp.all.tunnel.streams).toEqual([]);
+    setUp.expectNothingLeft();
+  });
+
+  test("is given up where all that wait keep too much, and what went on is kept no more", () => {
+    const setUp = new SetUp();
+    for (let round = 0; round < 2; round++) {
+      const flows = Array.from({ length: 64 }, () => {
+        const near = flow(setUp);
+        sends(near, 65_507);
+        return near;
+      });
+      expect(flows.filter(({ said }) => said.length > 0).length).toBe(1);
+      expect(flows[63]?.said).toEqual(["RESET agent-offline"]);
+      setUp.all.agentComes();
+      setUp.expectNothingLeft();
+      setUp.all.agentLeaves();
+    }
+  });
+
+  test("stays for 2 s with an agent that has no link, and then moves to another", () => {
+    const setUp = new SetUp();
+    setUp.all.agentComes();
+    const near = flow(setUp);
+    const first = setUp.all.tunnel.last;
+    first.handler.head(noHead);
+    first.isStuck = true;
+    sends(near, 1);
+    setUp.all.clock.advance(1_999);
+    sends(near, 2);
+    setUp.all.agentLeaves();
+    setUp.all.clock.advance(1);
+    sends(near, 3);
+    expect([near.said, first.said]).toEqual([["HEAD"], []]);
+    setUp.all.agentComes();
+    sends(near, 4);
+    const second = setUp.all.tunnel.last;
+    expect([first.said, first.datagrams, second.datagrams]).toEqual([["END"], [], [4]]);
+    // The first one is nobody's any more, and the neighbour has its HEAD.
+    first.handler.reset("link-lost");
+    second.handler.head(noHead);
+    second.handler.datagram?.(new Uint8Array(7));
+    expect(near.said).toEqual(["HEAD", "DATAGRAM 7"]);
+  });
+
+  test("ends then where agents are at other relays only, for the neighbour to find them", () => {
+    const setUp = new SetUp();
+    setUp.all.agentComes();
+    const near = flow(setUp);
+    const far = setUp.all.tunnel.last;
+    setUp.all.agentLeaves();
+    far.isStuck = true;
+    setUp.elsewhere = ["other"];
+    sends(near, 1);
+    expect(near.said).toEqual([]);
+    setUp.all.clock.advance(2_000);
+    sends(near, 2);
+    expect([near.said, far.said]).toEqual([["END"], ["END"]]);
+  });
+
+  test("goes to another agent where the first has not looked at it, and is sent nowhere else at an agent's word", () => {
+    const setUp = new SetUp();
+    setUp.all.agentComes();
+    const near = flow(setUp);
+    setUp.all.tunnel.last.fails("unprocessed");
+    sends(near, 1);
+    expect([setUp.all.tunnel.streams.length, setUp.all.tunnel.last.datagrams]).toEqual([2, [1]]);
+    setUp.all.tunnel.last.fails("agent-elsewhere");
+    expect(near.said).toEqual(["RESET stream-failed"]);
+  });
+
+  test("that has ended goes to no other agent, nor waits for one, where the first has not looked at it", () => {
+    for (const isAnother of [true, false]) {
+      const setUp = new SetUp();
+      setUp.all.agentComes();
+      const near = flow(setUp);
+      near.handler.end();
+      if (!isAnother) setUp.all.agentLeaves();
+      setUp.all.tunnel.last.fails("unprocessed");
+      expect([near.said, setUp.all.tunnel.streams.length]).toEqual([["END"], 1]);
+      setUp.expectNothingLeft();
+    }
   });
 });
 

@@ -138,6 +138,34 @@ test("nor does one that goes on while it is taken over, whatever comes first", a
   expect([...given].sort()).toEqual(["blue", "red"]);
 });
 
+test("nor does one that is cut off before it has renewed its claim, and comes back", async () => {
+  const given = new Set<string>();
+  await fc.assert(
+    fc.asyncProperty(steps, async (order) => {
+      store = new MemoryRegistry();
+      const [one, two] = pair();
+      const goesOn = await one.claims("blue");
+      await two.give("red");
+      two.clock.advance(claimLimits.holdsMs);
+      two.registry.isSlow = true;
+      const second = two.give("red");
+      await mix(one, two, order);
+      one.registry.cut();
+      const first = goesOn().catch(() => undefined);
+      await two.goesOn(second);
+      await first;
+      given.add(withPort().sort().join());
+      one.registry.heal();
+      await turn();
+      expect(withPort().length).toBe(1);
+      expect(claimed()).toEqual(withPort());
+    }),
+    { seed, numRuns: 500 },
+  );
+  // Both had it in their entries for as long as one was cut off.
+  expect([...given]).toContain("blue,red");
+});
+
 test("one that a name gives up stays claimed where another relay gives it again meanwhile", async () => {
   await fc.assert(
     fc.asyncProperty(steps, async (order) => {

@@ -79,6 +79,19 @@ describe("revocations of several relays", () => {
     expect(a.told).toEqual([{ owner: "alice", untilMs: 5_000 }]);
   });
 
+  test("a registry that goes out of reach again while it is told what it lacks says so itself", async () => {
+    const registry = new MemoryRevoked();
+    const own = new MemoryRevocations();
+    for (const [index, owner] of ["alice", "bob", "carol"].entries()) own.revoke(owner, index);
+    const { way, faults } = relayAt(registry, own);
+    way.break();
+    for (let turn = 0; turn < 8; turn++) await Promise.resolve();
+    expect([registry.dates.size, faults]).toEqual([1, []]);
+    way.mend();
+    await settled(registry, 3);
+    expect(faults).toEqual([]);
+  });
+
   test("one that this relay can't keep ends what goes on all the same", () => {
     const registry = new MemoryRevoked();
     const own = new MemoryRevocations();

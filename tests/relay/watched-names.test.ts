@@ -25,12 +25,14 @@ beforeEach(() => {
 /** A relay of a cluster, as far as agents go. */
 class Relay {
   readonly registry = new WatchedRegistry(store);
+  readonly faults: string[] = [];
   readonly shared: SharedNames;
   readonly desk: Desk;
 
   constructor(process: string) {
     this.shared = new SharedNames({
-      ...{ registry: this.registry, clock, process, ttlMs, fault() {} },
+      ...{ registry: this.registry, clock, process, ttlMs },
+      fault: ({ message }) => void this.faults.push(message),
       isAlive: (relay) => !dead.has(relay),
     });
     this.desk = new Desk({ clock, shared: this.shared });
@@ -235,6 +237,24 @@ describe("a registry that can't be reached", () => {
 });
 
 describe("a relay that was cut off", () => {
+  test("does not say it a second time, and says what fails once it is back", async () => {
+    const [one] = pair();
+    one.registry.isSlow = true;
+    const [caller] = await one.desk.dial();
+    caller.link.comes(writeHello(helloOf({})));
+    await turn();
+    one.registry.cut();
+    one.registry.isSlow = false;
+    while (one.registry.step());
+    await turn();
+    expect([caller.refusal, one.faults]).toEqual(["registry-unreachable", []]);
+    store.isBroken = true;
+    one.registry.heal();
+    for (const name of ["red", "green"])
+      expect((await one.call({ name })).refusal).toBe("registry-unreachable");
+    expect(one.faults).toEqual(["out of reach"]);
+  });
+
   test("finds its sessions superseded by who came meanwhile, and those put back that were taken for dead", async () => {
     const [one, two] = pair();
     const [blue, red] = [await one.call(), await one.call({ name: "red" })];
