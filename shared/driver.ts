@@ -372,10 +372,10 @@ export class Driver implements LinkHandler, SessionHandler, RestOwner {
 
   private lookDue(): void {
     const nowMs = this.clock.now();
-    // What came meanwhile has not been read yet.
     if (nowMs - this.lookMs > driverLimits.lateMs) this.liveness.ask(nowMs);
-    this.lookMs = Number.POSITIVE_INFINITY;
-    this.look(nowMs);
+    this.lookMs = nowMs;
+    // What has come may not have been read yet, however little the timer is late: it is before another one fires.
+    this.cancelLook = this.clock.at(nowMs, () => this.look(nowMs));
   }
 
   over(code: Code): void {

@@ -136,7 +136,10 @@ export class HeldSession {
 
   /** The relay, or a sibling's fate, gives reason to doubt the link. */
   doubt(): void {
-    if (this.driver.doubt()) this.renew();
+    if (!this.driver.doubt()) return;
+    const { clock } = this.#options;
+    // What is overdue may have come on this link, and wait to be read; by the next timer it is.
+    clock.at(clock.now(), () => this.driver.doubt() && this.renew());
   }
 
   /**

@@ -41,6 +41,7 @@ const none: ObjectCounts = {
     constructed: 0,
     fetches: 0,
     calls: 0,
+    dials: 0,
     messages: 0,
     messageBytes: 0,
     alarms: 0,
@@ -73,6 +74,7 @@ export class TunnelObject extends Plain {
 
   override fetch(request: Request): Promise<Response> {
     this.#counts.fetches++;
+    if (new URL(request.url).pathname.startsWith("/_underpass/links/")) this.#counts.dials++;
     return super.fetch(request);
   }
 

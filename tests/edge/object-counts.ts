@@ -9,6 +9,8 @@ export interface ObjectCounts {
   /** Requests, and calls of its methods by the Worker: each is one billed request. */
   readonly fetches: number;
   readonly calls: number;
+  /** Those of the requests with which an agent dials. */
+  readonly dials: number;
   /** That came by WebSocket: twenty are one billed request. Those that the platform answers by itself don't get here. */
   readonly messages: number;
   readonly messageBytes: number;

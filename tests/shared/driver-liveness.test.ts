@@ -169,6 +169,30 @@ describe("time that this side did not run", () => {
     expect([bench.told(), bench.driver.isUp]).toEqual([["progress"], true]);
   });
 
+  test("of less than a second is none where an answer waits to be read: timers may run first", async () => {
+    const clock = new StoppedClock();
+    const bench = new Bench(clock);
+    const link = bench.link();
+    await bench.open();
+    clock.stop(600);
+    clock.at(clock.now(), () => link.comes(say(ack(1))));
+    clock.advance(0);
+    expect([bench.told(), bench.driver.isUp]).toEqual([["progress"], true]);
+  });
+
+  test("of less than a second lets a link be suspect on which nothing came meanwhile, once and in time", async () => {
+    const clock = new StoppedClock();
+    const bench = new Bench(clock);
+    const link = bench.link();
+    await bench.open();
+    clock.stop(600);
+    clock.advance(0);
+    expect([bench.told(), bench.driver.isUp]).toEqual([["suspect"], false]);
+    link.comes(say(ack(1)));
+    clock.advance(1_000);
+    expect([bench.told(), bench.driver.isUp]).toEqual([["up", "progress"], true]);
+  });
+
   test("asleep makes the link suspect at once, with a ping, until it shows life", () => {
     const bench = new Bench();
     const link = bench.link();
