@@ -189,7 +189,9 @@ export class Slot implements HeldSessionOwner {
     if (session !== this.#current) return;
     this.#current = undefined;
     this.#leave(session, Number.POSITIVE_INFINITY, { peerEnds: false });
-    this.#failed(error);
+    // What the relay asks for is about that session: a fresh one it takes at once.
+    this.#options.backoff.succeeded();
+    this.#failed(new UnderpassError(error.code, error.message));
   }
 
   goaway(session: HeldSession, kind: GoawayKind, code: Code, graceMs: number): void {

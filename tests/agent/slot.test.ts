@@ -270,6 +270,29 @@ describe("a resume that is refused", () => {
   });
 });
 
+// A relay that was killed and started again at its address left the agents of a cluster outside for 5 s and more.
+test("a relay that can't reach the session's, and asks for time, is dialled for a fresh one as if it were the first dial", async () => {
+  const bench = new SlotBench();
+  const { link } = await bench.begin(1);
+  link.breaks();
+  bench.clock.advance(100);
+  bench.waits.length = 0;
+  bench.told();
+  bench.dial.refuse(new RelayRefusal("session-elsewhere", "", 5_000));
+  // Of the fresh session, and of the one that is tried for because of its stream.
+  expect(bench.waits).toEqual(["reset", 0, 0]);
+  expect(bench.told()).toEqual(["down session-elsewhere 2 100"]);
+  bench.clock.advance(100);
+  expect(bench.dial.session).toBeUndefined();
+  bench.dial.welcome({ session: "second" });
+  expect(bench.told()).toEqual(["up second"]);
+  expect(bench.streams[0]?.heard).toEqual([]);
+  await bench.passes(5_000);
+  expect(bench.dial.session).toBe("first");
+  bench.dial.refuse(new RelayRefusal("session-gone"));
+  expect(bench.streams[0]?.heard).toEqual(["reset link-lost"]);
+});
+
 describe("a final error", () => {
   test("ends a session without a link, and nothing is dialled any more", async () => {
     const bench = new SlotBench({ isFinal: () => true });
