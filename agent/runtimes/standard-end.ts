@@ -36,7 +36,7 @@ export class StandardEnd implements PipeEnd {
   set handler(handler: PipeHandler) {
     this.#handler = handler;
     if (this.#input !== undefined) return;
-    this.#input = Bun.stdin.stream().getReader();
+    this.#input = openInput();
     this.#read();
   }
 
@@ -117,5 +117,14 @@ export class StandardEnd implements PipeEnd {
       this.#pump();
       this.#handler.drained(this.#queued);
     });
+  }
+}
+
+function openInput(): ReadableStreamDefaultReader<Uint8Array> {
+  try {
+    return Bun.stdin.stream().getReader();
+  } catch {
+    // A directory: what can't be opened has nothing to say.
+    return new Blob().stream().getReader();
   }
 }

@@ -31,4 +31,13 @@ describe("stdin and stdout", () => {
     const said = [new Response(shell.stdout).text(), new Response(shell.stderr).text()];
     expect([await Promise.all(said), await shell.exited]).toEqual([["", ""], 0]);
   });
+
+  test("a directory has nothing to say", async () => {
+    const shell = Bun.spawn(["sh", "-c", '"$0" "$1" </', process.execPath, program], {
+      stdout: "pipe",
+      stderr: "inherit",
+    });
+    const nothing = new Bun.CryptoHasher("sha256").digest("hex");
+    expect([await new Response(shell.stdout).text(), await shell.exited]).toEqual([nothing, 0]);
+  });
 });
