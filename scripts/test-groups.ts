@@ -120,7 +120,7 @@ const units: Group = {
  */
 export const dailyGroups: readonly Group[] = [
   ...[onDeno, onBun, binary, inOldestWorkerd, inNewestWorkerd],
-  ...[units, ...(natsServerPath === undefined ? [] : [overBus]), cluster, edge, deploy, house],
+  ...[cluster, units, ...(natsServerPath === undefined ? [] : [overBus]), edge, deploy, house],
 ];
 
 /** `npm run soak`, one after another: these measure. */
